@@ -1,0 +1,19 @@
+//! What a device says it holds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Epoch, Seq, StreamName};
+
+/// "I hold everything of this epoch up to and including `seq`."
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The epoch the position belongs to.
+    pub epoch: Epoch,
+    /// The last position held.
+    pub seq: Seq,
+}
+
+/// A cursor for each stream.
+pub type Cursors = BTreeMap<StreamName, Cursor>;

@@ -1,0 +1,105 @@
+//! What streams carry: journal entries, snapshot items and their bodies.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::code::words;
+use crate::command::{CommandStatus, Priority};
+use crate::id::{CommandId, DeviceId, Seq};
+use crate::time::Timestamp;
+
+/// Kinds of entries and items. Open-ended on the wire: clients ignore kinds
+/// they do not know.
+pub mod kind {
+    /// A write the backend wants the device to perform: [`super::CommandBody`].
+    pub const COMMAND: &str = "command";
+    /// A command got its final status: [`super::CommandClosedBody`].
+    pub const COMMAND_CLOSED: &str = "command_closed";
+    /// A versioned record changed: [`super::RecordBody`].
+    pub const RECORD: &str = "record";
+}
+
+/// One journal entry.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its position.
+    pub seq: Seq,
+    /// What it is; see [`kind`].
+    pub kind: String,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// Its body, as its kind says.
+    pub body: Box<RawValue>,
+}
+
+/// One item of current state in a snapshot; records are whole (`put`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Item {
+    /// What it is; see [`kind`].
+    pub kind: String,
+    /// Its body, as its kind says.
+    pub body: Box<RawValue>,
+}
+
+/// Body of [`kind::COMMAND`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CommandBody {
+    /// Executed once per device under this id.
+    pub command_id: CommandId,
+    /// From 1; raised by a retry.
+    pub attempt: i32,
+    /// What to write, in the app's words (`steps`, `nutrition`, …).
+    pub data_type: String,
+    /// The payload, as the backend sent it, key order included.
+    pub value: Box<RawValue>,
+    /// The device's order of execution.
+    pub priority: Priority,
+    /// Never execute past this, by `server_time`.
+    pub expires_at: Timestamp,
+    /// The only device it is for, where the backend named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+}
+
+/// Body of [`kind::COMMAND_CLOSED`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandClosedBody {
+    /// The command.
+    pub command_id: CommandId,
+    /// Its final status.
+    pub status: CommandStatus,
+}
+
+words! {
+    /// What a change does to a record.
+    RecordOp {
+        /// The full `data`.
+        Put = "put";
+        /// An RFC 7396 merge patch, valid on exactly `base_version`.
+        Patch = "patch";
+        /// The record is gone; its versions go on if it returns.
+        Delete = "delete";
+    }
+}
+
+/// Body of [`kind::RECORD`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RecordBody {
+    /// The collection.
+    pub collection: String,
+    /// The record's id in its collection.
+    pub id: String,
+    /// The version after the change, from 1.
+    pub version: i64,
+    /// What the change does.
+    pub op: RecordOp,
+    /// With `patch`: the version it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_version: Option<i64>,
+    /// With `put`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+    /// With `patch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Box<RawValue>>,
+}

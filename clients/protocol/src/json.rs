@@ -1,0 +1,70 @@
+//! Checks on raw JSON text that must happen before a parser recurses into it.
+
+use crate::limits::JSON_DEPTH;
+
+/// Why a text is refused before it is parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unacceptable {
+    /// Nested deeper than [`JSON_DEPTH`].
+    #[error("JSON is nested deeper than 64 levels")]
+    TooDeep,
+    /// Contains U+0000, which PostgreSQL cannot store.
+    #[error("U+0000 is not allowed")]
+    NulCharacter,
+}
+
+/// Refuses JSON nested deeper than [`JSON_DEPTH`] and JSON that holds U+0000,
+/// literally or as an escape. One pass, no allocation. Text that is not JSON
+/// may pass: the parser that follows refuses it.
+pub fn check(text: &str) -> Result<(), Unacceptable> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut in_string, mut at) = (0_usize, false, 0_usize);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            0 => return Err(Unacceptable::NulCharacter),
+            b'\\' if in_string => {
+                if bytes[at + 1..].starts_with(b"u0000") {
+                    return Err(Unacceptable::NulCharacter);
+                }
+                at += 1;
+            }
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                if depth > JSON_DEPTH {
+                    return Err(Unacceptable::TooDeep);
+                }
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depth_counts_brackets_outside_strings_only() {
+        let deepest = format!("{}{}", "[".repeat(64), "]".repeat(64));
+        assert_eq!(check(&deepest), Ok(()));
+        assert_eq!(check(&format!("[{deepest}]")), Err(Unacceptable::TooDeep));
+        assert_eq!(check(&format!("\"{}\"", "[".repeat(100))), Ok(()));
+        assert_eq!(check(&"[".repeat(10_000)), Err(Unacceptable::TooDeep));
+    }
+
+    #[test]
+    fn nul_is_found_in_either_spelling() {
+        assert_eq!(check("\"a\\u0000b\""), Err(Unacceptable::NulCharacter));
+        assert_eq!(check("\"a\0b\""), Err(Unacceptable::NulCharacter));
+        assert_eq!(check("\"a\\\\u0000b\""), Ok(()), "an escaped backslash, then text");
+    }
+
+    #[test]
+    fn a_trailing_backslash_does_not_overrun() {
+        assert_eq!(check("\"\\"), Ok(()));
+    }
+}

@@ -1,0 +1,244 @@
+//! Settings: their shape. Reading and checking them is [`load`].
+//!
+//! The file `gateway.default.toml` holds every key with its default and its
+//! meaning; it is the documentation.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use tidegate_protocol::id::StreamName;
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// What is allowed and what is required.
+    pub environment: Environment,
+    /// Folder of the embedded database and of the development secret.
+    pub data_dir: PathBuf,
+    /// Where data is kept.
+    pub database: Database,
+    /// Who may call.
+    pub auth: Auth,
+    /// Shared streams.
+    pub streams: Streams,
+    /// How long entries are kept.
+    pub journal: Journal,
+    /// The fallback from socket to push to poll.
+    pub push: Push,
+    /// How sessions are kept.
+    pub session: Session,
+    /// Bounds.
+    pub limits: Limits,
+    /// HTTP particulars.
+    pub http: Http,
+    /// Certificate and key.
+    pub tls: Tls,
+    /// How a node goes away.
+    pub drain: Drain,
+    /// Logs.
+    pub log: Log,
+}
+
+/// What is allowed and what is required.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// A secret is made when none is configured; dev endpoints are on.
+    Development,
+    /// Auth must be configured; dev endpoints answer 404.
+    Production,
+}
+
+/// Where data is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// `sqlite://…` or `postgres://…`; empty: SQLite in `data_dir`.
+    pub url: String,
+    /// Whether `serve` migrates. Otherwise it refuses an old schema.
+    pub auto_migrate: bool,
+    /// Connections for reading (SQLite), or in all (PostgreSQL).
+    pub connections: u32,
+    /// SQLite: what a commit waits for.
+    pub synchronous: Synchronous,
+}
+
+/// SQLite: what a commit waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Synchronous {
+    /// The disk: an accepted write survives a power cut.
+    Full,
+    /// The operating system: survives a crash of the process, not a power cut.
+    Normal,
+}
+
+/// Who may call.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Shared secret for HS256; at least 32 bytes. Empty: none.
+    pub hs256_secret: String,
+    /// JWKS file for RS256, ES256 and `EdDSA`. Empty: none.
+    pub jwks_file: String,
+    /// JWKS URL. Empty: none.
+    pub jwks_url: String,
+    /// How often the JWKS is read again, seconds.
+    pub jwks_refresh_s: u64,
+    /// Required `iss`. Empty: not checked.
+    pub issuer: String,
+    /// Required `aud`. Empty: not checked.
+    pub audience: String,
+    /// Tolerance on `exp` and `nbf`, seconds.
+    pub leeway_s: u64,
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").finish_non_exhaustive()
+    }
+}
+
+/// Shared streams.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Streams {
+    /// Names that backends may publish to.
+    pub shared: Vec<StreamName>,
+}
+
+/// How long entries are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    /// Entries older than this are trimmed, hours.
+    pub retention_h: u32,
+    /// Entries kept per stream at most.
+    pub retention_entries: u32,
+    /// How often trimming runs, seconds.
+    pub trim_interval_s: u64,
+    /// Days after which a device that was not seen is removed.
+    pub device_retention_d: u32,
+    /// Days a closed command stays readable.
+    pub command_retention_d: u32,
+}
+
+/// The fallback from socket to push to poll.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Push {
+    /// How long a result may take before the next tier is tried; milliseconds.
+    pub ack_timeout_ms: u64,
+}
+
+/// How sessions are kept. All times in milliseconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// From upgrade to `hello`.
+    pub hello_timeout_ms: u64,
+    /// How long a full window may stay without an ack.
+    pub ack_timeout_ms: u64,
+    /// How long a write may make no progress.
+    pub write_timeout_ms: u64,
+    /// How long the peer's close frame is waited for.
+    pub close_timeout_ms: u64,
+    /// How long before a token's end the client is warned.
+    pub auth_warning_ms: u64,
+    /// How long a stored `sent` or `acked` may lag behind.
+    pub behind_ms: u64,
+}
+
+/// Bounds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Connections in all.
+    pub connections_total: usize,
+    /// Sockets of one user.
+    pub connections_per_user: usize,
+    /// Connections of one address; loopback is not counted.
+    pub connections_per_address: usize,
+    /// Sockets that have not said hello.
+    pub sockets_before_hello: usize,
+    /// Devices of one user.
+    pub devices_per_user: usize,
+    /// Polls of one user at once.
+    pub pollers_per_user: usize,
+    /// Streams of one session, the user's own included.
+    pub streams_per_session: usize,
+    /// Commands of one user without a final status.
+    pub pending_per_user: i64,
+    /// Bytes of a request body.
+    pub body_bytes: usize,
+    /// Frames a client may send, per second and in a burst.
+    pub frames_per_second: u32,
+    /// See `frames_per_second`.
+    pub frames_burst: u32,
+    /// Writes waiting for the writer.
+    pub write_queue: usize,
+    /// Writes committed together at most.
+    pub commit_batch: usize,
+}
+
+/// HTTP particulars.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Origins allowed by CORS; `*` for any; empty: none.
+    pub cors_origins: Vec<String>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// From the first byte to the end of the request head, milliseconds.
+    pub header_timeout_ms: u64,
+    /// From accept to the first byte, milliseconds.
+    pub first_byte_timeout_ms: u64,
+}
+
+/// Certificate and key, both or neither.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file with the chain. Empty: plain HTTP.
+    pub cert_file: String,
+    /// PEM file with the private key.
+    pub key_file: String,
+}
+
+/// How a node goes away.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// Window over which `drain` frames are spread, milliseconds; at most 10 s.
+    pub spread_ms: u64,
+    /// After this the process exits in any case, milliseconds.
+    pub deadline_ms: u64,
+    /// Window over which clients are told to come back, milliseconds.
+    pub reconnect_window_ms: u64,
+}
+
+/// Logs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `auto` (human in development, JSON in production), `human` or `json`.
+    pub format: LogFormat,
+    /// A `tracing` filter, such as `info` or `info,tidegate=debug`.
+    pub filter: String,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human in development, JSON in production.
+    Auto,
+    /// For people.
+    Human,
+    /// For machines: one JSON object a line.
+    Json,
+}

@@ -1,0 +1,77 @@
+//! What a caller is told when something is refused: one value that HTTP turns
+//! into a status and a body, and the socket into an `error` frame.
+//!
+//! Detail from inside (database texts, chains of causes) is logged once where
+//! it is turned into [`ApiError::internal`], and never sent.
+
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::rest::{ErrorBody, ErrorDetail, FieldError};
+
+/// A refusal with a stable code and a sentence that is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct ApiError {
+    /// The stable word; it fixes the HTTP status.
+    pub code: ErrorCode,
+    /// A safe sentence.
+    pub message: String,
+    /// The fields at fault.
+    pub details: Vec<FieldError>,
+    /// Seconds after which trying again makes sense.
+    pub retry_after_s: Option<u32>,
+}
+
+/// Shorthand for results that a caller may see.
+pub type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    /// A refusal.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: Vec::new(), retry_after_s: None }
+    }
+
+    /// Valid JSON with a wrong value at `field`.
+    pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Invalid, "a field has a value that is not allowed")
+            .with_detail(field, reason)
+    }
+
+    /// Something failed inside. Logs the cause; the caller learns nothing of it.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(error = %cause, "request failed inside");
+        Self::new(ErrorCode::Internal, "something failed inside; try again later")
+    }
+
+    /// Not now; try again.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Unavailable, message).with_retry_after(1)
+    }
+
+    /// Names a field at fault.
+    #[must_use]
+    pub fn with_detail(mut self, field: impl Into<String>, reason: impl Into<String>) -> Self {
+        self.details.push(FieldError { field: field.into(), reason: reason.into() });
+        self
+    }
+
+    /// Says when trying again makes sense.
+    #[must_use]
+    pub const fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The answer's body.
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody { error: self.detail() }
+    }
+
+    /// The part of the body that a batch row carries.
+    pub fn detail(&self) -> ErrorDetail {
+        ErrorDetail {
+            code: self.code,
+            message: self.message.clone(),
+            details: self.details.clone(),
+        }
+    }
+}

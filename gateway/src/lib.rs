@@ -1,0 +1,5 @@
+//! Tidegate: a WebSocket-first realtime sync gateway.
+
+pub mod clock;
+pub mod config;
+pub mod error;
