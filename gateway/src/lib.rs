@@ -3,3 +3,5 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod metrics;
+pub mod retry;
