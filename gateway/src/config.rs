@@ -1,16 +1,22 @@
 //! Settings: their shape. Reading and checking them is [`load`].
 //!
+//! Nothing below this module reads a file or a variable to find a setting.
+//!
 //! The file `gateway.default.toml` holds every key with its default and its
 //! meaning; it is the documentation.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tidegate_protocol::id::StreamName;
 
+pub mod check;
+pub mod load;
+pub mod mask;
+
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Address and port to listen on; port 0 picks a free one.
@@ -44,7 +50,7 @@ pub struct Config {
 }
 
 /// What is allowed and what is required.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Environment {
     /// A secret is made when none is configured; dev endpoints are on.
@@ -54,10 +60,11 @@ pub enum Environment {
 }
 
 /// Where data is kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Database {
     /// `sqlite://…` or `postgres://…`; empty: SQLite in `data_dir`.
+    #[serde(serialize_with = "mask::url")]
     pub url: String,
     /// Whether `serve` migrates. Otherwise it refuses an old schema.
     pub auto_migrate: bool,
@@ -67,8 +74,14 @@ pub struct Database {
     pub synchronous: Synchronous,
 }
 
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database").finish_non_exhaustive()
+    }
+}
+
 /// SQLite: what a commit waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Synchronous {
     /// The disk: an accepted write survives a power cut.
@@ -78,14 +91,16 @@ pub enum Synchronous {
 }
 
 /// Who may call.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// Shared secret for HS256; at least 32 bytes. Empty: none.
+    #[serde(serialize_with = "mask::secret")]
     pub hs256_secret: String,
     /// JWKS file for RS256, ES256 and `EdDSA`. Empty: none.
     pub jwks_file: String,
     /// JWKS URL. Empty: none.
+    #[serde(serialize_with = "mask::url")]
     pub jwks_url: String,
     /// How often the JWKS is read again, seconds.
     pub jwks_refresh_s: u64,
@@ -97,6 +112,13 @@ pub struct Auth {
     pub leeway_s: u64,
 }
 
+impl Auth {
+    /// Whether tokens can be judged with what is configured.
+    pub fn is_configured(&self) -> bool {
+        [&self.hs256_secret, &self.jwks_file, &self.jwks_url].iter().any(|text| !text.is_empty())
+    }
+}
+
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Auth").finish_non_exhaustive()
@@ -104,7 +126,7 @@ impl std::fmt::Debug for Auth {
 }
 
 /// Shared streams.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Streams {
     /// Names that backends may publish to.
@@ -112,7 +134,7 @@ pub struct Streams {
 }
 
 /// How long entries are kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Journal {
     /// Entries older than this are trimmed, hours.
@@ -128,7 +150,7 @@ pub struct Journal {
 }
 
 /// The fallback from socket to push to poll.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
     /// How long a result may take before the next tier is tried; milliseconds.
@@ -136,7 +158,7 @@ pub struct Push {
 }
 
 /// How sessions are kept. All times in milliseconds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Session {
     /// From upgrade to `hello`.
@@ -154,7 +176,7 @@ pub struct Session {
 }
 
 /// Bounds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Connections in all.
@@ -186,7 +208,7 @@ pub struct Limits {
 }
 
 /// HTTP particulars.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Origins allowed by CORS; `*` for any; empty: none.
@@ -200,7 +222,7 @@ pub struct Http {
 }
 
 /// Certificate and key, both or neither.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file with the chain. Empty: plain HTTP.
@@ -210,7 +232,7 @@ pub struct Tls {
 }
 
 /// How a node goes away.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
     /// Window over which `drain` frames are spread, milliseconds; at most 10 s.
@@ -222,7 +244,7 @@ pub struct Drain {
 }
 
 /// Logs.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// `auto` (human in development, JSON in production), `human` or `json`.
@@ -232,7 +254,7 @@ pub struct Log {
 }
 
 /// How logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// Human in development, JSON in production.

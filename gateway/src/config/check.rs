@@ -1,0 +1,151 @@
+//! What settings may be: ranges of numbers, shapes of texts, pairs that
+//! contradict each other, and pairs that are only risky.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use reqwest::Url;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Auth, Config, Environment, Http, Synchronous};
+
+/// Shortest HS256 secret in bytes: the length of the hash (RFC 7518, 3.2).
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// The range of every number; `gateway.default.toml` says the same in words.
+pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
+    ("database.connections", 1..=1_000),
+    ("auth.jwks_refresh_s", 10..=86_400),
+    ("auth.leeway_s", 0..=300),
+    ("journal.retention_h", 1..=87_600),
+    ("journal.retention_entries", 100..=100_000_000),
+    ("journal.trim_interval_s", 1..=86_400),
+    ("journal.device_retention_d", 1..=3_650),
+    ("journal.command_retention_d", 1..=3_650),
+    ("push.ack_timeout_ms", 100..=600_000),
+    ("session.hello_timeout_ms", 100..=60_000),
+    ("session.ack_timeout_ms", 1_000..=600_000),
+    ("session.write_timeout_ms", 100..=60_000),
+    ("session.close_timeout_ms", 100..=60_000),
+    ("session.auth_warning_ms", 0..=3_600_000),
+    ("session.behind_ms", 10..=10_000),
+    ("limits.connections_total", 1..=1_000_000),
+    ("limits.connections_per_user", 1..=100_000),
+    ("limits.connections_per_address", 1..=1_000_000),
+    ("limits.sockets_before_hello", 1..=1_000_000),
+    ("limits.devices_per_user", 1..=10_000),
+    ("limits.pollers_per_user", 1..=10_000),
+    ("limits.streams_per_session", 1..=1_024),
+    ("limits.pending_per_user", 1..=10_000_000),
+    ("limits.body_bytes", 1_024..=104_857_600),
+    ("limits.frames_per_second", 1..=100_000),
+    ("limits.frames_burst", 1..=100_000),
+    ("limits.write_queue", 1..=1_000_000),
+    ("limits.commit_batch", 1..=10_000),
+    ("http.header_timeout_ms", 100..=60_000),
+    ("http.first_byte_timeout_ms", 100..=60_000),
+    ("drain.spread_ms", 0..=10_000),
+    ("drain.deadline_ms", 1_000..=300_000),
+    ("drain.reconnect_window_ms", 0..=600_000),
+];
+
+/// Keys whose value cannot be used, each with what it should be.
+pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    let mut refuse = |key: &'static str, reason: &str| found.push((key, reason.to_owned()));
+    auth(&config.auth, config.environment, &mut refuse);
+    http(&config.http, &mut refuse);
+    shared_streams(config, &mut refuse);
+    if config.data_dir.as_os_str().is_empty() {
+        refuse("data_dir", "a folder is needed");
+    }
+    let url = &config.database.url;
+    let schemes = ["sqlite:", "postgres://", "postgresql://"];
+    if !url.is_empty() && !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        refuse("database.url", "begins with `sqlite:`, `postgres://` or `postgresql://`");
+    }
+    match (config.tls.cert_file.is_empty(), config.tls.key_file.is_empty()) {
+        (false, true) => refuse("tls.key_file", "needed with `tls.cert_file`"),
+        (true, false) => refuse("tls.cert_file", "needed with `tls.key_file`"),
+        _ => {}
+    }
+    if config.limits.frames_burst < config.limits.frames_per_second {
+        refuse("limits.frames_burst", "must not be below `limits.frames_per_second`");
+    }
+    if config.drain.deadline_ms <= config.drain.spread_ms {
+        refuse("drain.deadline_ms", "must be more than `drain.spread_ms`");
+    }
+    if let Err(error) = EnvFilter::try_new(&config.log.filter) {
+        refuse("log.filter", &error.to_string());
+    }
+    found
+}
+
+fn auth(auth: &Auth, environment: Environment, refuse: &mut impl FnMut(&'static str, &str)) {
+    if environment == Environment::Production && !auth.is_configured() {
+        refuse(
+            "environment",
+            "needs `auth.hs256_secret`, `auth.jwks_file` or `auth.jwks_url` to be set",
+        );
+    }
+    if !auth.hs256_secret.is_empty() && auth.hs256_secret.len() < SECRET_BYTES_MIN {
+        refuse("auth.hs256_secret", "must be at least 32 bytes long");
+    }
+    if !auth.jwks_file.is_empty() && !auth.jwks_url.is_empty() {
+        refuse("auth.jwks_url", "cannot be set together with `auth.jwks_file`");
+    }
+    if !auth.jwks_url.is_empty() && !is_web_url(&auth.jwks_url) {
+        refuse("auth.jwks_url", "must be an `https://` or `http://` URL");
+    }
+}
+
+fn http(http: &Http, refuse: &mut impl FnMut(&'static str, &str)) {
+    if http.cors_origins.iter().any(|origin| origin == "*") {
+        if http.cors_origins.len() > 1 {
+            refuse("http.cors_origins", "`*` stands alone");
+        }
+    } else if !http.cors_origins.iter().all(|origin| is_origin(origin)) {
+        refuse("http.cors_origins", "an origin is written `https://app.example.org`, no path");
+    }
+}
+
+fn shared_streams(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
+    let shared = &config.streams.shared;
+    if shared.iter().any(|stream| stream.owner().is_some()) {
+        refuse("streams.shared", "`user:` begins the names of users' own streams");
+    }
+    if shared.iter().collect::<BTreeSet<_>>().len() < shared.len() {
+        refuse("streams.shared", "a name stands there twice");
+    }
+}
+
+/// Settings that can be used and that an operator should know the price of.
+pub fn warnings(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut warn = |sentence: &str| found.push(sentence.to_owned());
+    let production = config.environment == Environment::Production;
+    if !production && !config.listen.ip().is_loopback() {
+        warn("`environment` is development and `listen` is reachable from other machines");
+    }
+    if production && config.database.synchronous == Synchronous::Normal {
+        warn("`database.synchronous` is normal: a power cut may take writes that were accepted");
+    }
+    if production && config.http.cors_origins.iter().any(|origin| origin == "*") {
+        warn("`http.cors_origins` lets every web page call the gateway");
+    }
+    if production && config.auth.jwks_url.starts_with("http://") {
+        warn("`auth.jwks_url` is fetched without TLS: who can change it can make tokens");
+    }
+    if config.http.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
+        warn("`http.trusted_proxies` lets every client choose its own address");
+    }
+    found
+}
+
+fn is_web_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.has_host())
+}
+
+fn is_origin(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
+}

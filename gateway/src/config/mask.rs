@@ -1,0 +1,56 @@
+//! Hides secrets where settings are written out.
+
+use serde::Serializer;
+
+/// What stands for a secret that is set.
+const MASK: &str = "***";
+
+/// Serialises a secret: whether it is set, and nothing of it.
+pub(crate) fn secret<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if text.is_empty() { "" } else { MASK })
+}
+
+/// Serialises a URL without what may be secret in it.
+pub(crate) fn url<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&masked_url(text))
+}
+
+/// The URL without its password, and without its query, where database drivers
+/// and identity providers take secrets too.
+pub fn masked_url(url: &str) -> String {
+    let (address, query) = match url.split_once('?') {
+        Some((address, _)) => (address, "?***"),
+        None => (url, ""),
+    };
+    let Some((scheme, rest)) = address.split_once("://") else {
+        return format!("{address}{query}");
+    };
+    // A password may hold anything but a slash, an `@` included.
+    let authority = rest.find('/').unwrap_or(rest.len());
+    let Some(at) = rest[..authority].rfind('@') else {
+        return format!("{address}{query}");
+    };
+    let user = rest[..at].split_once(':').map_or(&rest[..at], |(user, _)| user);
+    let mask = if user.len() < at { ":***" } else { "" };
+    format!("{scheme}://{user}{mask}{}{query}", &rest[at..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_and_queries_of_urls_are_hidden() {
+        for (url, masked) in [
+            ("", ""),
+            ("sqlite://data/a.db", "sqlite://data/a.db"),
+            ("sqlite://a.db?mode=rwc", "sqlite://a.db?***"),
+            ("postgres://u:p@h:5432/d", "postgres://u:***@h:5432/d"),
+            ("postgres://u:p@ss:w@h/d", "postgres://u:***@h/d"),
+            ("postgres://u@h/d?password=p", "postgres://u@h/d?***"),
+            ("https://h/a@b", "https://h/a@b"),
+        ] {
+            assert_eq!(masked_url(url), masked);
+        }
+    }
+}
