@@ -1,5 +1,6 @@
 //! Tidegate: a WebSocket-first realtime sync gateway.
 
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod error;
