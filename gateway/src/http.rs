@@ -1,0 +1,4 @@
+//! HTTP: what routes take and answer, and what every request passes through.
+
+pub mod extract;
+pub mod layers;

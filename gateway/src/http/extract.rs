@@ -1,0 +1,185 @@
+//! What routes take from a request, and the one shape of every refusal.
+//!
+//! Bodies are read from their text as received, so that payloads keep their
+//! key order and spelling. Extractors never look at the database.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::id::DeviceId;
+use tidegate_protocol::json;
+
+use crate::auth::{Authenticator, Claims, Role};
+use crate::error::{ApiError, ApiResult};
+
+/// Longest reason given for a field: reasons may repeat what was sent.
+const REASON_CHARS: usize = 200;
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.code.number())
+            .expect("the table of codes holds HTTP statuses: a test makes each");
+        let mut response = (status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// A JSON object as body. 415 unless it is called `application/json`, 413 beyond the
+/// limit, 400 where it is not JSON, 422 with the field where a value is wrong.
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<S, T> FromRequest<S> for JsonBody<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::new(
+                ErrorCode::UnsupportedMediaType,
+                "the body must be `application/json`",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::new(ErrorCode::TooLarge, "the body is larger than allowed")
+            } else {
+                ApiError::new(ErrorCode::Malformed, "the body could not be read to its end")
+            }
+        })?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| ApiError::new(ErrorCode::Malformed, "the body is not UTF-8"))?;
+        parse_json(text).map(Self)
+    }
+}
+
+/// Reads a JSON text as [`JsonBody`] does.
+pub fn parse_json<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
+    // Before parsing: serde_json would recurse twice as deep as we allow.
+    json::check(text).map_err(|error| ApiError::new(ErrorCode::Invalid, error.to_string()))?;
+    // serde would take a list for a struct, its elements for the fields.
+    if !text.trim_start().starts_with('{') && is_valid_json(text) {
+        return Err(ApiError::new(ErrorCode::Invalid, "the body must be a JSON object"));
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = serde_path_to_error::deserialize(&mut deserializer);
+    match read {
+        Ok(value) if deserializer.end().is_ok() => Ok(value),
+        // Reading stops at the first wrong value; what follows may not be JSON.
+        Err(error) if error.inner().classify() == Category::Data && is_valid_json(text) => {
+            Err(invalid_field(error.path().to_string(), &error.inner().to_string()))
+        }
+        _ => Err(ApiError::new(ErrorCode::Malformed, "the body is not JSON")),
+    }
+}
+
+/// The parameters of the query; 422 with the field where one is wrong.
+#[derive(Debug)]
+pub struct QueryOf<T>(pub T);
+
+impl<S, T> FromRequestParts<S> for QueryOf<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> ApiResult<Self> {
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self)
+    }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> ApiResult<T> {
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    if let Some((name, _)) = pairs.clone().find(|(_, value)| value.contains('\0')) {
+        return Err(ApiError::invalid(name, "U+0000 is not allowed"));
+    }
+    serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
+        .map(|read: T| read)
+        .map_err(|error| invalid_field(error.path().to_string(), &error.inner().to_string()))
+}
+
+/// Who calls, by the bearer token.
+#[derive(Clone, Debug)]
+pub struct Caller(pub Claims);
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let authenticator = Authenticator::from_ref(state);
+        let Some(token) = bearer(&parts.headers) else { return Err(authenticator.missing()) };
+        Ok(Self(authenticator.verify(token).await?))
+    }
+}
+
+impl Caller {
+    /// Refuses a caller whose role does not include `role`.
+    pub fn require_role(&self, role: Role) -> ApiResult<()> {
+        if self.0.role.includes(role) {
+            return Ok(());
+        }
+        Err(ApiError::new(ErrorCode::Forbidden, "the token's role may not do this"))
+    }
+
+    /// Refuses a caller whose token is bound to another device.
+    pub fn require_device(&self, device: &DeviceId) -> ApiResult<()> {
+        if self.0.is_for(device) {
+            return Ok(());
+        }
+        Err(ApiError::new(ErrorCode::DeviceMismatch, "the token is bound to another device"))
+    }
+}
+
+/// The bearer token of a request; `None` where there is no such header.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/json")
+}
+
+fn is_valid_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Names the field in the protocol's way: from the root, a missing one too.
+fn invalid_field(path: String, message: &str) -> ApiError {
+    let reason = message.rfind(" at line ").map_or(message, |end| &message[..end]);
+    let reason: String = reason.chars().take(REASON_CHARS).collect();
+    let parent = if path == "." { String::new() } else { path };
+    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    match missing {
+        Some(name) if parent.is_empty() => ApiError::invalid(name, "must be there"),
+        Some(name) => ApiError::invalid(format!("{parent}.{name}"), "must be there"),
+        None => ApiError::invalid(parent, reason),
+    }
+}
+
+#[cfg(test)]
+mod tests;
