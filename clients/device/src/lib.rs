@@ -1,1 +1,54 @@
-//! x
+//! The device SDK of Tidegate: one live socket, resumed and acknowledged, with
+//! long polling behind it and a durable inbox under it.
+//!
+//! ```no_run
+//! use tidegate_device::device::Device;
+//! use tidegate_device::handler::{Command, Handler, Outcome};
+//! use tidegate_device::token::{StaticToken, Token};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! struct App;
+//!
+//! impl Handler for App {
+//!     async fn execute(&self, command: &Command) -> Outcome {
+//!         // Write `command.value` into the phone's health store.
+//!         Outcome::Applied
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let tokens = StaticToken(Token::new("…"));
+//! let device =
+//!     Device::builder("https://gateway.example", tokens, App).store("device.db").build().await?;
+//! device.run(CancellationToken::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Owns the client's half of the protocol. What it promises: a command is acked
+//! only when it is on disk, is carried out once per id across restarts, never
+//! past its expiry, and its outcome is resent until the gateway has it. What no
+//! client can promise is said at [`handler::Handler::execute`].
+//!
+//! In layers, lower ones first: `clock`, `retry`, `settings`, `token`, `state`
+//! · `handler` · `patch`, `replica`, `inbox` (pure rules) · [`machine`] (the
+//! session without I/O) · [`store`] (all SQL) · [`endpoint`], [`rest`] (the
+//! network) · `executor`, [`connection`] (drivers) · [`device`].
+//! **Invariant:** `machine` names nothing above it and does no I/O.
+
+pub mod clock;
+pub mod connection;
+pub mod device;
+pub mod endpoint;
+mod executor;
+pub mod handler;
+mod inbox;
+pub mod machine;
+mod patch;
+mod replica;
+pub mod rest;
+pub mod retry;
+pub mod settings;
+pub mod state;
+pub mod store;
+pub mod token;

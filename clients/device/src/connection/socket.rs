@@ -1,0 +1,412 @@
+//! One socket session: drives the machine, the socket and the timers.
+//!
+//! One task owns the connection. Never decides what a frame means; that is
+//! the machine's.
+
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, OptionFuture};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Ended;
+use crate::connection::apply::{ApplyError, apply, begin_anew};
+use crate::device::Device;
+use crate::endpoint::{DialError, Socket};
+use crate::handler::{Direction, Handler};
+use crate::machine::streams::{Fault, Page};
+use crate::machine::{AckNeed, Confirmed, Effect, Live, Machine};
+use crate::state::{Closed, State};
+use crate::store::StoreError;
+use crate::token::{Token, TokenError, TokenProvider};
+
+/// How long to wait for the peer's half of the closing handshake.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What a transcript shows instead of an `auth` frame.
+const AUTH_BLANKED: &str = r#"{"type":"auth","token":"[blanked]"}"#;
+
+/// Dials and serves one session.
+pub(super) async fn run<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    cancel: &CancellationToken,
+) -> Ended {
+    let connecting = cancel.run_until_cancelled(connect(device));
+    let socket = match connecting.await {
+        None => return Ended::Cancelled,
+        Some(Err(ended)) => return ended,
+        Some(Ok(socket)) => socket,
+    };
+    let session = match Session::new(device, socket).await {
+        Ok(session) => session,
+        Err(error) => {
+            tracing::error!(%error, "no session without the store");
+            return Ended::NotConnected;
+        }
+    };
+    // The session's state is large and short-lived next to the device's own.
+    Box::pin(session.serve(cancel)).await
+}
+
+async fn connect<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<Socket, Ended> {
+    let settings = device.settings();
+    let token = device.tokens().token().await.map_err(|error| {
+        tracing::warn!(%error, "no token");
+        Ended::Unauthorized
+    })?;
+    if !device.is_polling() {
+        device.set_state(State::Connecting);
+    }
+    let dialling = device.endpoint().dial(&token, settings.read_buffer_bytes);
+    match tokio::time::timeout(settings.connect_timeout, dialling).await {
+        Ok(Ok(socket)) => Ok(socket),
+        Ok(Err(DialError::Unauthorized)) => Err(Ended::Unauthorized),
+        Ok(Err(error @ DialError::Failed(_))) => {
+            tracing::info!(%error, "the gateway cannot be reached by socket");
+            Err(Ended::NotConnected)
+        }
+        Err(_) => {
+            tracing::info!("dialling took too long");
+            Err(Ended::NotConnected)
+        }
+    }
+}
+
+type TokenRequest<'d> = BoxFuture<'d, Result<Token, TokenError>>;
+
+struct Session<'d, H, T> {
+    device: &'d Device<H, T>,
+    socket: Socket,
+    machine: Machine,
+    closed: Closed,
+    welcomed_at: Option<Instant>,
+    heartbeat: Duration,
+    /// Asked for when the one in use ends soon; frames go on meanwhile.
+    token_request: Option<TokenRequest<'d>>,
+    /// Silence until then means that the path is dead.
+    silent_at: Instant,
+    ack_at: Option<Instant>,
+    results_at: Option<Instant>,
+    reconnect_at: Option<Instant>,
+}
+
+/// What woke the session.
+enum Woken {
+    Cancelled,
+    Deadline,
+    Token(Result<Token, TokenError>),
+    Results,
+    Frame(Option<Result<Message, tungstenite::Error>>),
+}
+
+/// The session is over; why is in [`Session::closed`].
+struct Over(Option<Ended>);
+
+impl From<StoreError> for Over {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the session ends: nothing can be made durable");
+        Self(None)
+    }
+}
+
+impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
+    async fn new(device: &'d Device<H, T>, socket: Socket) -> Result<Self, StoreError> {
+        let (held, owner) = (device.store().cursors().await?, device.store().owner().await?);
+        Ok(Self {
+            device,
+            socket,
+            machine: Machine::new(device.profile().clone(), held, owner),
+            closed: Closed::default(),
+            welcomed_at: None,
+            heartbeat: Duration::ZERO,
+            token_request: None,
+            silent_at: Instant::now() + device.settings().connect_timeout,
+            ack_at: None,
+            results_at: None,
+            reconnect_at: None,
+        })
+    }
+
+    async fn serve(mut self, cancel: &CancellationToken) -> Ended {
+        let over = match self.send(self.machine.hello()).await {
+            Err(over) => over,
+            Ok(()) => loop {
+                let woken = self.wait(cancel).await;
+                if let Err(over) = self.on(woken).await {
+                    break over;
+                }
+            },
+        };
+        self.close().await;
+        if let Some(ended) = over.0 {
+            return ended;
+        }
+        match self.welcomed_at {
+            // A close code tells more than the lack of a welcome.
+            None if self.closed.code.is_none() => Ended::NotConnected,
+            None => {
+                Ended::Closed { closed: self.closed, lived: Duration::ZERO, reconnect_at: None }
+            }
+            Some(at) => Ended::Closed {
+                closed: self.closed,
+                lived: at.elapsed(),
+                reconnect_at: self.reconnect_at,
+            },
+        }
+    }
+
+    /// Biased: the app's wish first, then what is due, so that a flood of
+    /// frames starves neither acks nor results; frames last.
+    async fn wait(&mut self, cancel: &CancellationToken) -> Woken {
+        let due = [self.ack_at, self.results_at, self.reconnect_at, Some(self.silent_at)];
+        let due = due.into_iter().flatten().min().unwrap_or(self.silent_at);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Woken::Cancelled,
+            () = tokio::time::sleep_until(due) => Woken::Deadline,
+            Some(token) = OptionFuture::from(self.token_request.as_mut()) => Woken::Token(token),
+            () = self.device.results().notified(), if self.machine.can_send_results() => {
+                Woken::Results
+            }
+            frame = self.socket.next() => Woken::Frame(frame),
+        }
+    }
+
+    async fn on(&mut self, woken: Woken) -> Result<(), Over> {
+        match woken {
+            Woken::Cancelled => {
+                self.send_ack().await?;
+                Err(Over(Some(Ended::Cancelled)))
+            }
+            Woken::Deadline => self.on_deadline().await,
+            Woken::Token(token) => self.on_token(token).await,
+            Woken::Results => self.send_results().await,
+            Woken::Frame(frame) => self.on_frame(frame).await,
+        }
+    }
+
+    async fn on_deadline(&mut self) -> Result<(), Over> {
+        let now = Instant::now();
+        if self.ack_at.is_some_and(|at| at <= now) {
+            self.send_ack().await?;
+        }
+        if self.results_at.is_some_and(|at| at <= now) {
+            self.results_at = None;
+            self.machine.forget_results_in_flight();
+            self.send_results().await?;
+        }
+        if self.silent_at <= now || self.reconnect_at.is_some_and(|at| at <= now) {
+            return Err(Over(None));
+        }
+        Ok(())
+    }
+
+    async fn on_token(&mut self, token: Result<Token, TokenError>) -> Result<(), Over> {
+        self.token_request = None;
+        match token {
+            Ok(token) => {
+                self.device.handler().on_frame(Direction::FromDevice, AUTH_BLANKED);
+                self.write(Message::text(Machine::auth(token.expose()))).await
+            }
+            Err(error) => {
+                // The session lives until the token ends; then the provider
+                // is asked again, with delays.
+                tracing::warn!(%error, "no new token for the session");
+                Ok(())
+            }
+        }
+    }
+
+    async fn on_frame(
+        &mut self,
+        frame: Option<Result<Message, tungstenite::Error>>,
+    ) -> Result<(), Over> {
+        let message = match frame {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => {
+                tracing::info!(%error, "the socket failed");
+                return Err(Over(None));
+            }
+            None => return Err(Over(None)),
+        };
+        if self.welcomed_at.is_some() {
+            self.silent_at =
+                Instant::now() + 2 * self.heartbeat + self.device.settings().write_timeout;
+        }
+        match message {
+            Message::Text(text) => self.on_text(&text).await,
+            Message::Binary(bytes) => match self.machine.decode(&bytes) {
+                Ok(text) => self.on_text(&text).await,
+                Err(fault) => self.reconnect(&fault).await,
+            },
+            Message::Close(frame) => {
+                self.on_close(frame);
+                Ok(())
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
+        }
+    }
+
+    fn on_close(&mut self, frame: Option<CloseFrame>) {
+        if let Some(frame) = frame {
+            let reason = frame.reason.as_str().to_owned();
+            self.closed = Closed { code: Some(frame.code.into()), reason };
+            tracing::info!(closed = %self.closed, "the gateway closed the session");
+        }
+        // What follows is only the end of the stream.
+        self.silent_at = Instant::now() + CLOSE_TIMEOUT;
+    }
+
+    async fn on_text(&mut self, text: &str) -> Result<(), Over> {
+        self.device.handler().on_frame(Direction::FromGateway, text);
+        for effect in self.machine.text(text, self.device.clock().local_now()) {
+            self.run_effect(effect).await?;
+        }
+        match self.machine.ack_need(self.device.settings().ack_entries) {
+            AckNeed::None => Ok(()),
+            AckNeed::Now => self.send_ack().await,
+            AckNeed::Soon => {
+                let at = Instant::now() + self.device.settings().ack_delay;
+                self.ack_at.get_or_insert(at);
+                Ok(())
+            }
+        }
+    }
+
+    async fn run_effect(&mut self, effect: Effect) -> Result<(), Over> {
+        match effect {
+            Effect::Send(frame) => self.send(frame).await,
+            Effect::Live(live) => self.on_live(live).await,
+            Effect::Apply(page) => self.apply(page).await,
+            Effect::Confirmed(confirmed) => self.on_confirmed(confirmed).await,
+            Effect::TokenWanted => {
+                self.token_request = Some(self.device.tokens().token().boxed());
+                Ok(())
+            }
+            Effect::Drain(after) => {
+                self.reconnect_at = Some(Instant::now() + after);
+                Ok(())
+            }
+            Effect::Refused(error) => {
+                tracing::warn!(%error.code, error.message, "the gateway refused a frame");
+                Ok(())
+            }
+            Effect::Reconnect(fault) => self.reconnect(&fault).await,
+            Effect::Stop(reason) => Err(Over(Some(Ended::Stopped(reason)))),
+        }
+    }
+
+    async fn on_live(&mut self, live: Live) -> Result<(), Over> {
+        let (store, clock) = (self.device.store(), self.device.clock());
+        self.welcomed_at = Some(Instant::now());
+        self.heartbeat = live.heartbeat;
+        clock.set_gateway_offset_ms(live.clock_offset_ms);
+        store.set_clock_offset_ms(live.clock_offset_ms).await?;
+        if let Some(owner) = &live.owner {
+            store.set_owner(owner).await?;
+        }
+        store.forget_poll_cursor().await?;
+        store.prune(clock.gateway_now()).await?;
+        self.device.set_state(State::Live);
+        self.send_results().await
+    }
+
+    async fn apply(&mut self, page: Page) -> Result<(), Over> {
+        let receipt = page.receipt();
+        match apply(self.device, page).await {
+            Ok(()) => {
+                self.machine.applied(&receipt);
+                Ok(())
+            }
+            Err(ApplyError::Mismatch(stream)) => self.reconnect(&Fault::Gap(stream)).await,
+            Err(error) => {
+                tracing::error!(%error, "the session ends: a page could not be applied");
+                Err(Over(None))
+            }
+        }
+    }
+
+    async fn on_confirmed(&mut self, confirmed: Vec<Confirmed>) -> Result<(), Over> {
+        let reports: Vec<_> =
+            confirmed.iter().map(|row| (row.answer.command_id.clone(), row.attempt)).collect();
+        self.device.store().confirm(&reports).await?;
+        for row in &confirmed {
+            self.device.handler().on_confirmed(&row.answer);
+        }
+        if self.machine.can_send_results() {
+            self.results_at = None;
+        }
+        self.send_results().await
+    }
+
+    async fn reconnect(&mut self, fault: &Fault) -> Result<(), Over> {
+        tracing::warn!(%fault, "connecting anew");
+        if let Fault::Gap(stream) = fault {
+            begin_anew(self.device, stream).await;
+        }
+        Err(Over(None))
+    }
+
+    async fn send_ack(&mut self) -> Result<(), Over> {
+        self.ack_at = None;
+        match self.machine.take_ack() {
+            Some(frame) => self.send(frame).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send_results(&mut self) -> Result<(), Over> {
+        if !self.machine.can_send_results() {
+            return Ok(());
+        }
+        let outbox = self.device.store().outbox().await?;
+        let Some(frame) = self.machine.results(outbox) else { return Ok(()) };
+        self.results_at = Some(Instant::now() + self.device.settings().results_timeout);
+        self.send(frame).await
+    }
+
+    async fn send(&mut self, frame: String) -> Result<(), Over> {
+        self.device.handler().on_frame(Direction::FromDevice, &frame);
+        self.write(Message::text(frame)).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), Over> {
+        let write = self.socket.send(message);
+        match tokio::time::timeout(self.device.settings().write_timeout, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                // The peer's close frame may wait unread: it says why.
+                tracing::info!(%error, "a frame could not be written");
+                self.read_close_code().await;
+                Err(Over(None))
+            }
+            Err(_) => Err(Over(None)),
+        }
+    }
+
+    async fn read_close_code(&mut self) {
+        let rest = async {
+            while let Some(Ok(message)) = self.socket.next().await {
+                if let Message::Close(Some(frame)) = message {
+                    return Some(frame);
+                }
+            }
+            None
+        };
+        if let Ok(Some(frame)) = tokio::time::timeout(CLOSE_TIMEOUT, rest).await {
+            self.on_close(Some(frame));
+        }
+    }
+
+    /// Says goodbye; the socket is gone afterwards in any case.
+    async fn close(&mut self) {
+        let goodbye = async {
+            if self.socket.close(None).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+    }
+}

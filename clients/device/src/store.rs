@@ -1,0 +1,246 @@
+//! The device's memory: one SQLite file.
+//!
+//! Owns all SQL of the crate. Every write is one IMMEDIATE transaction on the
+//! only connection, in WAL mode with `synchronous=FULL`: what a method
+//! returned from survives a power cut. Never talks to the network and never
+//! calls the app.
+
+mod apply;
+mod commands;
+mod outbox;
+mod schema;
+mod snapshot;
+
+pub(crate) use apply::Planned;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    DbErr, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    Value,
+};
+use serde_json::value::RawValue;
+use tidegate_protocol::cursor::{Cursor, Cursors};
+use tidegate_protocol::id::{DeviceId, Epoch, InvalidId, Seq, StreamName};
+
+/// The path that keeps everything in memory.
+pub const IN_MEMORY: &str = ":memory:";
+
+/// What went wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite said no. With `database is locked`: another process has the file.
+    #[error("the device store failed: {0}")]
+    Database(#[from] DbErr),
+    /// The file was written by a newer version of this crate.
+    #[error("the device store has schema {found}, this version knows {known}")]
+    Newer {
+        /// Version in the file.
+        found: i64,
+        /// Newest version known.
+        known: i64,
+    },
+    /// A value in the file is not what this crate writes.
+    #[error("the device store is damaged: {0}")]
+    Damaged(String),
+}
+
+impl From<InvalidId> for StoreError {
+    fn from(error: InvalidId) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// A handle to the store. Clones share the connection.
+#[derive(Clone, Debug)]
+pub struct Store {
+    connection: DatabaseConnection,
+}
+
+/// Names in the table `meta`.
+mod meta {
+    pub(super) const DEVICE_ID: &str = "device_id";
+    pub(super) const OWNER: &str = "owner";
+    pub(super) const POLL_CURSOR: &str = "poll_cursor";
+    pub(super) const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
+}
+
+impl Store {
+    /// Opens the file, creating it where it is missing. [`IN_MEMORY`] keeps
+    /// everything in memory instead.
+    ///
+    /// The file is locked for this process: two processes with one inbox would
+    /// carry commands out twice. A second one fails after five seconds.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let in_memory = path == Path::new(IN_MEMORY);
+        let url = if in_memory { "sqlite::memory:" } else { "sqlite://device?mode=rwc" };
+        let mut options = ConnectOptions::new(url);
+        // One connection: SQLite has one writer, the lock is exclusive, and a
+        // memory database lives only as long as its connection.
+        options.max_connections(1).min_connections(1).sqlx_logging(false);
+        options.acquire_timeout(Duration::from_secs(30));
+        options.idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+        let file = path.to_owned();
+        options.map_sqlx_sqlite_opts(move |sqlite| {
+            let sqlite =
+                sqlite.busy_timeout(Duration::from_secs(5)).synchronous(SqliteSynchronous::Full);
+            if in_memory {
+                return sqlite;
+            }
+            // Set here rather than in the URL, where `?` and `%` in a path
+            // would be read as syntax. Locking goes before WAL, so that no
+            // shared-memory file is made.
+            sqlite
+                .filename(&file)
+                .create_if_missing(true)
+                .locking_mode(SqliteLockingMode::Exclusive)
+                .journal_mode(SqliteJournalMode::Wal)
+        });
+        let store = Self { connection: Database::connect(options).await? };
+        schema::prepare(&store).await?;
+        Ok(store)
+    }
+
+    /// Closes the file and gives up its lock.
+    pub async fn close(self) -> Result<(), StoreError> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// The device's id, made at the first start; `wanted` sets another.
+    pub async fn device_id(&self, wanted: Option<DeviceId>) -> Result<DeviceId, StoreError> {
+        if let Some(wanted) = wanted {
+            self.set_meta(meta::DEVICE_ID, wanted.as_str()).await?;
+            return Ok(wanted);
+        }
+        if let Some(id) = self.meta(meta::DEVICE_ID).await? {
+            return Ok(DeviceId::parse(&id)?);
+        }
+        let id = DeviceId::generate();
+        self.set_meta(meta::DEVICE_ID, id.as_str()).await?;
+        Ok(id)
+    }
+
+    /// The user stream this store belongs to, once it is known.
+    pub async fn owner(&self) -> Result<Option<StreamName>, StoreError> {
+        self.meta(meta::OWNER).await?.map(|name| Ok(StreamName::parse(&name)?)).transpose()
+    }
+
+    pub(crate) async fn set_owner(&self, owner: &StreamName) -> Result<(), StoreError> {
+        self.set_meta(meta::OWNER, owner.as_str()).await
+    }
+
+    /// The gateway's clock relative to this device's, as last heard.
+    pub(crate) async fn clock_offset_ms(&self) -> Result<i64, StoreError> {
+        let offset = self.meta(meta::CLOCK_OFFSET_MS).await?;
+        Ok(offset.and_then(|text| text.parse().ok()).unwrap_or_default())
+    }
+
+    pub(crate) async fn set_clock_offset_ms(&self, offset_ms: i64) -> Result<(), StoreError> {
+        self.set_meta(meta::CLOCK_OFFSET_MS, &offset_ms.to_string()).await
+    }
+
+    /// The opaque cursor of the last poll, and the snapshots it left half read.
+    pub(crate) async fn poll_cursor(&self) -> Result<Option<String>, StoreError> {
+        self.meta(meta::POLL_CURSOR).await
+    }
+
+    pub(crate) async fn set_poll_cursor(&self, cursor: &str) -> Result<(), StoreError> {
+        self.set_meta(meta::POLL_CURSOR, cursor).await
+    }
+
+    /// A socket takes over: it moves cursors that the opaque one knows nothing
+    /// about.
+    pub(crate) async fn forget_poll_cursor(&self) -> Result<(), StoreError> {
+        let delete = statement("DELETE FROM meta WHERE name = ?", [meta::POLL_CURSOR.into()]);
+        self.connection.execute_raw(delete).await?;
+        Ok(())
+    }
+
+    /// Where each stream stands.
+    pub async fn cursors(&self) -> Result<Cursors, StoreError> {
+        self.positions("SELECT stream, epoch, seq FROM cursor").await
+    }
+
+    /// The stream begins anew at the next connect: with a snapshot.
+    pub(crate) async fn forget_cursor(&self, stream: &StreamName) -> Result<(), StoreError> {
+        let delete = statement("DELETE FROM cursor WHERE stream = ?", [stream.as_str().into()]);
+        self.connection.execute_raw(delete).await?;
+        self.forget_poll_cursor().await
+    }
+
+    async fn positions(&self, sql: &str) -> Result<Cursors, StoreError> {
+        let rows = self.connection.query_all_raw(statement(sql, [])).await?;
+        let mut positions = Cursors::new();
+        for row in rows {
+            let stream = StreamName::parse(&text(&row, "stream")?)?;
+            let epoch = Epoch::parse(&text(&row, "epoch")?)?;
+            positions.insert(stream, Cursor { epoch, seq: Seq::new(row.try_get("", "seq")?) });
+        }
+        Ok(positions)
+    }
+
+    async fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let select = statement("SELECT value FROM meta WHERE name = ?", [name.into()]);
+        let row = self.connection.query_one_raw(select).await?;
+        row.map(|row| text(&row, "value")).transpose()
+    }
+
+    async fn set_meta(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        let upsert = statement(
+            "INSERT INTO meta (name, value) VALUES (?, ?) \
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [name.into(), value.into()],
+        );
+        self.connection.execute_raw(upsert).await?;
+        Ok(())
+    }
+
+    /// Begins a write. IMMEDIATE: a transaction that reads first and takes the
+    /// write lock later fails at once when another writer was faster.
+    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.connection.begin_with_options(options).await?)
+    }
+}
+
+fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+async fn set_cursor(
+    transaction: &DatabaseTransaction,
+    stream: &StreamName,
+    cursor: &Cursor,
+) -> Result<(), StoreError> {
+    let upsert = statement(
+        "INSERT INTO cursor (stream, epoch, seq) VALUES (?, ?, ?) \
+         ON CONFLICT (stream) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq",
+        [stream.as_str().into(), cursor.epoch.as_str().into(), cursor.seq.get().into()],
+    );
+    transaction.execute_raw(upsert).await?;
+    Ok(())
+}
+
+fn text(row: &QueryResult, column: &str) -> Result<String, StoreError> {
+    Ok(row.try_get("", column)?)
+}
+
+fn json(row: &QueryResult, column: &str) -> Result<Option<Box<RawValue>>, StoreError> {
+    let text: Option<String> = row.try_get("", column)?;
+    Ok(text.map(RawValue::from_string).transpose()?)
+}
+
+#[cfg(test)]
+mod tests;
