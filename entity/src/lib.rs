@@ -1,1 +1,15 @@
-//! x
+//! SeaORM entities of the Tidegate database, one file per table.
+//!
+//! Owns the Rust shape of rows and nothing else: no rules, no hooks, no clock.
+//! Times are milliseconds since the Unix epoch, ids are lower-case text, JSON
+//! is text, so that SQLite and PostgreSQL behave alike.
+
+pub mod command;
+pub mod command_event;
+pub mod command_outcome;
+pub mod device;
+pub mod device_cursor;
+pub mod idempotency_key;
+pub mod journal_entry;
+pub mod shared_record;
+pub mod stream_head;

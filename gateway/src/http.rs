@@ -1,4 +1,69 @@
-//! HTTP: what routes take and answer, and what every request passes through.
+//! Routes, by area: they check requests, call what does the work, and shape
+//! answers. Never SQL, never a decision about a stream.
 
+use axum::Router;
+use axum::response::IntoResponse;
+use tidegate_protocol::code::ErrorCode;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::ApiError;
+use crate::state::AppState;
+
+mod commands;
+mod dev;
+mod devices;
 pub mod extract;
 pub mod layers;
+pub mod openapi;
+mod operator;
+mod page;
+mod streams;
+mod sync;
+
+/// All routes with their state, and the layers every request goes through.
+pub fn router(state: AppState) -> Router {
+    let (router, document) = routes(state.config.environment).split_for_parts();
+    let document = serde_json::to_string(&document).unwrap_or_default();
+    let answer = move || {
+        let document = document.clone();
+        async move { ([(http::header::CONTENT_TYPE, "application/json")], document) }
+    };
+    let router = router
+        .route("/api/v1/openapi.json", axum::routing::get(answer))
+        .route("/api/v1/sync/ws", axum::routing::get(sync::socket))
+        .fallback(|| async {
+            ApiError::new(ErrorCode::NotFound, "there is nothing here").into_response()
+        })
+        .method_not_allowed_fallback(|| async {
+            let message = "this path does not know this method";
+            ApiError::new(ErrorCode::MethodNotAllowed, message).into_response()
+        });
+    let (config, metrics) = (state.config.clone(), state.metrics.clone());
+    layers::apply(router.with_state(state), &config, metrics)
+}
+
+/// The routes that the OpenAPI document describes.
+fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
+    let router = openapi::base()
+        .routes(routes!(devices::register))
+        .routes(routes!(devices::list))
+        .routes(routes!(devices::remove))
+        .routes(routes!(devices::list_of_user))
+        .routes(routes!(devices::end_sessions))
+        .routes(routes!(sync::poll))
+        .routes(routes!(sync::ack))
+        .routes(routes!(sync::results))
+        .routes(routes!(sync::mutate))
+        .routes(routes!(commands::create, commands::list))
+        .routes(routes!(commands::create_batch))
+        .routes(routes!(commands::get, commands::cancel))
+        .routes(routes!(streams::publish))
+        .routes(routes!(operator::healthz))
+        .routes(routes!(operator::readyz))
+        .routes(routes!(operator::metrics));
+    match environment {
+        crate::config::Environment::Development => router.routes(routes!(dev::trigger_write)),
+        crate::config::Environment::Production => router,
+    }
+}

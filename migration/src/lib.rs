@@ -1,1 +1,20 @@
-//! x
+//! Schema migrations of the Tidegate database: append-only, one source for
+//! SQLite and PostgreSQL.
+//!
+//! Owns the schema. It takes no lock: whoever runs it makes sure that nobody
+//! else does at the same time.
+
+use sea_orm_migration::prelude::*;
+
+mod m20261121_000001_live_path;
+
+/// All migrations, in order.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_live_path::Migration)]
+    }
+}

@@ -1,0 +1,33 @@
+//! What happened on a command's way, written behind: sent, acked, push. A crash
+//! may lose the newest rows; nothing depends on them.
+
+use sea_orm::entity::prelude::*;
+
+/// A row.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "command_event")]
+pub struct Model {
+    /// Row number; gives rows of the same millisecond their order.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// The command.
+    #[sea_orm(column_type = "Text")]
+    pub command_id: String,
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Timeline event on the wire.
+    #[sea_orm(column_type = "Text")]
+    pub event: String,
+    /// Channel on the wire.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub channel: Option<String>,
+    /// The device.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub device_id: Option<String>,
+    /// More, in words.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub detail: Option<String>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

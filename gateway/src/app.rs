@@ -1,0 +1,261 @@
+//! The gateway as a whole: opens what it needs, starts its tasks, and takes
+//! everything down in order.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use dashmap::DashMap;
+use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::id::StreamName;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{Authenticator, secret};
+use crate::clock::Clock;
+use crate::config::{Config, Synchronous};
+use crate::hub::Hub;
+use crate::ingest::{Ingest, IngestOptions};
+use crate::metrics::Metrics;
+use crate::session::SessionOptions;
+use crate::state::{AppState, Parts};
+use crate::store::{self, Store, StoreOptions};
+use crate::{http, serve, upkeep};
+
+pub mod epochs;
+
+/// The shared stream of the marketplace: always there, filled by the gateway.
+pub const MARKETPLACE: &str = "marketplace";
+
+/// A gateway that accepts connections.
+pub struct Running {
+    address: SocketAddr,
+    state: AppState,
+    /// Ends the recurring work.
+    upkeep_stop: CancellationToken,
+    upkeep: TaskTracker,
+    /// Ends the accept loop.
+    serve_stop: CancellationToken,
+    serving: JoinHandle<anyhow::Result<()>>,
+    writer_stop: CancellationToken,
+    writing: JoinHandle<()>,
+}
+
+/// Serves until SIGTERM or Ctrl-C, then drains.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let running = start(config, Clock::system()).await?;
+    wait_for_signal().await?;
+    running.stop().await
+}
+
+/// Starts a gateway: opens and migrates the database, listens, serves.
+pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
+    let metrics = Metrics::new();
+    let auth = Authenticator::new(&secret::resolve(&config)?, clock.clone(), metrics.clone());
+    let auth = auth.await.context("reading the keys that tokens are checked with")?;
+    let store = open_store(&config).await?;
+    let hub = Hub::new();
+    let writer_stop = CancellationToken::new();
+    let (ingest, writer) = Ingest::new(
+        store.clone(),
+        Arc::clone(&hub),
+        clock.clone(),
+        metrics.clone(),
+        ingest_options(&config),
+        writer_stop.clone(),
+    );
+    let listener = TcpListener::bind(config.listen).await;
+    let listener = listener.with_context(|| format!("listening on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let options = serve::ServeOptions::new(&config, metrics.clone())?;
+    let state = AppState::new(Parts {
+        session_options: Arc::new(session_options(&config)),
+        shared_streams: shared_streams(&config)?,
+        config,
+        store,
+        ingest,
+        hub,
+        clock,
+        started: Instant::now(),
+        metrics,
+        auth,
+        sockets: TaskTracker::new(),
+        draining: CancellationToken::new(),
+        before_hello: AtomicUsize::new(0),
+        pollers: DashMap::new(),
+    });
+    let (upkeep, upkeep_stop) = (TaskTracker::new(), CancellationToken::new());
+    upkeep::start(&state, &upkeep, &upkeep_stop);
+    let serve_stop = CancellationToken::new();
+    let serving =
+        serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
+    tracing::info!(%address, "listening");
+    Ok(Running {
+        address,
+        state,
+        upkeep_stop,
+        upkeep,
+        serve_stop,
+        serving: spawn(serving),
+        writer_stop,
+        writing: spawn(writer.run()),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the two tasks that live as long as the gateway")]
+fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(task)
+}
+
+impl Running {
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it works with, for tests that look inside.
+    pub const fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// Drains: not ready any more, sockets told to come back elsewhere, spread
+    /// over a window, writes committed. Done within the deadline in any case.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let deadline = Duration::from_millis(self.state.config.drain.deadline_ms);
+        tracing::info!("draining");
+        if tokio::time::timeout(deadline, self.drain()).await.is_err() {
+            tracing::warn!("drain took longer than its deadline; some sockets were cut");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    async fn drain(self) {
+        let state = self.state;
+        state.draining.cancel();
+        drain_sessions(&state).await;
+        state.sockets.close();
+        state.sockets.wait().await;
+        self.serve_stop.cancel();
+        match self.serving.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "serving ended with an error"),
+            Err(error) => tracing::error!(%error, "serving panicked"),
+        }
+        self.upkeep_stop.cancel();
+        self.upkeep.close();
+        self.upkeep.wait().await;
+        if let Err(error) = state.ingest.flush_behind().await {
+            tracing::warn!(%error, "the last timeline rows were not written");
+        }
+        self.writer_stop.cancel();
+        if let Err(error) = self.writing.await {
+            tracing::error!(%error, "the writer panicked");
+        }
+        if let Err(error) = state.store.clone().close().await {
+            tracing::warn!(%error, "the database did not close cleanly");
+        }
+    }
+}
+
+/// Tells every session to go, one after the other over the window.
+async fn drain_sessions(state: &AppState) {
+    let sessions = state.hub.all_sessions();
+    let spread = Duration::from_millis(state.config.drain.spread_ms);
+    let step = spread / u32::try_from(sessions.len().max(1)).unwrap_or(u32::MAX);
+    for session in &sessions {
+        session.close(CloseReason::Drain);
+        tokio::time::sleep(step).await;
+    }
+    // Those that said hello in the meantime.
+    for session in state.hub.all_sessions() {
+        session.close(CloseReason::Drain);
+    }
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupt = tokio::signal::ctrl_c() => interrupt?,
+    }
+    Ok(())
+}
+
+/// Opens the database that the settings name.
+pub async fn connect(config: &Config) -> anyhow::Result<Store> {
+    let url = database_url(config)?;
+    let options = StoreOptions {
+        url,
+        connections: config.database.connections,
+        synchronous_full: config.database.synchronous == Synchronous::Full,
+    };
+    Store::open(&options).await.context("opening the database")
+}
+
+fn database_url(config: &Config) -> anyhow::Result<String> {
+    if !config.database.url.is_empty() {
+        return Ok(config.database.url.clone());
+    }
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("creating the data folder {}", config.data_dir.display()))?;
+    let path = config.data_dir.join("tidegate.db");
+    Ok(format!("sqlite://{}?mode=rwc", Path::new(&path).display()))
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = connect(config).await?;
+    if config.database.auto_migrate {
+        store::schema::migrate(&store).await.context("migrating the database")?;
+        return Ok(store);
+    }
+    let pending = store::schema::pending(&store).await.context("reading the schema's version")?;
+    if !pending.is_empty() {
+        bail!(
+            "the database lacks {} migration(s): {}; run `tidegate migrate`, or set `database.auto_migrate`",
+            pending.len(),
+            pending.join(", ")
+        );
+    }
+    Ok(store)
+}
+
+/// Brings the database up to date.
+pub async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let store = connect(config).await?;
+    store::schema::migrate(&store).await.context("migrating the database")?;
+    store.close().await.context("closing the database")
+}
+
+fn ingest_options(config: &Config) -> IngestOptions {
+    IngestOptions {
+        queue: config.limits.write_queue,
+        batch: config.limits.commit_batch,
+        ack_timeout_ms: config.push.ack_timeout_ms,
+        pending_per_user: config.limits.pending_per_user,
+        devices_per_user: config.limits.devices_per_user,
+    }
+}
+
+fn session_options(config: &Config) -> SessionOptions {
+    SessionOptions {
+        ack_timeout_ms: config.session.ack_timeout_ms,
+        auth_warning_ms: config.session.auth_warning_ms,
+        frames_per_second: config.limits.frames_per_second,
+        frames_burst: config.limits.frames_burst,
+    }
+}
+
+fn shared_streams(config: &Config) -> anyhow::Result<HashSet<StreamName>> {
+    let mut streams: HashSet<StreamName> = config.streams.shared.iter().cloned().collect();
+    streams.insert(StreamName::parse(MARKETPLACE)?);
+    Ok(streams)
+}

@@ -1,0 +1,35 @@
+//! Conveniences for developing an app; not there in production.
+
+use axum::Json;
+use axum::extract::State;
+use http::{HeaderMap, StatusCode};
+use tidegate_protocol::rest::{CommandAccepted, CreateCommand, TriggerWrite};
+
+use crate::auth::Role;
+use crate::error::ApiResult;
+use crate::http::commands;
+use crate::http::extract::{Caller, JsonBody};
+use crate::state::AppState;
+
+/// Makes a command for the caller's own devices.
+#[utoipa::path(post, path = "/api/v1/dev/trigger-write", tag = "development",
+    request_body = TriggerWrite,
+    responses((status = 202, body = CommandAccepted), (status = 404, description = "No such device")))]
+pub(super) async fn trigger_write(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<TriggerWrite>,
+) -> ApiResult<(StatusCode, Json<CommandAccepted>)> {
+    caller.require_role(Role::Device)?;
+    let command = CreateCommand {
+        user_id: caller.0.sub.clone(),
+        device_id: request.device_id,
+        data_type: request.data_type,
+        value: request.value,
+        priority: None,
+        ttl_s: None,
+        requires: None,
+    };
+    commands::accept(&state, &caller, &headers, &command).await
+}

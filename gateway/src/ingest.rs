@@ -1,0 +1,108 @@
+//! The one writer: every change of state and its journal entries go through
+//! here and commit together.
+//!
+//! Owns what a write means: callers hand in [`job::Job`]s, the writer drains
+//! whatever waits into one transaction, decides each job against the rows
+//! loaded for all of them, allocates positions once, and answers after the
+//! commit. Never talks to sockets; after a commit it hands the entries to the
+//! hub and forgets them.
+
+use std::sync::Arc;
+
+use tidegate_protocol::code::ErrorCode;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::error::{ApiError, ApiResult};
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+pub mod behind;
+mod decide;
+pub mod job;
+pub mod prepare;
+mod working;
+pub mod writer;
+
+use behind::Behind;
+pub(crate) use decide::status_at;
+use job::{Answer, Job};
+pub(crate) use working::new_epoch;
+
+/// Bounds and times the writer works by.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestOptions {
+    /// Jobs that may wait.
+    pub queue: usize,
+    /// Items committed together at most.
+    pub batch: usize,
+    /// How long a result may take after an ack before another attempt is made
+    /// is twice this, milliseconds.
+    pub ack_timeout_ms: u64,
+    /// Commands of one user without a final status.
+    pub pending_per_user: i64,
+    /// Devices of one user.
+    pub devices_per_user: usize,
+}
+
+/// Hands jobs to the writer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    queue: mpsc::Sender<Pending>,
+    behind: Arc<Behind>,
+    clock: Clock,
+}
+
+/// A job and who waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    job: Job,
+    reply: oneshot::Sender<ApiResult<Answer>>,
+}
+
+impl Ingest {
+    /// The handle, and the writer that must be run until after `stop`.
+    pub fn new(
+        store: Store,
+        hub: Arc<Hub>,
+        clock: Clock,
+        metrics: Metrics,
+        options: IngestOptions,
+        stop: CancellationToken,
+    ) -> (Self, writer::Writer) {
+        let (queue, jobs) = mpsc::channel(options.queue);
+        let behind = Arc::new(Behind::new(metrics.clone()));
+        let ingest = Self { queue, behind: Arc::clone(&behind), clock: clock.clone() };
+        let writer = writer::Writer { store, hub, clock, metrics, options, jobs, stop };
+        (ingest, writer)
+    }
+
+    /// What may be written late.
+    pub fn behind(&self) -> &Behind {
+        &self.behind
+    }
+
+    /// The clock that writes are stamped by.
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Submits a job and waits for its commit. A full queue is refused at
+    /// once: waiting would only move the queue into memory nobody bounds.
+    async fn submit(&self, job: Job) -> ApiResult<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Pending { job, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                ApiError::unavailable("too many writes are waiting; try again")
+            }
+            mpsc::error::TrySendError::Closed(_) => stopping(),
+        })?;
+        answer.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> ApiError {
+    ApiError::new(ErrorCode::Unavailable, "this node is going away; try again").with_retry_after(1)
+}

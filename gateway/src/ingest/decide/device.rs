@@ -1,0 +1,135 @@
+//! Devices: registering, refreshing, deleting.
+
+use tidegate_entity::device;
+use tidegate_protocol::client::HelloDevice;
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::command::{Channel, CommandStatus, PushRegistration};
+use tidegate_protocol::rest::PushState;
+
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::decide::lifecycle;
+use crate::ingest::job::Registration;
+use crate::ingest::working::{Working, stream_key};
+use crate::store::device::{DeviceKey, TokenOwner};
+
+/// Registers or refreshes a device; its key and the streams to answer with.
+pub(super) fn register(
+    working: &mut Working,
+    registration: &Registration,
+) -> ApiResult<(DeviceKey, Vec<String>)> {
+    let key = DeviceKey {
+        user_id: registration.user_id.as_str().to_owned(),
+        device_id: registration.device.id.as_str().to_owned(),
+    };
+    let now = working.now.millis();
+    let devices_max = working.options.devices_per_user;
+    let devices = working.devices.entry(key.user_id.clone()).or_default();
+    if !devices.contains_key(&key.device_id) && devices.len() >= devices_max {
+        let message = format!("the user has {devices_max} devices; delete one first");
+        return Err(ApiError::new(ErrorCode::TooManyDevices, message).with_retry_after(60));
+    }
+    let row = devices.entry(key.device_id.clone()).or_insert_with(|| new_device(&key, now));
+    refresh(row, &registration.device, now);
+    working.changes.changed_devices.insert(key.clone());
+    if let Some(Some(push)) = &registration.device.push {
+        claim_token(working, &key, push);
+    }
+    let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
+    working.changes.ensured.extend(streams.iter().cloned());
+    Ok((key, streams))
+}
+
+fn new_device(key: &DeviceKey, now: i64) -> device::Model {
+    device::Model {
+        user_id: key.user_id.clone(),
+        device_id: key.device_id.clone(),
+        platform: String::new(),
+        name: None,
+        app_version: None,
+        capabilities: "[]".to_owned(),
+        push_provider: None,
+        push_token: None,
+        push_state: PushState::None.as_str().to_owned(),
+        push_refreshed_at: None,
+        wants_delta_push: false,
+        created_at: now,
+        last_seen_at: now,
+    }
+}
+
+/// Absent means unchanged, null means removed.
+fn refresh(row: &mut device::Model, device: &HelloDevice, now: i64) {
+    device.platform.as_str().clone_into(&mut row.platform);
+    row.last_seen_at = now;
+    if let Some(name) = &device.name {
+        row.name = Some(name.clone());
+    }
+    if let Some(version) = &device.app_version {
+        row.app_version = Some(version.clone());
+    }
+    if let Some(capabilities) = &device.capabilities {
+        row.capabilities = serde_json::to_string(capabilities).expect("a list of texts serialises");
+    }
+    if let Some(wants) = device.wants_delta_push {
+        row.wants_delta_push = wants;
+    }
+    if let Some(push) = &device.push {
+        row.push_provider = push.as_ref().map(|push| push.provider.as_str().to_owned());
+        row.push_token = push.as_ref().map(|push| push.token.clone());
+        row.push_refreshed_at = push.as_ref().map(|_| now);
+        let state = if push.is_some() { PushState::Active } else { PushState::None };
+        state.as_str().clone_into(&mut row.push_state);
+    }
+}
+
+/// A token belongs to the device that registered it last.
+fn claim_token(working: &mut Working, key: &DeviceKey, push: &PushRegistration) {
+    let provider = push.provider.as_str();
+    for devices in working.devices.values_mut() {
+        for row in devices.values_mut() {
+            let is_owner = row.user_id == key.user_id && row.device_id == key.device_id;
+            let holds = row.push_token.as_deref() == Some(&*push.token)
+                && row.push_provider.as_deref() == Some(provider);
+            if holds && !is_owner {
+                row.push_token = None;
+                row.push_provider = None;
+                PushState::None.as_str().clone_into(&mut row.push_state);
+            }
+        }
+    }
+    let owner = TokenOwner {
+        token: push.token.clone(),
+        provider: provider.to_owned(),
+        user_id: key.user_id.clone(),
+        device_id: key.device_id.clone(),
+    };
+    working.changes.tokens.insert((provider.to_owned(), push.token.clone()), owner);
+}
+
+/// Deletes a device: what was addressed to it is cancelled, and what only
+/// waited for it gets its final status.
+pub(super) fn remove(working: &mut Working, key: &DeviceKey) -> ApiResult<()> {
+    let devices = working.devices.get_mut(&key.user_id);
+    if devices.and_then(|devices| devices.remove(&key.device_id)).is_none() {
+        return Err(ApiError::new(ErrorCode::DeviceNotFound, "the user has no such device"));
+    }
+    working.changes.changed_devices.remove(key);
+    working.changes.removed_devices.push(key.clone());
+    let mut open: Vec<String> = working
+        .commands
+        .values()
+        .filter(|state| state.row.open && state.row.user_id == key.user_id)
+        .map(|state| state.row.id.clone())
+        .collect();
+    open.sort_unstable();
+    for id in open {
+        lifecycle::expire_if_over(working, &id);
+        let row = &working.commands[&id].row;
+        if row.open && row.device_id.as_deref() == Some(&key.device_id) {
+            lifecycle::close(working, &id, CommandStatus::Cancelled, None);
+        } else {
+            lifecycle::close_if_settled(working, &id, Channel::Http);
+        }
+    }
+    Ok(())
+}

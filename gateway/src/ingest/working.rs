@@ -1,0 +1,307 @@
+//! The rows a batch works on: loaded once for all its jobs, changed in memory
+//! by pure decisions, written back in a few statements.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use rand::Rng;
+use sea_orm::{ConnectionTrait, DbErr};
+use tidegate_entity::{
+    command, command_outcome, device, idempotency_key, journal_entry, shared_record,
+};
+use tidegate_protocol::id::{Seq, StreamName};
+use tidegate_protocol::time::Timestamp;
+
+use crate::ingest::IngestOptions;
+use crate::store::device::{DeviceKey, TokenOwner};
+use crate::store::head::{Advance, Heads};
+use crate::store::record::RecordKey;
+use crate::store::{self};
+
+/// Everything a batch reads and changes.
+#[derive(Debug)]
+pub(crate) struct Working {
+    pub(crate) now: Timestamp,
+    pub(crate) options: IngestOptions,
+    /// Locked: whoever holds a stream's head may change what the stream tells.
+    pub(crate) heads: Heads,
+    pub(crate) devices: HashMap<String, BTreeMap<String, device::Model>>,
+    pub(crate) commands: HashMap<String, CommandState>,
+    pub(crate) idempotency: HashMap<(String, String), idempotency_key::Model>,
+    pub(crate) records: HashMap<RecordKey, shared_record::Model>,
+    /// Changes so far, in the order decided.
+    pub(crate) changes: Changes,
+}
+
+/// A command with what devices reported about it.
+#[derive(Debug)]
+pub(crate) struct CommandState {
+    pub(crate) row: command::Model,
+    pub(crate) outcomes: Vec<command_outcome::Model>,
+}
+
+/// What the batch will write.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Entries in order; positions are given out per stream in this order.
+    pub(crate) appends: Vec<Append>,
+    /// Streams that must exist though nothing is appended.
+    pub(crate) ensured: BTreeSet<String>,
+    pub(crate) pending: HashMap<String, i64>,
+    pub(crate) new_commands: Vec<String>,
+    pub(crate) changed_commands: HashSet<String>,
+    pub(crate) closed: Vec<Closed>,
+    pub(crate) outcomes: Vec<command_outcome::Model>,
+    pub(crate) changed_devices: BTreeSet<DeviceKey>,
+    pub(crate) removed_devices: Vec<DeviceKey>,
+    pub(crate) tokens: HashMap<(String, String), TokenOwner>,
+    pub(crate) idempotency: Vec<idempotency_key::Model>,
+    pub(crate) changed_records: HashSet<RecordKey>,
+}
+
+/// An entry without a position yet.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) stream: String,
+    pub(crate) seq: Seq,
+    pub(crate) kind: &'static str,
+    pub(crate) body: String,
+    pub(crate) device_id: Option<String>,
+    pub(crate) requires: Option<String>,
+    pub(crate) command_id: Option<String>,
+}
+
+/// A command that got its final status in this batch; for the metrics.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    pub(crate) command_id: String,
+    pub(crate) channel: Option<tidegate_protocol::command::Channel>,
+}
+
+/// What must be loaded for a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    pub(crate) streams: BTreeSet<String>,
+    pub(crate) users: BTreeSet<String>,
+    pub(crate) commands: BTreeSet<String>,
+    /// Commands whose user must be found out before anything is locked.
+    pub(crate) unplaced_commands: BTreeSet<String>,
+    pub(crate) removed_devices: Vec<DeviceKey>,
+    pub(crate) keys: BTreeSet<(String, String)>,
+    pub(crate) records: BTreeSet<RecordKey>,
+}
+
+impl Working {
+    /// Locks the streams and loads the rows.
+    pub(crate) async fn load(
+        db: &impl ConnectionTrait,
+        mut needs: Needs,
+        now: Timestamp,
+        options: IngestOptions,
+    ) -> Result<Self, DbErr> {
+        place(db, &mut needs).await?;
+        let heads = store::head::lock(db, &list(&needs.streams)).await?;
+        let keys: Vec<_> = needs.keys.iter().cloned().collect();
+        let idempotency = store::idempotency::load(db, &keys).await?;
+        needs.commands.extend(idempotency.iter().filter_map(|row| row.command_id.clone()));
+        for key in &needs.removed_devices {
+            let device_id = Some(key.device_id.as_str());
+            needs.commands.extend(store::command::open_ids(db, &key.user_id, device_id).await?);
+            needs.commands.extend(store::command::open_ids(db, &key.user_id, None).await?);
+        }
+        let ids = list(&needs.commands);
+        let mut commands: HashMap<_, _> = store::command::lock(db, &ids)
+            .await?
+            .into_iter()
+            .map(|row| (row.id.clone(), CommandState { row, outcomes: Vec::new() }))
+            .collect();
+        for outcome in store::outcome::of_commands(db, &ids).await? {
+            if let Some(state) = commands.get_mut(&outcome.command_id) {
+                state.outcomes.push(outcome);
+            }
+        }
+        let mut devices: HashMap<String, BTreeMap<String, device::Model>> = HashMap::new();
+        for row in store::device::of_users(db, &list(&needs.users)).await? {
+            devices.entry(row.user_id.clone()).or_default().insert(row.device_id.clone(), row);
+        }
+        let record_keys: Vec<_> = needs.records.into_iter().collect();
+        let records = store::record::load(db, &record_keys).await?;
+        Ok(Self {
+            now,
+            options,
+            heads,
+            devices,
+            commands,
+            idempotency: idempotency
+                .into_iter()
+                .map(|row| ((row.caller.clone(), row.key.clone()), row))
+                .collect(),
+            records: records
+                .into_iter()
+                .map(|row| ((row.stream.clone(), row.collection.clone(), row.id.clone()), row))
+                .collect(),
+            changes: Changes::default(),
+        })
+    }
+
+    /// Gives out positions for everything appended: one statement for all
+    /// streams, in the order in which every transaction locks them.
+    pub(crate) async fn allocate(&mut self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let mut advances: BTreeMap<String, Advance> = BTreeMap::new();
+        for append in &self.changes.appends {
+            advances.entry(append.stream.clone()).or_default().entries += 1;
+        }
+        for (stream, pending) in &self.changes.pending {
+            advances.entry(stream.clone()).or_default().pending += pending;
+        }
+        for stream in &self.changes.ensured {
+            if !self.heads.contains_key(stream) {
+                advances.entry(stream.clone()).or_default();
+            }
+        }
+        for advance in advances.values_mut() {
+            advance.new_epoch = new_epoch();
+        }
+        if advances.is_empty() {
+            return Ok(());
+        }
+        let heads = store::head::advance(db, &advances).await?;
+        let mut next: HashMap<&str, i64> = heads
+            .iter()
+            .map(|(stream, head)| (stream.as_str(), head.seq - advances[stream].entries + 1))
+            .collect();
+        for append in &mut self.changes.appends {
+            if let Some(seq) = next.get_mut(append.stream.as_str()) {
+                append.seq = Seq::new(*seq);
+                *seq += 1;
+            }
+        }
+        self.heads.extend(heads);
+        self.place_commands();
+        Ok(())
+    }
+
+    /// Tells commands the positions of their entries.
+    fn place_commands(&mut self) {
+        for append in &self.changes.appends {
+            let state = append.command_id.as_ref().and_then(|id| self.commands.get_mut(id));
+            if let Some(state) = state
+                && append.kind == tidegate_protocol::entry::kind::COMMAND
+            {
+                state.row.last_seq = append.seq.get();
+                if state.row.seq == 0 {
+                    state.row.seq = append.seq.get();
+                }
+            }
+        }
+    }
+
+    /// Writes everything that changed.
+    pub(crate) async fn write(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let changes = &self.changes;
+        store::command::insert(db, self.command_rows(changes.new_commands.iter())).await?;
+        let is_new: HashSet<&String> = changes.new_commands.iter().collect();
+        let mut old: Vec<&String> =
+            changes.changed_commands.iter().filter(|id| !is_new.contains(id)).collect();
+        old.sort_unstable();
+        store::command::update(db, self.command_rows(old.into_iter())).await?;
+        store::outcome::insert(db, changes.outcomes.clone()).await?;
+        self.write_devices(db).await?;
+        store::idempotency::insert(db, changes.idempotency.clone()).await?;
+        let mut records: Vec<_> =
+            changes.changed_records.iter().filter_map(|key| self.records.get(key)).collect();
+        records.sort_unstable_by(|a, b| {
+            (&a.stream, &a.collection, &a.id).cmp(&(&b.stream, &b.collection, &b.id))
+        });
+        store::record::upsert(db, records.into_iter().cloned().collect()).await?;
+        store::journal::insert(db, self.journal_rows()).await
+    }
+
+    async fn write_devices(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let changes = &self.changes;
+        let devices: Vec<device::Model> = changes
+            .changed_devices
+            .iter()
+            .filter_map(|key| self.devices.get(&key.user_id)?.get(&key.device_id).cloned())
+            .collect();
+        store::device::upsert(db, devices).await?;
+        for owner in changes.tokens.values() {
+            store::device::release_token(db, owner).await?;
+        }
+        for key in &changes.removed_devices {
+            store::device::remove(db, key).await?;
+        }
+        Ok(())
+    }
+
+    fn command_rows<'a>(&self, ids: impl Iterator<Item = &'a String>) -> Vec<command::Model> {
+        ids.filter_map(|id| self.commands.get(id)).map(|state| state.row.clone()).collect()
+    }
+
+    /// The entries as rows.
+    pub(crate) fn journal_rows(&self) -> Vec<journal_entry::Model> {
+        let row = |append: &Append| journal_entry::Model {
+            stream: append.stream.clone(),
+            seq: append.seq.get(),
+            kind: append.kind.to_owned(),
+            at: self.now.millis(),
+            body: append.body.clone(),
+            device_id: append.device_id.clone(),
+            requires: append.requires.clone(),
+            command_id: append.command_id.clone(),
+        };
+        self.changes.appends.iter().map(row).collect()
+    }
+
+    /// Commands of a user without a final status, this batch's included.
+    pub(crate) fn pending_of(&self, stream: &str) -> i64 {
+        let stored = self.heads.get(stream).map_or(0, |head| head.pending);
+        stored + self.changes.pending.get(stream).copied().unwrap_or(0)
+    }
+}
+
+/// Finds out whose the commands are, so that their streams can be locked
+/// before anything is decided.
+async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr> {
+    if needs.unplaced_commands.is_empty() {
+        return Ok(());
+    }
+    let ids = list(&needs.unplaced_commands);
+    for (id, user_id) in store::command::owners(db, &ids).await? {
+        needs.streams.insert(format!("user:{user_id}"));
+        needs.users.insert(user_id);
+        needs.commands.insert(id);
+    }
+    Ok(())
+}
+
+fn list(set: &BTreeSet<String>) -> Vec<String> {
+    set.iter().cloned().collect()
+}
+
+/// A new epoch: 8 characters of `[0-9a-z]`, 41 bits.
+pub(crate) fn new_epoch() -> String {
+    const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut random = rand::rng();
+    (0..8).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
+}
+
+/// Whether the command is one the device may carry out.
+pub(crate) fn is_eligible(command: &command::Model, device: &device::Model) -> bool {
+    let addressed =
+        command.device_id.as_ref().is_none_or(|device_id| *device_id == device.device_id);
+    addressed
+        && command.requires.as_ref().is_none_or(|needed| {
+            let has: Vec<String> = serde_json::from_str(&device.capabilities).unwrap_or_default();
+            has.contains(needed)
+        })
+}
+
+/// The stream of a user, from a stored user id.
+pub(crate) fn user_stream(user_id: &str) -> String {
+    format!("user:{user_id}")
+}
+
+/// Names of streams as rows are keyed by.
+pub(crate) fn stream_key(stream: &StreamName) -> String {
+    stream.as_str().to_owned()
+}

@@ -1,0 +1,262 @@
+//! The loop that commits: drains what waits into one transaction, answers
+//! after the commit, and hands the new entries to the hub.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
+use tidegate_protocol::command::{Channel, CommandStatus};
+use tidegate_protocol::id::Seq;
+use tidegate_protocol::time::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::error::{ApiError, ApiResult};
+use crate::hub::Hub;
+use crate::ingest::decide::{self};
+use crate::ingest::job::{Answer, Job};
+use crate::ingest::working::{Needs, Working};
+use crate::ingest::{IngestOptions, Pending, behind};
+use crate::journal::Ready;
+use crate::limits::WRITE_ATTEMPTS;
+use crate::metrics::Metrics;
+use crate::metrics::label::{CommitResult, EntryKind, FinalStatus};
+use crate::store::Store;
+
+/// The one writer of this node. Ends when it is told to and everything that
+/// waited is committed.
+#[derive(Debug)]
+pub struct Writer {
+    pub(crate) store: Store,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+    pub(crate) options: IngestOptions,
+    pub(crate) jobs: mpsc::Receiver<Pending>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Why a batch did not commit.
+#[derive(Debug)]
+enum Failure {
+    /// A statement failed; nothing was written.
+    RolledBack(DbErr),
+    /// The COMMIT failed: it may have happened.
+    Unknown(DbErr),
+}
+
+impl Writer {
+    /// Commits until it is told to stop; then takes nothing new, and ends when
+    /// what waited is committed.
+    pub async fn run(mut self) {
+        let mut batch = Vec::new();
+        let stop = self.stop.clone();
+        loop {
+            let first = tokio::select! {
+                biased;
+                first = self.jobs.recv() => first,
+                () = stop.cancelled(), if !self.jobs.is_closed() => {
+                    self.jobs.close();
+                    continue;
+                }
+            };
+            let Some(first) = first else { return };
+            let mut weight = first.job.weight();
+            batch.push(first);
+            // No timer: whatever came while the last batch was committed waits
+            // here already.
+            while weight < self.options.batch
+                && let Ok(next) = self.jobs.try_recv()
+            {
+                weight += next.job.weight();
+                batch.push(next);
+            }
+            let waiting = i64::try_from(self.jobs.len()).unwrap_or(i64::MAX);
+            self.metrics.write_queue_length.set(waiting);
+            self.commit(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Commits a batch; on a failed statement halves it, so that a poisoned
+    /// job fails alone.
+    async fn commit(&self, batch: Vec<Pending>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            let jobs: Vec<&Job> = part.iter().map(|pending| &pending.job).collect();
+            match self.attempt(&jobs).await {
+                Ok(answers) => {
+                    for (pending, answer) in part.into_iter().zip(answers) {
+                        // Nobody waits any more: the write stands all the same.
+                        let _ = pending.reply.send(answer);
+                    }
+                }
+                Err(Failure::RolledBack(_)) if part.len() > 1 => {
+                    let rest = part.split_off(part.len() / 2);
+                    parts.push(rest);
+                    parts.push(part);
+                }
+                Err(Failure::RolledBack(error)) => {
+                    Self::refuse(part, &ApiError::internal(&error));
+                }
+                Err(Failure::Unknown(error)) => {
+                    tracing::error!(%error, jobs = part.len(), "commit with unknown outcome");
+                    let message = "the outcome of the write is not known; try again";
+                    Self::refuse(part, &ApiError::unavailable(message));
+                }
+            }
+        }
+    }
+
+    fn refuse(part: Vec<Pending>, error: &ApiError) {
+        for pending in part {
+            let _ = pending.reply.send(Err(error.clone()));
+        }
+    }
+
+    /// One transaction, run again while other nodes' locks break it.
+    async fn attempt(&self, jobs: &[&Job]) -> Result<Vec<ApiResult<Answer>>, Failure> {
+        let mut attempt = 1;
+        loop {
+            let result = self.transaction(jobs).await;
+            let counted = match &result {
+                Ok(_) => CommitResult::Committed,
+                Err(Failure::RolledBack(_)) => CommitResult::RolledBack,
+                Err(Failure::Unknown(_)) => CommitResult::Unknown,
+            };
+            self.metrics.commits.of(counted).inc();
+            match result {
+                Err(Failure::RolledBack(error))
+                    if is_transient(&error) && attempt < WRITE_ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn transaction(&self, jobs: &[&Job]) -> Result<Vec<ApiResult<Answer>>, Failure> {
+        let started = Instant::now();
+        let now = self.clock.now();
+        let tx = self.store.begin_write().await.map_err(Failure::RolledBack)?;
+        let written = self.write(&tx, jobs, now).await;
+        let (working, answers) = match written {
+            Ok(written) => written,
+            Err(error) => {
+                let _ = tx.rollback().await;
+                return Err(Failure::RolledBack(error));
+            }
+        };
+        tx.commit().await.map_err(Failure::Unknown)?;
+        let weight: usize = jobs.iter().map(|job| job.weight()).sum();
+        #[expect(clippy::cast_precision_loss, reason = "batches are small")]
+        self.metrics.commit_batch_size.observe(weight as f64);
+        self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.count(&working, jobs);
+        self.announce(&working);
+        Ok(answers)
+    }
+
+    async fn write(
+        &self,
+        tx: &DatabaseTransaction,
+        jobs: &[&Job],
+        now: Timestamp,
+    ) -> Result<(Working, Vec<ApiResult<Answer>>), DbErr> {
+        let mut needs = Needs::default();
+        for job in jobs {
+            decide::needs(job, &mut needs);
+        }
+        let mut working = Working::load(tx, needs, now, self.options).await?;
+        let drafts = jobs
+            .iter()
+            .enumerate()
+            .map(|(index, job)| decide::decide(&mut working, index, job))
+            .collect();
+        working.allocate(tx).await?;
+        let answers = decide::finish(&mut working, drafts);
+        working.write(tx).await?;
+        for job in jobs {
+            self.write_behind(tx, job, now).await?;
+        }
+        Ok((working, answers))
+    }
+
+    async fn write_behind(
+        &self,
+        tx: &impl ConnectionTrait,
+        job: &Job,
+        now: Timestamp,
+    ) -> Result<(), DbErr> {
+        let Job::Behind(batch) = job else { return Ok(()) };
+        behind::write(tx, batch, now, self.options.ack_timeout_ms).await
+    }
+
+    fn count(&self, working: &Working, jobs: &[&Job]) {
+        let metrics = &self.metrics;
+        for append in &working.changes.appends {
+            metrics.entries_appended.of(EntryKind::of(append.kind)).inc();
+        }
+        metrics.commands_accepted.inc_by(working.changes.new_commands.len() as u64);
+        for job in jobs {
+            if let Job::Report(report) = job {
+                report.results.iter().for_each(|r| metrics.results.of(r.status).inc());
+            }
+        }
+        for closed in &working.changes.closed {
+            let Some(state) = working.commands.get(&closed.command_id) else { continue };
+            let status = CommandStatus::from_word(&state.row.status).and_then(FinalStatus::of);
+            if let Some(status) = status {
+                metrics.commands_closed.of(status).inc();
+            }
+            if let Some(channel) = closed.channel {
+                observe_latency(metrics, channel, working.now.millis() - state.row.created_at);
+            }
+        }
+    }
+
+    /// Hands the new entries to those who follow their streams here. Only
+    /// after the commit: an entry must never be seen that a crash could undo.
+    fn announce(&self, working: &Working) {
+        let committed = Instant::now();
+        let mut streams: BTreeMap<&str, Vec<Arc<Ready>>> = BTreeMap::new();
+        for append in &working.changes.appends {
+            streams.entry(&append.stream).or_default();
+        }
+        streams.retain(|stream, _| self.hub.is_watched(stream));
+        if streams.is_empty() {
+            return;
+        }
+        for row in working.journal_rows() {
+            let Some(entries) = streams.get_mut(&*row.stream) else { continue };
+            let command = row.command_id.as_ref().and_then(|id| working.commands.get(id));
+            let (attempt, expires_at) =
+                command.map_or((0, 0), |state| (state.row.attempt, state.row.expires_at));
+            let expires_at = Timestamp::from_millis(expires_at);
+            entries.push(Ready::committed(&row, attempt, expires_at, committed));
+        }
+        for (stream, entries) in streams {
+            let head = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
+            self.hub.publish(stream, entries, head);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "ages of commands in milliseconds")]
+fn observe_latency(metrics: &Metrics, channel: Channel, millis: i64) {
+    metrics.command_latency_seconds.of(channel).observe(millis as f64 / 1000.0);
+}
+
+/// Whether another node's locks broke the transaction: serialisation failure,
+/// deadlock, a unique key that its twin just took, SQLite's busy.
+fn is_transient(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
+        error
+    else {
+        return false;
+    };
+    let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "23505" | "5" | "517"))
+}

@@ -1,0 +1,112 @@
+//! The journal as sessions see it: entries in wire form, pages after a
+//! position, and the ring of entries just committed.
+//!
+//! Owns how stored rows become frames and which entries concern a device.
+//! Never decides when to read and never calls the hub.
+
+use std::sync::Arc;
+
+use tidegate_entity::journal_entry;
+use tidegate_protocol::entry::kind;
+use tidegate_protocol::id::{CommandId, DeviceId, Seq};
+use tidegate_protocol::time::Timestamp;
+use tokio::time::Instant;
+
+pub mod frame;
+pub mod read;
+pub mod ring;
+
+/// Who looks at a stream: decides which entries concern it.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    /// The device.
+    pub device_id: DeviceId,
+    /// What it can carry out.
+    pub capabilities: Box<[String]>,
+}
+
+impl Viewer {
+    /// Whether something addressed like this concerns the device.
+    pub fn is_concerned(&self, device_id: Option<&str>, requires: Option<&str>) -> bool {
+        device_id.is_none_or(|device_id| device_id == self.device_id.as_str())
+            && requires.is_none_or(|needed| self.capabilities.iter().any(|has| has == needed))
+    }
+}
+
+/// A command that an entry carries, or closes.
+#[derive(Clone, Debug)]
+pub struct EntryCommand {
+    /// The command.
+    pub id: CommandId,
+    /// Which attempt an entry carries; 0 for an entry that closes.
+    pub attempt: i32,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+/// An entry ready to be sent: serialised once for all who get it.
+#[derive(Debug)]
+pub struct Ready {
+    /// Its position.
+    pub seq: Seq,
+    /// The entry on the wire.
+    pub json: Box<str>,
+    /// The only device it concerns.
+    pub device_id: Option<Box<str>>,
+    /// The capability it needs.
+    pub requires: Option<Box<str>>,
+    /// The command it carries; `None` for other kinds.
+    pub command: Option<EntryCommand>,
+    /// The command it closes.
+    pub closes: Option<CommandId>,
+    /// When it was committed, for the delivery metric.
+    pub committed: Option<Instant>,
+}
+
+impl Ready {
+    /// From a stored row. `attempt` and `expires_at` matter for entries that
+    /// carry a command.
+    pub fn from_row(row: &journal_entry::Model, attempt: i32, expires_at: Timestamp) -> Arc<Self> {
+        Arc::new(Self::new(row, attempt, expires_at, None))
+    }
+
+    /// From a row that was just committed.
+    pub fn committed(
+        row: &journal_entry::Model,
+        attempt: i32,
+        expires_at: Timestamp,
+        at: Instant,
+    ) -> Arc<Self> {
+        Arc::new(Self::new(row, attempt, expires_at, Some(at)))
+    }
+
+    fn new(
+        row: &journal_entry::Model,
+        attempt: i32,
+        expires_at: Timestamp,
+        committed: Option<Instant>,
+    ) -> Self {
+        let command_id = row.command_id.as_deref().and_then(|id| CommandId::parse(id).ok());
+        let (command, closes) = match (row.kind.as_str(), command_id) {
+            (kind::COMMAND, Some(id)) => (Some(EntryCommand { id, attempt, expires_at }), None),
+            (kind::COMMAND_CLOSED, closes) => (None, closes),
+            _ => (None, None),
+        };
+        Self {
+            seq: Seq::new(row.seq),
+            json: entry_json(row).into_boxed_str(),
+            device_id: row.device_id.as_deref().map(Into::into),
+            requires: row.requires.as_deref().map(Into::into),
+            command,
+            closes,
+            committed,
+        }
+    }
+}
+
+/// The entry as it is on the wire. Kinds are plain words and times plain
+/// digits, so nothing needs escaping but the body, which is JSON already.
+pub fn entry_json(row: &journal_entry::Model) -> String {
+    let at = Timestamp::from_millis(row.at);
+    format!(r#"{{"seq":{},"kind":"{}","at":"{at}","body":{}}}"#, row.seq, row.kind, row.body)
+}

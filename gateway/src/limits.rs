@@ -1,0 +1,42 @@
+//! Bounds that are not settings, each with its reason. Those on the wire are
+//! in `tidegate_protocol::limits`; those an operator may choose are in
+//! `config::Limits`.
+
+/// Live entries a shared stream keeps ready for its local sessions: covers
+/// what piles up while a thousand sockets are written once.
+pub const RING_ENTRIES_SHARED: usize = 1_024;
+
+/// Live entries a user's stream keeps ready: a burst to one user.
+pub const RING_ENTRIES_USER: usize = 64;
+
+/// Bytes the ring of one stream keeps at most.
+pub const RING_BYTES_SHARED: usize = 1024 * 1024;
+
+/// See [`RING_BYTES_SHARED`]; there are many user streams.
+pub const RING_BYTES_USER: usize = 64 * 1024;
+
+/// Rows one database read fetches: with the largest entries it stays below
+/// 13 MB, and a page of small ones takes two reads.
+pub const ROWS_PER_READ: u64 = 100;
+
+/// Timeline rows waiting to be written behind. More are dropped and counted:
+/// they are hints for people.
+pub const BEHIND_EVENTS: usize = 100_000;
+
+/// Cursors waiting to be written behind, one for each device and stream.
+pub const BEHIND_CURSORS: usize = 200_000;
+
+/// Due commands one sweep takes; the next follows at once while more wait.
+pub const SWEEP_COMMANDS: u64 = 500;
+
+/// Positions one trim step removes, so that it holds the write lock briefly.
+pub const TRIM_POSITIONS: i64 = 5_000;
+
+/// Streams looked at by one step of a sweep over all streams.
+pub const STREAMS_PER_STEP: u64 = 500;
+
+/// Bytes of frames in one poll answer; the rest follows with `more`.
+pub const POLL_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// How often a transaction that another node's locks broke is run again.
+pub const WRITE_ATTEMPTS: u32 = 5;

@@ -1,0 +1,61 @@
+//! One stream of one session: acked ≤ sent ≤ read ≤ head.
+
+use tidegate_protocol::id::Seq;
+
+use crate::journal::frame::StreamId;
+use crate::journal::read::SnapshotAt;
+use crate::session::window::Window;
+
+/// How far a session is in a stream.
+#[derive(Debug)]
+pub struct StreamState {
+    /// Name and epoch.
+    pub id: StreamId,
+    /// Whether current state is still being sent.
+    pub phase: Phase,
+    /// The position read: what lies before it was sent or did not concern the
+    /// device.
+    pub read: Seq,
+    /// The position announced to the client.
+    pub sent: Seq,
+    /// What was delivered and not acked.
+    pub window: Window,
+    /// Since when the window kept entries back, milliseconds.
+    pub(crate) full_since_ms: Option<u64>,
+}
+
+/// Whether current state is still being sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Pages of current state, as of at least `seq`.
+    Snapshot {
+        /// Where the next page begins.
+        at: SnapshotAt,
+        /// The head before the first page was read.
+        seq: Seq,
+    },
+    /// The journal.
+    Live,
+}
+
+impl StreamState {
+    /// Continues after a position.
+    pub const fn resumed(id: StreamId, after: Seq, window: Window) -> Self {
+        Self { id, phase: Phase::Live, read: after, sent: after, window, full_since_ms: None }
+    }
+
+    /// Begins with current state; `head` was read before its first page.
+    pub const fn reset(id: StreamId, head: Seq, window: Window) -> Self {
+        let phase = Phase::Snapshot { at: SnapshotAt::Start, seq: head };
+        Self { id, phase, read: Seq::ZERO, sent: Seq::ZERO, window, full_since_ms: None }
+    }
+
+    /// Acks up to a position that was sent; whether that was new.
+    pub(crate) fn ack(&mut self, upto: Seq) -> bool {
+        let is_new = self.window.ack(upto);
+        if is_new {
+            self.full_since_ms = None;
+        }
+        is_new
+    }
+}

@@ -1,0 +1,192 @@
+//! The machine driven without sockets or a database: every property here is a
+//! promise of the protocol.
+
+use proptest::prelude::*;
+use tidegate_protocol::id::Epoch;
+
+use super::*;
+use crate::journal::frame::StreamId;
+use crate::session::window::Window;
+
+fn options() -> Arc<SessionOptions> {
+    Arc::new(SessionOptions {
+        ack_timeout_ms: 60_000,
+        auth_warning_ms: 60_000,
+        frames_per_second: 100,
+        frames_burst: 200,
+    })
+}
+
+fn at(mono_ms: u64) -> Moment {
+    let wall = i64::try_from(mono_ms).unwrap();
+    Moment { mono_ms, wall: Timestamp::from_millis(wall) }
+}
+
+fn id(name: &str) -> StreamId {
+    StreamId { name: StreamName::parse(name).unwrap(), epoch: Epoch::parse("aaaaaaaa").unwrap() }
+}
+
+fn session() -> Session {
+    let far = Timestamp::from_millis(i64::MAX / 2);
+    Session::new(options(), 30_000, far, at(0))
+}
+
+fn live(name: &str, after: i64) -> StreamState {
+    StreamState::resumed(id(name), Seq::new(after), Window::from(Seq::new(after)))
+}
+
+fn frame(prev: i64, seqs: std::ops::RangeInclusive<i64>) -> EventsFrame {
+    let mut frame = EventsFrame::build(&id("user:u"), Seq::new(prev), Seq::new(*seqs.end()), &[]);
+    frame.entries = seqs.map(|seq| (Seq::new(seq), 100)).collect();
+    frame
+}
+
+fn cursors(name: &str, seq: i64) -> Cursors {
+    let id = id(name);
+    Cursors::from([(id.name, Cursor { epoch: id.epoch, seq: Seq::new(seq) })])
+}
+
+#[test]
+fn the_own_stream_goes_before_shared_ones() {
+    let mut session = session();
+    session.follow(live("user:u", 0));
+    session.follow(live("news", 0));
+    let plan = session.next_read(&|_| Seq::new(5), at(0)).unwrap();
+    assert_eq!(plan.index, 0);
+    session.read(0, Seq::new(5), None);
+    let plan = session.next_read(&|_| Seq::new(5), at(0)).unwrap();
+    assert_eq!(plan.index, 1);
+}
+
+#[test]
+fn an_ack_beyond_what_was_sent_ends_the_session() {
+    let mut session = session();
+    session.follow(live("user:u", 3));
+    assert!(session.ack(cursors("user:u", 3)).unwrap().is_empty(), "nothing new");
+    assert_eq!(session.ack(cursors("user:u", 4)), Err(CloseReason::AckBeyondSent));
+    assert!(session.ack(cursors("other", 99)).unwrap().is_empty(), "not followed");
+}
+
+#[test]
+fn an_ack_for_a_stream_in_reset_ends_the_session() {
+    let mut session = session();
+    session.follow(StreamState::reset(id("user:u"), Seq::new(7), Window::from(Seq::ZERO)));
+    assert_eq!(session.ack(cursors("user:u", 0)), Err(CloseReason::AckBeyondSent));
+    session.read_snapshot(0, None);
+    assert_eq!(session.ack(cursors("user:u", 7)).unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_window_stops_the_stream_and_then_the_session() {
+    let mut session = session();
+    session.follow(live("user:u", 0));
+    let frame = frame(0, 1..=500);
+    session.read(0, Seq::new(500), Some(&frame));
+    session.heard(at(1_000));
+    assert_eq!(session.next_read(&|_| Seq::new(501), at(1_000)), None);
+    session.heard(at(60_999));
+    session.due(at(60_999));
+    assert_ne!(session.due(at(60_999)), Some(Due::Close(CloseReason::AckTimeout)));
+    assert_eq!(session.due(at(61_000)), Some(Due::Close(CloseReason::AckTimeout)));
+    session.ack(cursors("user:u", 1)).unwrap();
+    assert_ne!(session.due(at(61_000)), Some(Due::Close(CloseReason::AckTimeout)));
+    assert!(session.next_read(&|_| Seq::new(501), at(61_000)).is_some());
+}
+
+#[test]
+fn silence_for_two_heartbeats_ends_the_session() {
+    let mut session = session();
+    assert_eq!(session.due(at(30_000)), Some(Due::Heartbeat));
+    assert_eq!(session.due(at(30_000)), None);
+    assert_eq!(session.due(at(60_000)), Some(Due::Close(CloseReason::HeartbeatTimeout)));
+}
+
+#[test]
+fn a_token_is_warned_of_and_then_ends_the_session() {
+    let mut session = Session::new(options(), 300_000, Timestamp::from_millis(100_000), at(0));
+    assert_eq!(session.due_in_ms(at(0)), 40_000);
+    assert_eq!(session.due(at(40_000)), Some(Due::AuthExpiring));
+    assert_eq!(session.due(at(40_000)), None);
+    assert_eq!(session.due(at(100_000)), Some(Due::Close(CloseReason::TokenExpired)));
+    session.renew_token(Timestamp::from_millis(900_000));
+    assert_eq!(session.due(at(100_000)), None);
+}
+
+#[test]
+fn silent_positions_are_announced_once() {
+    let mut session = session();
+    session.follow(live("user:u", 2));
+    session.read(0, Seq::new(9), None);
+    let announced = session.announce();
+    assert_eq!(announced.len(), 1);
+    assert_eq!((announced[0].1, announced[0].2), (Seq::new(2), Seq::new(9)));
+    assert!(session.announce().is_empty());
+}
+
+/// One step of a client, a journal or time.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(u8),
+    Deliver,
+    Ack(u8),
+    Announce,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        any::<u8>().prop_map(Step::Append),
+        Just(Step::Deliver),
+        any::<u8>().prop_map(Step::Ack),
+        Just(Step::Announce),
+    ];
+    prop::collection::vec(step, 1..200)
+}
+
+proptest! {
+    /// acked ≤ sent ≤ read ≤ head, frames join without a gap, and the window
+    /// never holds more than it may.
+    #[test]
+    fn positions_stay_in_order(steps in steps()) {
+        let mut session = session();
+        session.follow(live("user:u", 0));
+        let mut head = 0_i64;
+        let mut announced = Seq::ZERO;
+        for step in steps {
+            match step {
+                Step::Append(count) => head += i64::from(count),
+                Step::Deliver => {
+                    let plan = session.next_read(&|_| Seq::new(head), at(0));
+                    let Some(ReadPlan { what: ReadWhat::Events(room), .. }) = plan else { continue };
+                    let read = session.streams()[0].read.get();
+                    let upto = head.min(read + i64::try_from(room.entries).unwrap());
+                    // Every third page concerns nobody here.
+                    if upto % 3 == 0 {
+                        session.read(0, Seq::new(upto), None);
+                        continue;
+                    }
+                    let prev = session.streams()[0].sent;
+                    prop_assert_eq!(prev, announced);
+                    let frame = frame(prev.get(), read + 1..=upto);
+                    session.read(0, Seq::new(upto), Some(&frame));
+                    announced = frame.seq;
+                }
+                Step::Ack(part) => {
+                    let sent = session.streams()[0].sent.get();
+                    let seq = sent * i64::from(part) / 255;
+                    prop_assert!(session.ack(cursors("user:u", seq)).is_ok());
+                }
+                Step::Announce => {
+                    for (_, prev, seq) in session.announce() {
+                        prop_assert_eq!(prev, announced);
+                        announced = seq;
+                    }
+                }
+            }
+            let stream = &session.streams()[0];
+            prop_assert!(stream.window.acked() <= stream.sent);
+            prop_assert!(stream.sent <= stream.read);
+            prop_assert!(stream.read.get() <= head);
+            prop_assert!(stream.window.unacked() <= tidegate_protocol::limits::WINDOW_ENTRIES);
+        }
+    }
+}

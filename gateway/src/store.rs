@@ -1,0 +1,197 @@
+//! All SQL: connections, transactions, and one file of queries per table area.
+//!
+//! Functions take a connection or a transaction and never start one
+//! themselves; who writes opens a transaction with [`Store::begin_write`].
+//! Nothing here knows the wire, time, or why a row changes.
+
+use std::time::Duration;
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseBackend,
+    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, Iterable, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+
+pub mod command;
+pub mod device;
+pub mod event;
+pub mod head;
+pub mod idempotency;
+pub mod journal;
+pub mod outcome;
+pub mod record;
+pub mod schema;
+
+/// Where and how to keep data.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `sqlite://path?mode=rwc` or `postgres://…`.
+    pub url: String,
+    /// Reading connections (SQLite) or all connections (PostgreSQL).
+    pub connections: u32,
+    /// SQLite: whether a commit waits for the disk.
+    pub synchronous_full: bool,
+}
+
+/// Handles to the database: one connection that writes, several that read.
+/// On PostgreSQL both are the same pool.
+#[derive(Clone, Debug)]
+pub struct Store {
+    writer: DatabaseConnection,
+    readers: DatabaseConnection,
+    /// SQLite only: copies the write-ahead log into the database file, so that
+    /// no commit has to.
+    checkpointer: Option<DatabaseConnection>,
+}
+
+/// How long a query waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long SQLite waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Opens the database. Does not migrate: see [`schema`].
+    pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
+        if options.url.starts_with("sqlite:") {
+            let writer = Database::connect(sqlite_options(options, 1)).await?;
+            let readers = Database::connect(sqlite_options(options, options.connections)).await?;
+            let checkpointer = Database::connect(sqlite_options(options, 1)).await?;
+            Ok(Self { writer, readers, checkpointer: Some(checkpointer) })
+        } else {
+            let pool = Database::connect(postgres_options(options)).await?;
+            Ok(Self { writer: pool.clone(), readers: pool, checkpointer: None })
+        }
+    }
+
+    /// For reads.
+    pub const fn readers(&self) -> &DatabaseConnection {
+        &self.readers
+    }
+
+    /// For the migrator, which brings its own transactions.
+    pub const fn writer(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> DatabaseBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// Starts a write. On SQLite it takes the write lock at once: a deferred
+    /// transaction that reads first fails with "database is locked" as soon as
+    /// another one commits.
+    pub async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.writer.begin_with_options(options).await
+    }
+
+    /// Copies committed pages of SQLite's write-ahead log into the database.
+    /// Passive, so that it stops no writer, until the log has grown past
+    /// [`WAL_PAGES_MAX`] because writers never paused; then it makes them wait
+    /// once. Nothing to do on PostgreSQL.
+    pub async fn checkpoint(&self) -> Result<(), DbErr> {
+        let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
+        let row = checkpointer.query_one_raw(pragma("PRAGMA wal_checkpoint(PASSIVE)")).await?;
+        let log_pages: i32 = row.map_or(Ok(0), |row| row.try_get_by_index(1))?;
+        if log_pages > WAL_PAGES_MAX {
+            checkpointer.query_one_raw(pragma("PRAGMA wal_checkpoint(TRUNCATE)")).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes all connections; SQLite folds its log into the database file.
+    pub async fn close(self) -> Result<(), DbErr> {
+        if let Some(checkpointer) = self.checkpointer {
+            checkpointer.close().await?;
+            self.readers.close().await?;
+        }
+        self.writer.close().await
+    }
+}
+
+/// 64 MiB of 4 KiB pages.
+const WAL_PAGES_MAX: i32 = 16_384;
+
+fn pragma(text: &str) -> sea_orm::Statement {
+    sea_orm::Statement::from_string(DatabaseBackend::Sqlite, text)
+}
+
+fn sqlite_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
+    let synchronous =
+        if options.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let mut connect = common_options(options, connections);
+    connect.idle_timeout(None).max_lifetime(None).test_before_acquire(false).map_sqlx_sqlite_opts(
+        move |sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                .busy_timeout(BUSY_TIMEOUT)
+                // The checkpointer does it; inside a commit it costs 10 ms.
+                .pragma("wal_autocheckpoint", "0")
+        },
+    );
+    connect
+}
+
+fn postgres_options(options: &StoreOptions) -> ConnectOptions {
+    let mut connect = common_options(options, options.connections.max(2));
+    connect
+        .idle_timeout(Duration::from_mins(10))
+        .max_lifetime(Duration::from_mins(30))
+        .test_before_acquire_if_idle_for(Duration::from_secs(10));
+    connect
+}
+
+fn common_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
+    let mut connect = ConnectOptions::new(options.url.clone());
+    connect
+        .max_connections(connections)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Statements hold health data; they never reach logs or spans.
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    connect
+}
+
+/// Most values bound to one statement: below SQLite's 32,766.
+const BINDS_MAX: usize = 30_000;
+
+/// How many rows of so many columns fit one statement.
+const fn rows_per_statement(columns: usize) -> usize {
+    BINDS_MAX / columns
+}
+
+/// Inserts rows, as many in one statement as the databases take: a statement
+/// a row would cost a hand-off to the connection's thread each.
+async fn insert_rows<A>(
+    db: &impl ConnectionTrait,
+    rows: impl Iterator<Item = A> + Send,
+    on_conflict: Option<&OnConflict>,
+) -> Result<(), DbErr>
+where
+    A: ActiveModelTrait + Send,
+{
+    let columns = <A::Entity as EntityTrait>::Column::iter().count();
+    let mut rows = rows.peekable();
+    while rows.peek().is_some() {
+        let chunk: Vec<A> = rows.by_ref().take(rows_per_statement(columns)).collect();
+        let mut insert = A::Entity::insert_many(chunk);
+        if let Some(on_conflict) = on_conflict {
+            insert = insert.on_conflict(on_conflict.clone());
+        }
+        insert.exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Most keys in one `IN` list.
+const KEYS_PER_STATEMENT: usize = 1_000;

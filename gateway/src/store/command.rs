@@ -1,0 +1,251 @@
+//! Command rows.
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
+
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// One command.
+pub async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// These commands, kept from other writers until the transaction ends.
+pub async fn lock(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
+    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let mut found = Vec::new();
+    for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
+        let query = Entity::find()
+            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .order_by_asc(Column::Id)
+            .lock_exclusive();
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Whose these commands are: (command, user) pairs of those that exist.
+pub async fn owners(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+) -> Result<Vec<(String, String)>, DbErr> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        let query = Entity::find()
+            .select_only()
+            .column(Column::Id)
+            .column(Column::UserId)
+            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)));
+        found.extend(query.into_tuple::<(String, String)>().all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Ids of open commands whose time has come, earliest first.
+pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Open.eq(true))
+        .filter(Column::DueAt.lte(now))
+        .order_by_asc(Column::DueAt)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// Ids of a user's open commands: those addressed to `device_id`, or, with
+/// none, those addressed to nobody.
+pub async fn open_ids(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    device_id: Option<&str>,
+) -> Result<Vec<String>, DbErr> {
+    let addressed = match device_id {
+        Some(device_id) => Column::DeviceId.eq(device_id),
+        None => Column::DeviceId.is_null(),
+    };
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Open.eq(true))
+        .filter(addressed)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// A user's open commands after a position, in order.
+pub async fn open_after(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Open.eq(true))
+        .filter(Column::LastSeq.gt(after))
+        .order_by_asc(Column::LastSeq)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// A stretch of a user's stream that a device has acked.
+#[derive(Clone, Debug)]
+pub struct AckedRange {
+    /// The user.
+    pub user_id: String,
+    /// Acked before, exclusive.
+    pub after: i64,
+    /// Acked now, inclusive.
+    pub upto: i64,
+}
+
+/// Open commands whose current attempt lies in one of these stretches.
+pub async fn open_in(
+    db: &impl ConnectionTrait,
+    ranges: &[AckedRange],
+) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in ranges.chunks(RANGES_PER_STATEMENT) {
+        let any = chunk.iter().fold(Condition::any(), |any, range| {
+            any.add(
+                Condition::all()
+                    .add(Column::UserId.eq(range.user_id.as_str()))
+                    .add(Column::Open.eq(true))
+                    .add(Column::LastSeq.gt(range.after))
+                    .add(Column::LastSeq.lte(range.upto)),
+            )
+        });
+        found.extend(Entity::find().filter(any).all(db).await?);
+    }
+    Ok(found)
+}
+
+/// SQLite parses an expression at most 1,000 levels deep.
+const RANGES_PER_STATEMENT: usize = 200;
+
+/// New commands.
+pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), None).await
+}
+
+/// Writes changed commands back, many in one statement.
+pub async fn update(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let changeable = Column::iter().filter(|column| !matches!(column, Column::Id));
+    let on_conflict = OnConflict::column(Column::Id).update_columns(changeable).to_owned();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}
+
+/// Marks commands as delivered; those that are further stay as they are.
+pub async fn mark_sent(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::update_many()
+            .col_expr(Column::Status, Expr::value("sent"))
+            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(Column::Status.eq("pending"))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Starts the retry clock of acked commands: another attempt at `due_at`
+/// unless life ends first. Only the first ack of an attempt counts.
+pub async fn start_retry_clock(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+    due_at: i64,
+) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(due_at))
+            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(Column::Open.eq(true))
+            .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
+            .filter(Column::ExpiresAt.gt(due_at))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// What a list asks for.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Whose commands; all users' where absent.
+    pub user_id: Option<String>,
+    /// Status on the wire.
+    pub status: Option<String>,
+    /// Commands older than this id (ids are time-ordered).
+    pub before: Option<String>,
+    /// To judge expiry by, milliseconds since the epoch.
+    pub now: i64,
+}
+
+/// Commands, newest first.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: &ListFilter,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut query = Entity::find().order_by_desc(Column::Id).limit(limit);
+    if let Some(user_id) = &filter.user_id {
+        query = query.filter(Column::UserId.eq(user_id.as_str()));
+    }
+    if let Some(before) = &filter.before {
+        query = query.filter(Column::Id.lt(before.as_str()));
+    }
+    query = match filter.status.as_deref() {
+        None => query,
+        // An expiry shows at once, even where it is not journalled yet.
+        Some("expired") => query.filter(
+            Condition::any()
+                .add(Column::Status.eq("expired"))
+                .add(Column::Open.eq(true).and(Column::ExpiresAt.lte(filter.now))),
+        ),
+        Some(open @ ("pending" | "sent")) => {
+            query.filter(Column::Status.eq(open)).filter(Column::ExpiresAt.gt(filter.now))
+        }
+        Some(status) => query.filter(Column::Status.eq(status)),
+    };
+    query.all(db).await
+}
+
+/// Ids of commands closed before `closed_before`, for retention.
+pub async fn closed_before(
+    db: &impl ConnectionTrait,
+    closed_before: i64,
+    limit: u64,
+) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Open.eq(false))
+        .filter(Column::DueAt.lt(closed_before))
+        .filter(Column::ClosedAt.lt(closed_before))
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// Forgets commands.
+pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::delete_many()
+            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! Devices and what they have acked.
+
+use std::collections::HashMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use tidegate_entity::{device, device_cursor};
+
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// One device of a user.
+pub async fn get(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    device_id: &str,
+) -> Result<Option<device::Model>, DbErr> {
+    device::Entity::find_by_id((user_id.to_owned(), device_id.to_owned())).one(db).await
+}
+
+/// All devices of these users.
+pub async fn of_users(
+    db: &impl ConnectionTrait,
+    users: &[String],
+) -> Result<Vec<device::Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in users.chunks(KEYS_PER_STATEMENT) {
+        let query = device::Entity::find()
+            .filter(device::Column::UserId.is_in(chunk.iter().map(String::as_str)));
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// A user's devices after an id, in id order.
+pub async fn page(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<device::Model>, DbErr> {
+    device::Entity::find()
+        .filter(device::Column::UserId.eq(user_id))
+        .filter(device::Column::DeviceId.gt(after))
+        .order_by_asc(device::Column::DeviceId)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// How many devices there are, for operators.
+pub async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    device::Entity::find().count(db).await
+}
+
+/// Writes new and changed devices.
+pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<device::Model>) -> Result<(), DbErr> {
+    use device::Column;
+    let fixed = [Column::UserId, Column::DeviceId, Column::CreatedAt];
+    let changeable = Column::iter()
+        .filter(|column| !fixed.iter().any(|fixed| fixed.as_str() == column.as_str()));
+    let keys = [Column::UserId, Column::DeviceId];
+    let on_conflict = OnConflict::columns(keys).update_columns(changeable).to_owned();
+    insert_rows(db, rows.into_iter().map(device::ActiveModel::from), Some(&on_conflict)).await
+}
+
+/// A push token and the device that now holds it.
+#[derive(Clone, Debug)]
+pub struct TokenOwner {
+    /// The token.
+    pub token: String,
+    /// Its provider.
+    pub provider: String,
+    /// Whose device.
+    pub user_id: String,
+    /// The device.
+    pub device_id: String,
+}
+
+/// Takes a push token away from every device but its owner.
+pub async fn release_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Result<(), DbErr> {
+    use device::Column;
+    let is_owner = Condition::all()
+        .add(Column::UserId.eq(owner.user_id.as_str()))
+        .add(Column::DeviceId.eq(owner.device_id.as_str()));
+    device::Entity::update_many()
+        .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
+        .col_expr(Column::PushProvider, Expr::value(Option::<String>::None))
+        .col_expr(Column::PushState, Expr::value("none"))
+        .filter(Column::PushToken.eq(owner.token.as_str()))
+        .filter(Column::PushProvider.eq(owner.provider.as_str()))
+        .filter(is_owner.not())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// A device of a user.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceKey {
+    /// Whose.
+    pub user_id: String,
+    /// Which.
+    pub device_id: String,
+}
+
+/// Notes that devices were seen.
+pub async fn touch(db: &impl ConnectionTrait, devices: &[DeviceKey], at: i64) -> Result<(), DbErr> {
+    use device::Column;
+    for chunk in devices.chunks(KEYS_PER_STATEMENT) {
+        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
+        device::Entity::update_many()
+            .col_expr(Column::LastSeenAt, Expr::value(at))
+            .filter(
+                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
+                    .in_tuples(keys),
+            )
+            .filter(Column::LastSeenAt.lt(at))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Removes a device and what it acked.
+pub async fn remove(db: &impl ConnectionTrait, key: &DeviceKey) -> Result<(), DbErr> {
+    device_cursor::Entity::delete_many()
+        .filter(device_cursor::Column::UserId.eq(key.user_id.as_str()))
+        .filter(device_cursor::Column::DeviceId.eq(key.device_id.as_str()))
+        .exec(db)
+        .await?;
+    device::Entity::delete_by_id((key.user_id.clone(), key.device_id.clone())).exec(db).await?;
+    Ok(())
+}
+
+/// Devices not seen since `before`.
+pub async fn unseen_since(
+    db: &impl ConnectionTrait,
+    before: i64,
+    limit: u64,
+) -> Result<Vec<DeviceKey>, DbErr> {
+    use device::Column;
+    let rows: Vec<(String, String)> = device::Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .column(Column::DeviceId)
+        .filter(Column::LastSeenAt.lt(before))
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }).collect())
+}
+
+/// Cursors by device and stream.
+pub type CursorMap = HashMap<(DeviceKey, String), device_cursor::Model>;
+
+/// What these devices have acked.
+pub async fn cursors(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<CursorMap, DbErr> {
+    use device_cursor::Column;
+    let mut found = CursorMap::new();
+    for chunk in devices.chunks(KEYS_PER_STATEMENT) {
+        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
+        let query = device_cursor::Entity::find().filter(
+            Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)]).in_tuples(keys),
+        );
+        for row in query.all(db).await? {
+            let key = DeviceKey { user_id: row.user_id.clone(), device_id: row.device_id.clone() };
+            found.insert((key, row.stream.clone()), row);
+        }
+    }
+    Ok(found)
+}
+
+/// Moves cursors forward: lower positions of the same epoch change nothing.
+pub async fn advance_cursors(
+    db: &impl ConnectionTrait,
+    rows: Vec<device_cursor::Model>,
+) -> Result<(), DbErr> {
+    use device_cursor::{ActiveModel, Column, Entity};
+    let excluded = |column: Column| Expr::col(("excluded", column));
+    let newer = excluded(Column::Seq)
+        .gt(Expr::col((Entity, Column::Seq)))
+        .or(excluded(Column::Epoch).ne(Expr::col((Entity, Column::Epoch))));
+    let on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId, Column::Stream])
+        .update_columns([Column::Epoch, Column::Seq, Column::At])
+        .action_and_where(newer)
+        .to_owned();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}

@@ -1,0 +1,61 @@
+//! Timeline rows that are written behind: sent, acked, push.
+
+use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use tidegate_entity::command_event::{ActiveModel, Column, Entity, Model};
+
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// A row to write; the database numbers it.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// The command.
+    pub command_id: String,
+    /// Milliseconds since the epoch.
+    pub at: i64,
+    /// Event on the wire.
+    pub event: &'static str,
+    /// Channel on the wire.
+    pub channel: Option<&'static str>,
+    /// The device.
+    pub device_id: Option<String>,
+    /// More, in words.
+    pub detail: Option<String>,
+}
+
+/// Writes rows, in order.
+pub async fn insert(db: &impl ConnectionTrait, rows: Vec<NewEvent>) -> Result<(), DbErr> {
+    let rows = rows.into_iter().map(|row| ActiveModel {
+        id: NotSet,
+        command_id: Set(row.command_id),
+        at: Set(row.at),
+        event: Set(row.event.to_owned()),
+        channel: Set(row.channel.map(str::to_owned)),
+        device_id: Set(row.device_id),
+        detail: Set(row.detail),
+    });
+    insert_rows(db, rows, None).await
+}
+
+/// The rows of one command, oldest first.
+pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        let query = Entity::find()
+            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .order_by_asc(Column::Id);
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Forgets the rows of these commands.
+pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::delete_many()
+            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Stream heads: positions are given out here and nowhere else.
+
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType,
+    Order, QueryFilter, QueryOrder, QuerySelect, Select,
+};
+use tidegate_entity::journal_entry;
+use tidegate_entity::stream_head::{self, Column, Entity, Model};
+
+use crate::store::{KEYS_PER_STATEMENT, rows_per_statement};
+
+/// What a transaction adds to a head.
+#[derive(Clone, Debug, Default)]
+pub struct Advance {
+    /// Positions to give out; 0 only makes sure that the stream exists.
+    pub entries: i64,
+    /// Change of the number of commands without a final status.
+    pub pending: i64,
+    /// Epoch for a stream that does not exist yet.
+    pub new_epoch: String,
+}
+
+/// Heads by stream name, in the order that every transaction locks them.
+pub type Heads = BTreeMap<String, Model>;
+
+/// The heads of these streams; streams without a row are missing.
+pub async fn load(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+    select(db, streams, |query| query).await
+}
+
+/// As [`load`], keeping other writers away until the transaction ends.
+pub async fn lock(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+    select(db, streams, QuerySelect::lock_exclusive).await
+}
+
+async fn select(
+    db: &impl ConnectionTrait,
+    streams: &[String],
+    with: fn(Select<Entity>) -> Select<Entity>,
+) -> Result<Heads, DbErr> {
+    let mut sorted: Vec<&str> = streams.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let mut heads = Heads::new();
+    for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
+        let query = Entity::find()
+            .filter(Column::Stream.is_in(chunk.iter().copied()))
+            .order_by_asc(Column::Stream);
+        for head in with(query).all(db).await? {
+            heads.insert(head.stream.clone(), head);
+        }
+    }
+    Ok(heads)
+}
+
+/// Gives out positions on many streams in one statement, and creates the
+/// streams that do not exist. The heads returned are those after the advance:
+/// a stream's new positions are `seq - entries + 1 ..= seq`.
+pub async fn advance(
+    db: &impl ConnectionTrait,
+    advances: &BTreeMap<String, Advance>,
+) -> Result<Heads, DbErr> {
+    let rows: Vec<_> = advances.iter().collect();
+    let mut heads = Heads::new();
+    for chunk in rows.chunks(rows_per_statement(5)) {
+        let models = chunk.iter().map(|(stream, advance)| stream_head::ActiveModel {
+            stream: Set((*stream).clone()),
+            epoch: Set(advance.new_epoch.clone()),
+            seq: Set(advance.entries),
+            trimmed: Set(0),
+            pending: Set(advance.pending),
+        });
+        let add = |column: Column| Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
+        let on_conflict = OnConflict::column(Column::Stream)
+            .value(Column::Seq, add(Column::Seq))
+            .value(Column::Pending, add(Column::Pending))
+            .to_owned();
+        let updated =
+            Entity::insert_many(models).on_conflict(on_conflict).exec_with_returning(db).await?;
+        heads.extend(updated.into_iter().map(|head| (head.stream.clone(), head)));
+    }
+    Ok(heads)
+}
+
+/// Streams after `after` in name order, for sweeps over all of them.
+pub async fn page(db: &impl ConnectionTrait, after: &str, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Stream.gt(after))
+        .order_by_asc(Column::Stream)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Moves `trimmed` forward; never back.
+pub async fn set_trimmed(
+    db: &impl ConnectionTrait,
+    stream: &str,
+    trimmed: i64,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Trimmed, Expr::value(trimmed))
+        .filter(Column::Stream.eq(stream))
+        .filter(Column::Trimmed.lt(trimmed))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Gives a stream a new epoch.
+pub async fn renew_epoch(
+    db: &impl ConnectionTrait,
+    stream: &str,
+    epoch: &str,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Epoch, Expr::value(epoch))
+        .filter(Column::Stream.eq(stream))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// A stream with entries that had their time.
+#[derive(Clone, Debug, FromQueryResult)]
+pub struct Trimmable {
+    /// The stream.
+    pub stream: String,
+    /// Last position given out.
+    pub seq: i64,
+    /// Highest position removed.
+    pub trimmed: i64,
+}
+
+/// Streams after `after` in name order whose oldest entry is older than
+/// `cutoff`, or that hold more than `kept` entries.
+pub async fn trimmable(
+    db: &impl ConnectionTrait,
+    after: &str,
+    cutoff: i64,
+    kept: i64,
+    limit: u64,
+) -> Result<Vec<Trimmable>, DbErr> {
+    let head = |column| Expr::col((Entity, column));
+    let entry = |column| Expr::col((journal_entry::Entity, column));
+    let statement = Query::select()
+        .columns([Column::Stream, Column::Seq, Column::Trimmed].map(|column| (Entity, column)))
+        .from(Entity)
+        .join(
+            JoinType::InnerJoin,
+            journal_entry::Entity,
+            entry(journal_entry::Column::Stream)
+                .equals((Entity, Column::Stream))
+                .and(entry(journal_entry::Column::Seq).eq(head(Column::Trimmed).add(1))),
+        )
+        .and_where(head(Column::Stream).gt(after))
+        .and_where(
+            entry(journal_entry::Column::At)
+                .lt(cutoff)
+                .or(head(Column::Seq).sub(head(Column::Trimmed)).gt(kept)),
+        )
+        .order_by((Entity, Column::Stream), Order::Asc)
+        .limit(limit)
+        .take();
+    let rows = db.query_all(&statement).await?;
+    rows.iter().map(|row| Trimmable::from_query_result(row, "")).collect()
+}

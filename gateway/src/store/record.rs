@@ -1,0 +1,55 @@
+//! Records of shared streams.
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use tidegate_entity::shared_record::{ActiveModel, Column, Entity, Model};
+
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// Names a record: stream, collection, id.
+pub type RecordKey = (String, String, String);
+
+/// These records, deleted ones included. The stream's head is locked by the
+/// same transaction, which keeps other writers away from its records.
+pub async fn load(db: &impl ConnectionTrait, keys: &[RecordKey]) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in keys.chunks(KEYS_PER_STATEMENT) {
+        let columns = [Column::Stream, Column::Collection, Column::Id].map(Expr::col);
+        let query = Entity::find().filter(Expr::tuple(columns).in_tuples(chunk.iter().cloned()));
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Existing records of a stream after (collection, id), in that order.
+pub async fn page(
+    db: &impl ConnectionTrait,
+    stream: &str,
+    after: (&str, &str),
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let (collection, id) = after;
+    let later = Condition::any()
+        .add(Column::Collection.gt(collection))
+        .add(Condition::all().add(Column::Collection.eq(collection)).add(Column::Id.gt(id)));
+    Entity::find()
+        .filter(Column::Stream.eq(stream))
+        .filter(Column::Data.is_not_null())
+        .filter(later)
+        .order_by_asc(Column::Collection)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Writes new and changed records.
+pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let on_conflict = OnConflict::columns([Column::Stream, Column::Collection, Column::Id])
+        .update_columns([Column::Version, Column::Data, Column::UpdatedAt])
+        .to_owned();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}

@@ -1,0 +1,141 @@
+//! Opening streams for a device, the same way for a socket and a poll: follow
+//! first, then look at the heads, so that no commit falls between.
+
+use std::sync::Arc;
+
+use tidegate_entity::device;
+use tidegate_protocol::client::HelloDevice;
+use tidegate_protocol::cursor::Cursors;
+use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
+use tidegate_protocol::limits::{CAPABILITIES, PUSH_TOKEN_BYTES, SHORT_TEXT_BYTES};
+use tidegate_protocol::server::{ResetReason, StreamStatus, StreamStatuses, Verdict};
+
+use crate::error::{ApiError, ApiResult};
+use crate::hub::signal::Signal;
+use crate::hub::{Hub, Watch};
+use crate::journal::frame::StreamId;
+use crate::journal::{Viewer, read};
+use crate::session::stream::StreamState;
+use crate::session::verdict::{Beginning, judge};
+use crate::state::AppState;
+use crate::store::device::DeviceKey;
+use crate::store::head::Heads;
+
+/// Streams asked for, sorted by what the caller may have of them.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// Those that can be followed, without doubles, in the order asked.
+    pub open: Vec<StreamName>,
+    /// The others, with their verdict.
+    pub refused: StreamStatuses,
+}
+
+impl Wanted {
+    /// Sorts the names. The user's own stream is one that can be followed.
+    pub fn sort(state: &AppState, user_id: &UserId, names: &[StreamName]) -> Self {
+        let mut wanted = Self::default();
+        for name in names {
+            let verdict = match name.owner() {
+                Some(owner) if owner == user_id.as_str() => None,
+                Some(_) => Some(Verdict::Forbidden),
+                None if state.shared_streams.contains(name) => None,
+                None => Some(Verdict::Unknown),
+            };
+            match verdict {
+                None if wanted.open.contains(name) => {}
+                None => wanted.open.push(name.clone()),
+                Some(verdict) => {
+                    let status = StreamStatus { epoch: None, head: None, verdict, reason: None };
+                    wanted.refused.insert(name.clone(), status);
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// A stream that begins.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its state in the session.
+    pub state: StreamState,
+    /// The wake-up.
+    pub watch: Watch,
+    /// The verdict for the client.
+    pub status: StreamStatus,
+    /// How it begins.
+    pub beginning: Beginning,
+}
+
+/// Follows the streams. Must come before their heads are read.
+pub fn watch(hub: &Arc<Hub>, names: &[StreamName], signal: &Arc<Signal>) -> Vec<Watch> {
+    names.iter().map(|name| hub.watch(name, signal)).collect()
+}
+
+/// Judges the cursors against the heads.
+pub fn begin(watches: Vec<Watch>, heads: &Heads, cursors: &Cursors) -> ApiResult<Vec<Opened>> {
+    watches.into_iter().map(|watch| begin_one(watch, heads, cursors)).collect()
+}
+
+fn begin_one(watch: Watch, heads: &Heads, cursors: &Cursors) -> ApiResult<Opened> {
+    let name = watch.topic().name().clone();
+    let row = heads
+        .get(name.as_str())
+        .ok_or_else(|| ApiError::internal(&"a stream that was ensured does not exist"))?;
+    let epoch = read::epoch(&row.epoch).map_err(|error| ApiError::internal(&error))?;
+    let head = Seq::new(row.seq);
+    let beginning = judge(cursors.get(&name), row);
+    if beginning == Beginning::Reset(ResetReason::Ahead) {
+        tracing::warn!(stream = %name, head = row.seq, "a client's cursor is ahead of the head");
+    }
+    watch.advance(head);
+    let id = StreamId { name, epoch };
+    let status = beginning.status(&id, head);
+    Ok(Opened { state: beginning.state(id, head), watch, status, beginning })
+}
+
+/// What the device sees, from its row.
+pub fn viewer(device: &device::Model) -> ApiResult<Viewer> {
+    let device_id =
+        DeviceId::parse(&device.device_id).map_err(|error| ApiError::internal(&error))?;
+    let capabilities: Vec<String> =
+        serde_json::from_str(&device.capabilities).map_err(|error| ApiError::internal(&error))?;
+    Ok(Viewer { device_id, capabilities: capabilities.into() })
+}
+
+/// The device's key.
+pub fn device_key(user_id: &UserId, device_id: &DeviceId) -> DeviceKey {
+    DeviceKey { user_id: user_id.as_str().to_owned(), device_id: device_id.as_str().to_owned() }
+}
+
+/// Checks what a device says of itself. `prefix` is the path of the device
+/// object in the request, with its dot.
+pub fn check_device(device: &HelloDevice, prefix: &str) -> ApiResult<()> {
+    let short = |field: &str, text: Option<&String>| match text {
+        Some(text) if text.len() > SHORT_TEXT_BYTES => Err(ApiError::invalid(
+            format!("{prefix}{field}"),
+            format!("at most {SHORT_TEXT_BYTES} bytes"),
+        )),
+        _ => Ok(()),
+    };
+    short("name", device.name.as_ref())?;
+    short("app_version", device.app_version.as_ref())?;
+    let capabilities = device.capabilities.as_deref().unwrap_or_default();
+    if capabilities.len() > CAPABILITIES {
+        let reason = format!("at most {CAPABILITIES} capabilities");
+        return Err(ApiError::invalid(format!("{prefix}capabilities"), reason));
+    }
+    for (index, capability) in capabilities.iter().enumerate() {
+        if capability.is_empty() || capability.len() > SHORT_TEXT_BYTES {
+            let field = format!("{prefix}capabilities[{index}]");
+            return Err(ApiError::invalid(field, format!("1 to {SHORT_TEXT_BYTES} bytes")));
+        }
+    }
+    if let Some(Some(push)) = &device.push
+        && !(1..=PUSH_TOKEN_BYTES).contains(&push.token.len())
+    {
+        let field = format!("{prefix}push.token");
+        return Err(ApiError::invalid(field, format!("1 to {PUSH_TOKEN_BYTES} bytes")));
+    }
+    Ok(())
+}

@@ -1,0 +1,381 @@
+//! The poll: the same session machine, driven for one answer.
+//!
+//! The opaque cursor carries the machine from one poll to the next: the
+//! gateway keeps nothing for a device that polls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::command::Channel;
+use tidegate_protocol::cursor::{Cursor, Cursors};
+use tidegate_protocol::id::{DeviceId, Epoch, Seq, StreamName, UserId};
+use tidegate_protocol::rest::PollAnswer;
+use tidegate_protocol::server::{ResetReason, ServerMessage, Snapshot, StreamStatus, Verdict};
+use tidegate_protocol::time::Timestamp;
+use tokio::time::Instant;
+
+use crate::error::{ApiError, ApiResult};
+use crate::hub::Watch;
+use crate::hub::signal::Signal;
+use crate::journal::Viewer;
+use crate::journal::frame::EventsFrame;
+use crate::journal::read::{self, Page, Read, Room, SnapshotAt};
+use crate::journal::ring::Stretch;
+use crate::limits::POLL_ANSWER_BYTES;
+use crate::session::stream::{Phase, StreamState};
+use crate::session::verdict::Beginning;
+use crate::session::window::Window;
+use crate::session::{ReadWhat, Session};
+use crate::state::AppState;
+use crate::store;
+use crate::store::device::DeviceKey;
+use crate::store::head::Heads;
+use crate::transport::open::{self, Wanted};
+
+/// A checked poll.
+#[derive(Clone, Debug)]
+pub struct PollRequest {
+    /// Whose device.
+    pub user_id: UserId,
+    /// Which device.
+    pub device_id: DeviceId,
+    /// How long to wait for something.
+    pub wait: Duration,
+    /// Entries and items in the answer at most.
+    pub limit: usize,
+    /// Shared streams.
+    pub subscribe: Vec<StreamName>,
+    /// What the device holds.
+    pub position: Position,
+}
+
+/// What a polling device holds.
+#[derive(Clone, Debug)]
+pub enum Position {
+    /// The cursor of the last answer.
+    Opaque(PollCursor),
+    /// Cursors as in `hello`.
+    Cursors(Cursors),
+}
+
+/// The opaque cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PollCursor {
+    #[serde(rename = "s")]
+    streams: BTreeMap<StreamName, PollPosition>,
+}
+
+/// How far a poll has come in a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct PollPosition {
+    #[serde(rename = "e")]
+    epoch: Epoch,
+    /// Announced: the device holds everything up to here.
+    #[serde(rename = "q")]
+    sent: Seq,
+    /// Read: nothing between the two concerned the device.
+    #[serde(rename = "r")]
+    read: Seq,
+    /// In the middle of current state: where the next page begins.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    snapshot: Option<SnapshotAt>,
+}
+
+impl PollCursor {
+    /// Reads a cursor that the gateway wrote.
+    pub fn decode(text: &str) -> ApiResult<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
+            ApiError::invalid("cursor", "not a cursor of this gateway; poll without it")
+        })
+    }
+
+    /// The cursor as text that needs no escaping in a URL.
+    pub fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Answers a poll.
+pub async fn poll(state: &AppState, request: PollRequest) -> ApiResult<PollAnswer> {
+    let device = open::device_key(&request.user_id, &request.device_id);
+    let row = store::device::get(state.store.readers(), &device.user_id, &device.device_id);
+    let row = row.await.map_err(|error| ApiError::internal(&error))?;
+    let row =
+        row.ok_or_else(|| ApiError::new(ErrorCode::DeviceNotFound, "register the device first"))?;
+    let _place = Poller::enter(state, &request.user_id)?;
+    let deadline = Instant::now() + request.wait;
+    let mut polling = Polling::open(state, &request, device, open::viewer(&row)?).await?;
+    loop {
+        polling.collect().await?;
+        if !polling.frames.is_empty() || Instant::now() >= deadline {
+            break;
+        }
+        tokio::select! {
+            biased;
+            () = state.draining.cancelled() => break,
+            () = polling.signal.woken() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+        }
+    }
+    state.metrics.polls.inc();
+    Ok(polling.answer())
+}
+
+/// One poll being answered.
+struct Polling<'a> {
+    state: &'a AppState,
+    session: Session,
+    watches: Vec<Watch>,
+    statuses: BTreeMap<StreamName, StreamStatus>,
+    signal: Arc<Signal>,
+    viewer: Viewer,
+    device: DeviceKey,
+    frames: Vec<Box<RawValue>>,
+    bytes: usize,
+    left: usize,
+}
+
+impl<'a> Polling<'a> {
+    async fn open(
+        state: &'a AppState,
+        request: &PollRequest,
+        device: DeviceKey,
+        viewer: Viewer,
+    ) -> ApiResult<Self> {
+        let signal = Arc::new(Signal::default());
+        let mut names = vec![StreamName::of_user(&request.user_id)];
+        names.extend(request.subscribe.iter().cloned());
+        let wanted = Wanted::sort(state, &request.user_id, &names);
+        let watches = open::watch(&state.hub, &wanted.open, &signal);
+        let heads = heads(state, &wanted.open).await?;
+        let opened = open::begin(watches, &heads, &request.position.cursors())?;
+        // Nothing is due by time in a poll.
+        let never = Timestamp::from_millis(i64::MAX / 2);
+        let session = Session::new(Arc::clone(&state.session_options), 0, never, state.now());
+        let mut polling = Self {
+            state,
+            session,
+            watches: Vec::with_capacity(opened.len()),
+            statuses: wanted.refused,
+            signal,
+            viewer,
+            device,
+            frames: Vec::new(),
+            bytes: 0,
+            left: request.limit,
+        };
+        let now = state.clock.now();
+        state.ingest.behind().seen(&polling.device, now);
+        for one in opened {
+            polling.follow(one, &request.position, &heads, now);
+        }
+        Ok(polling)
+    }
+
+    fn follow(&mut self, opened: open::Opened, position: &Position, heads: &Heads, now: Timestamp) {
+        let open::Opened { mut state, watch, mut status, beginning } = opened;
+        let name = state.id.name.clone();
+        let progress = position.progress(&name, &state.id.epoch);
+        if let Some((at, seq)) = progress {
+            state.phase = Phase::Snapshot { at, seq };
+            (status.verdict, status.reason) = (Verdict::Resumed, None);
+        } else if let Beginning::Resumed(seq) = beginning {
+            let cursor = Cursor { epoch: state.id.epoch.clone(), seq };
+            self.state.ingest.behind().ack(&self.device, &name, cursor, now);
+            let head = heads.get(name.as_str()).map_or(0, |head| head.seq);
+            state.read = position.read(&name, seq).min(Seq::new(head));
+        }
+        state.window = Window::unbounded();
+        self.statuses.insert(name, status);
+        self.session.follow(state);
+        self.watches.push(watch);
+    }
+
+    /// Collects what there is, up to the bounds of the answer.
+    async fn collect(&mut self) -> ApiResult<()> {
+        while self.left > 0 && self.bytes < POLL_ANSWER_BYTES {
+            let watches = &self.watches;
+            let heads = |index: usize| watches[index].topic().head();
+            let Some(plan) = self.session.next_read(&heads, self.state.now()) else { break };
+            match plan.what {
+                ReadWhat::Events(room) => {
+                    if !self.events(plan.index, room).await? {
+                        break;
+                    }
+                }
+                ReadWhat::Snapshot(at) => self.snapshot(plan.index, &at).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn events(&mut self, index: usize, room: Room) -> ApiResult<bool> {
+        let stream = &self.session.streams()[index];
+        let (id, after) = (stream.id.clone(), stream.read);
+        let room = Room { entries: room.entries.min(self.left), bytes: room.bytes };
+        let stretch = Stretch { stream: &id, sent: stream.sent, after, room };
+        let now = self.state.clock.now();
+        let read = read::stretch(&self.state.store, &stretch, &self.viewer, now).await;
+        match read.map_err(|error| ApiError::internal(&error))? {
+            Read::Page(Page { upto, head, frame }) => {
+                self.watches[index].advance(head);
+                self.session.read(index, upto, frame.as_deref());
+                if let Some(frame) = frame {
+                    self.push_events(&frame);
+                }
+                Ok(upto > after)
+            }
+            Read::Overtaken => {
+                self.begin_anew(index).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// The journal was trimmed past the position, or the epoch is new.
+    async fn begin_anew(&mut self, index: usize) -> ApiResult<()> {
+        let id = self.session.streams()[index].id.clone();
+        let heads = heads(self.state, std::slice::from_ref(&id.name)).await?;
+        let row = heads.get(id.name.as_str()).ok_or_else(|| ApiError::internal(&"no head"))?;
+        let epoch = read::epoch(&row.epoch).map_err(|error| ApiError::internal(&error))?;
+        let reason =
+            if epoch == id.epoch { ResetReason::Trimmed } else { ResetReason::EpochChanged };
+        let id = crate::journal::frame::StreamId { name: id.name, epoch };
+        let head = Seq::new(row.seq);
+        let status = Beginning::Reset(reason).status(&id, head);
+        self.statuses.insert(id.name.clone(), status);
+        self.session.follow(StreamState::reset(id, head, Window::unbounded()));
+        Ok(())
+    }
+
+    async fn snapshot(&mut self, index: usize, at: &SnapshotAt) -> ApiResult<()> {
+        let stream = &self.session.streams()[index];
+        let Phase::Snapshot { seq, .. } = &stream.phase else { return Ok(()) };
+        let (id, seq, now) = (stream.id.clone(), *seq, self.state.clock.now());
+        let page = read::snapshot(&self.state.store, &id, at, self.left, &self.viewer, now).await;
+        let page = page.map_err(|error| ApiError::internal(&error))?;
+        self.left = self.left.saturating_sub(page.items.len());
+        let snapshot = ServerMessage::Snapshot(Snapshot {
+            stream: id.name,
+            epoch: id.epoch,
+            seq,
+            items: page.items,
+            last: page.next.is_none(),
+        });
+        self.push(snapshot.write(None));
+        self.state.ingest.behind().sent(&self.device, page.commands, Channel::Poll, now);
+        self.session.read_snapshot(index, page.next);
+        Ok(())
+    }
+
+    fn push_events(&mut self, frame: &EventsFrame) {
+        self.left = self.left.saturating_sub(frame.entries.len());
+        self.push(frame.frame.text().to_owned());
+        let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
+        let now = self.state.clock.now();
+        self.state.ingest.behind().sent(&self.device, commands, Channel::Poll, now);
+    }
+
+    fn push(&mut self, text: String) {
+        self.bytes += text.len();
+        match RawValue::from_string(text) {
+            Ok(frame) => self.frames.push(frame),
+            Err(error) => tracing::error!(%error, "a frame is not JSON"),
+        }
+    }
+
+    fn answer(mut self) -> PollAnswer {
+        let watches = &self.watches;
+        let heads = |index: usize| watches[index].topic().head();
+        let more = self.session.next_read(&heads, self.state.now()).is_some();
+        let positions = self.session.streams().iter().map(|stream| {
+            let (snapshot, sent) = match &stream.phase {
+                Phase::Snapshot { at, seq } => (Some(at.clone()), *seq),
+                Phase::Live => (None, stream.sent),
+            };
+            let read = stream.read.max(sent);
+            let position = PollPosition { epoch: stream.id.epoch.clone(), sent, read, snapshot };
+            (stream.id.name.clone(), position)
+        });
+        let cursor = PollCursor { streams: positions.collect() }.encode();
+        PollAnswer { streams: self.statuses, frames: self.frames, cursor, more }
+    }
+}
+
+impl Position {
+    /// The positions as cursors.
+    fn cursors(&self) -> Cursors {
+        match self {
+            Self::Cursors(cursors) => cursors.clone(),
+            Self::Opaque(cursor) => {
+                let of = |(name, position): (&StreamName, &PollPosition)| {
+                    let cursor = Cursor { epoch: position.epoch.clone(), seq: position.sent };
+                    (name.clone(), cursor)
+                };
+                cursor.streams.iter().map(of).collect()
+            }
+        }
+    }
+
+    /// The place in the middle of current state, in this epoch.
+    fn progress(&self, name: &StreamName, epoch: &Epoch) -> Option<(SnapshotAt, Seq)> {
+        let Self::Opaque(cursor) = self else { return None };
+        let position = cursor.streams.get(name).filter(|position| position.epoch == *epoch)?;
+        Some((position.snapshot.clone()?, position.sent))
+    }
+
+    /// The position read, at least `sent`.
+    fn read(&self, name: &StreamName, sent: Seq) -> Seq {
+        match self {
+            Self::Cursors(_) => sent,
+            Self::Opaque(cursor) => {
+                cursor.streams.get(name).map_or(sent, |position| position.read.max(sent))
+            }
+        }
+    }
+}
+
+/// The heads of these streams, made where they do not exist.
+async fn heads(state: &AppState, names: &[StreamName]) -> ApiResult<Heads> {
+    let keys: Vec<String> = names.iter().map(|name| name.as_str().to_owned()).collect();
+    let heads = store::head::load(state.store.readers(), &keys).await;
+    let heads = heads.map_err(|error| ApiError::internal(&error))?;
+    if heads.len() == keys.len() { Ok(heads) } else { state.ingest.ensure(names.to_vec()).await }
+}
+
+/// A place among the polls of a user.
+struct Poller<'a> {
+    state: &'a AppState,
+    user_id: UserId,
+}
+
+impl<'a> Poller<'a> {
+    fn enter(state: &'a AppState, user_id: &UserId) -> ApiResult<Self> {
+        let most = state.config.limits.pollers_per_user;
+        let mut polls = state.pollers.entry(user_id.clone()).or_insert(0);
+        if *polls >= most {
+            let message = format!("the user has {most} polls waiting");
+            return Err(ApiError::new(ErrorCode::TooManyPollers, message).with_retry_after(5));
+        }
+        *polls += 1;
+        state.metrics.poll_waiters.inc();
+        Ok(Self { state, user_id: user_id.clone() })
+    }
+}
+
+impl Drop for Poller<'_> {
+    fn drop(&mut self) {
+        self.state.metrics.poll_waiters.dec();
+        if let Some(mut polls) = self.state.pollers.get_mut(&self.user_id) {
+            *polls -= 1;
+        }
+        self.state.pollers.remove_if(&self.user_id, |_, polls| *polls == 0);
+    }
+}

@@ -1,0 +1,306 @@
+//! From the upgrade to `welcome`: who is it, what does it hold, how does each
+//! stream begin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_protocol::client::{self, ClientMessage, Hello, ParseError};
+use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::encoding::Encoding;
+use tidegate_protocol::id::{StreamName, UserId};
+use tidegate_protocol::limits as wire;
+use tidegate_protocol::server::{ErrorFrame, FrameLimits, ServerMessage, StreamStatuses, Welcome};
+
+use crate::auth::{Claims, Role};
+use crate::error::{ApiError, ApiResult};
+use crate::hub::SessionKey;
+use crate::hub::signal::Signal;
+use crate::ingest::job::Registration;
+use crate::metrics::label::{FrameIn, SocketEnd};
+use crate::session::Session;
+use crate::session::verdict::Beginning;
+use crate::state::AppState;
+use crate::transport::open::{self, Opened, Wanted};
+use crate::transport::ws::live::Live;
+use crate::transport::ws::socket::{Incoming, Lost, Socket};
+
+/// Why a socket ends before it lives.
+enum Stop {
+    /// With a close frame.
+    Close(CloseReason),
+    /// With an `error` frame that says more, then a close frame.
+    Refuse(CloseReason, ApiError),
+    /// The connection is gone.
+    Gone,
+}
+
+impl From<CloseReason> for Stop {
+    fn from(reason: CloseReason) -> Self {
+        Self::Close(reason)
+    }
+}
+
+impl From<Lost> for Stop {
+    fn from(_: Lost) -> Self {
+        Self::Gone
+    }
+}
+
+/// Takes the socket to its live session; `None` when it ended before.
+pub(super) async fn open(
+    state: &AppState,
+    upgraded: hyper::upgrade::Upgraded,
+    claims: Option<Claims>,
+    session_id: String,
+) -> Option<Live> {
+    let write_timeout = Duration::from_millis(state.config.session.write_timeout_ms);
+    let mut socket = Socket::accept(upgraded, state.metrics.clone(), write_timeout).await;
+    let reason = match begin(state, &mut socket, claims, session_id).await {
+        Ok(begun) => return Some(begun.into_live(state.clone(), socket)),
+        Err(Stop::Gone) => {
+            state.metrics.sockets_closed.of(SocketEnd::Lost).inc();
+            return None;
+        }
+        Err(Stop::Close(reason)) => reason,
+        Err(Stop::Refuse(reason, error)) => {
+            let frame = error_frame(&error);
+            if socket.feed_message(&frame, None).await.is_err() {
+                return None;
+            }
+            reason
+        }
+    };
+    state.metrics.sockets_closed.of(SocketEnd::Closed(reason)).inc();
+    tracing::debug!(%reason, "socket closed before its session began");
+    let close_timeout = Duration::from_millis(state.config.session.close_timeout_ms);
+    socket.close(reason, close_timeout).await;
+    None
+}
+
+/// A session that may live.
+struct Begun {
+    user_id: UserId,
+    registration: crate::ingest::job::Registered,
+    presence: crate::hub::presence::Presence,
+    signal: Arc<Signal>,
+    session: Session,
+    opened: Vec<Opened>,
+}
+
+impl Begun {
+    fn into_live(self, state: AppState, socket: Socket) -> Live {
+        let mut session = self.session;
+        let mut watches = Vec::with_capacity(self.opened.len());
+        let device = self.registration.device;
+        for opened in self.opened {
+            session.follow(opened.state);
+            watches.push(opened.watch);
+        }
+        Live::new(
+            state,
+            socket,
+            session,
+            watches,
+            self.signal,
+            self.presence,
+            self.user_id,
+            &device,
+        )
+    }
+}
+
+async fn begin(
+    state: &AppState,
+    socket: &mut Socket,
+    header: Option<Claims>,
+    session_id: String,
+) -> Result<Begun, Stop> {
+    if let Some(claims) = &header {
+        check_role(claims)?;
+    }
+    let (hello, reference) = wait_for_hello(state, socket).await?;
+    if hello.protocol != tidegate_protocol::VERSION {
+        return Err(CloseReason::ProtocolUnsupported.into());
+    }
+    let claims = authenticate(state, &hello, header).await?;
+    check(state, &hello).map_err(|error| Stop::Refuse(CloseReason::InvalidField, error))?;
+    let signal = Arc::new(Signal::default());
+    let own = StreamName::of_user(&claims.sub);
+    let mut names = vec![own.clone()];
+    names.extend(hello.subscribe.iter().cloned());
+    let wanted = Wanted::sort(state, &claims.sub, &names);
+    let watches = open::watch(&state.hub, &wanted.open, &signal);
+    let registration = Registration {
+        user_id: claims.sub.clone(),
+        device: hello.device.clone(),
+        streams: wanted.open.clone(),
+        cursors: hello.cursors.clone(),
+    };
+    let registered = state.ingest.register(registration).await.map_err(refuse)?;
+    let opened = open::begin(watches, &registered.heads, &hello.cursors).map_err(refuse)?;
+    let key = SessionKey { user_id: claims.sub.clone(), device_id: hello.device.id.clone() };
+    let sessions_max = state.config.limits.connections_per_user;
+    let presence = state.hub.enter(key.clone(), &signal, sessions_max).map_err(|_| {
+        let message = format!("the user has {sessions_max} sockets");
+        let code = tidegate_protocol::code::ErrorCode::TooManyConnections;
+        Stop::Refuse(CloseReason::Forbidden, ApiError::new(code, message))
+    })?;
+    ack_claims(state, &key, &opened);
+    let heartbeat_s = heartbeat(&hello);
+    let session = Session::new(
+        Arc::clone(&state.session_options),
+        u64::from(heartbeat_s) * 1000,
+        claims.exp,
+        state.now(),
+    );
+    let encoding = hello.encodings.iter().find_map(|name| Encoding::from_name(name));
+    let mut streams: StreamStatuses = wanted.refused;
+    streams.extend(opened.iter().map(|one| (one.state.id.name.clone(), one.status.clone())));
+    let welcome = ServerMessage::Welcome(Welcome {
+        session_id,
+        device_id: hello.device.id.clone(),
+        server_time: state.clock.now(),
+        heartbeat_s,
+        encoding,
+        limits: LIMITS,
+        streams,
+    });
+    socket.feed_message(&welcome, reference.as_deref()).await?;
+    socket.encoding = encoding;
+    Ok(Begun { user_id: claims.sub, registration: registered, presence, signal, session, opened })
+}
+
+/// What `welcome` tells of the bounds in force.
+const LIMITS: FrameLimits = FrameLimits {
+    frame_bytes: wire::FRAME_BYTES,
+    entry_bytes: wire::ENTRY_BYTES,
+    page_entries: wire::PAGE_ENTRIES,
+    window_entries: wire::WINDOW_ENTRIES,
+};
+
+async fn wait_for_hello(
+    state: &AppState,
+    socket: &mut Socket,
+) -> Result<(Hello, Option<Box<serde_json::value::RawValue>>), Stop> {
+    let wait = Duration::from_millis(state.config.session.hello_timeout_ms);
+    let first = async {
+        loop {
+            match socket.next().await {
+                Incoming::Frame(text) => return Ok(text),
+                Incoming::Alive => {}
+                Incoming::Refused(reason) => return Err(Stop::Close(reason)),
+                Incoming::Gone => return Err(Stop::Gone),
+            }
+        }
+    };
+    let first = tokio::select! {
+        biased;
+        () = state.draining.cancelled() => return Err(CloseReason::Drain.into()),
+        first = tokio::time::timeout(wait, first) => first,
+    };
+    let text = first.map_err(|_| Stop::Close(CloseReason::HelloTimeout))??;
+    let frame = client::parse(&text).map_err(|error| {
+        state.metrics.frames_received.of(FrameIn::Invalid).inc();
+        close_reason(&error)
+    })?;
+    state.metrics.frames_received.of(FrameIn::from(&frame.body)).inc();
+    match frame.body {
+        ClientMessage::Hello(hello) => Ok((*hello, frame.reference)),
+        _ => Err(CloseReason::HelloExpected.into()),
+    }
+}
+
+/// The close reason of a frame that cannot be read.
+pub(super) const fn close_reason(error: &ParseError) -> CloseReason {
+    match error {
+        ParseError::InvalidJson => CloseReason::InvalidJson,
+        ParseError::MissingType => CloseReason::MissingType,
+        ParseError::InvalidField(_) => CloseReason::InvalidField,
+    }
+}
+
+/// The claims the session lives by: those of the header or of `hello`; with
+/// both, the same user is required and the fresher token counts.
+async fn authenticate(
+    state: &AppState,
+    hello: &Hello,
+    header: Option<Claims>,
+) -> Result<Claims, Stop> {
+    let own = match &hello.token {
+        Some(token) => {
+            let claims = state.auth.verify(token).await;
+            Some(claims.map_err(|_| CloseReason::Unauthenticated)?)
+        }
+        None => None,
+    };
+    let claims = match (header, own) {
+        (Some(header), Some(own)) if header.sub != own.sub => {
+            return Err(CloseReason::Forbidden.into());
+        }
+        (_, Some(claims)) | (Some(claims), None) => claims,
+        (None, None) => return Err(CloseReason::Unauthenticated.into()),
+    };
+    check_role(&claims)?;
+    if claims.device_id.as_ref().is_some_and(|bound| *bound != hello.device.id) {
+        return Err(CloseReason::DeviceMismatch.into());
+    }
+    Ok(claims)
+}
+
+/// Only devices have a socket.
+pub(super) fn check_role(claims: &Claims) -> Result<(), CloseReason> {
+    if claims.role == Role::Device { Ok(()) } else { Err(CloseReason::Forbidden) }
+}
+
+fn check(state: &AppState, hello: &Hello) -> ApiResult<()> {
+    let streams_max = state.config.limits.streams_per_session;
+    if hello.subscribe.len() >= streams_max {
+        let reason = format!("at most {streams_max} streams, the user's own included");
+        return Err(ApiError::invalid("subscribe", reason));
+    }
+    open::check_device(&hello.device, "device.")
+}
+
+fn heartbeat(hello: &Hello) -> u32 {
+    let (least, most) =
+        (i64::from(*wire::HEARTBEAT_S.start()), i64::from(*wire::HEARTBEAT_S.end()));
+    hello.heartbeat_s.map_or(wire::HEARTBEAT_DEFAULT_S, |wished| {
+        u32::try_from(wished.clamp(least, most)).unwrap_or(wire::HEARTBEAT_DEFAULT_S)
+    })
+}
+
+/// A valid cursor in `hello` acks what it claims.
+fn ack_claims(state: &AppState, key: &SessionKey, opened: &[Opened]) {
+    let device = open::device_key(&key.user_id, &key.device_id);
+    let now = state.clock.now();
+    for one in opened {
+        if let Beginning::Resumed(seq) = one.beginning {
+            let epoch = one.state.id.epoch.clone();
+            let cursor = tidegate_protocol::cursor::Cursor { epoch, seq };
+            state.ingest.behind().ack(&device, &one.state.id.name, cursor, now);
+        }
+    }
+}
+
+/// A refusal of the writer: retryable ones end with a code that is retried.
+fn refuse(error: ApiError) -> Stop {
+    let reason =
+        if error.code.number() >= 500 { CloseReason::Internal } else { CloseReason::Forbidden };
+    Stop::Refuse(reason, error)
+}
+
+/// The `error` frame that tells of a refusal.
+pub(super) fn error_frame(error: &ApiError) -> ServerMessage {
+    let mut message = error.message.clone();
+    for detail in &error.details {
+        message.push_str("; `");
+        message.push_str(&detail.field);
+        message.push_str("`: ");
+        message.push_str(&detail.reason);
+    }
+    ServerMessage::Error(ErrorFrame {
+        code: error.code,
+        message,
+        retry_after_ms: error.retry_after_s.map(|seconds| u64::from(seconds) * 1000),
+    })
+}

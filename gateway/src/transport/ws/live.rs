@@ -1,0 +1,323 @@
+//! A live session: one loop that delivers, listens and keeps time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::Rng;
+use tidegate_entity::device;
+use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::command::Channel;
+use tidegate_protocol::id::{Seq, StreamName, UserId};
+use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage, Snapshot};
+use tokio::time::Instant;
+
+use crate::hub::Watch;
+use crate::hub::presence::Presence;
+use crate::hub::signal::{Order, Signal};
+use crate::journal::Viewer;
+use crate::journal::frame::{EventsFrame, StreamId};
+use crate::journal::read::{self, Page, Read, Room, SnapshotAt};
+use crate::journal::ring::Stretch;
+use crate::metrics::label::{FrameOut, JournalSource, SocketEnd};
+use crate::session::{Due, ReadWhat, Session};
+use crate::state::AppState;
+use crate::store::device::DeviceKey;
+use crate::transport::ws::socket::{Incoming, Lost, Socket};
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    /// With a close frame of ours.
+    Close(CloseReason),
+    /// The client closed, or the connection is gone.
+    Gone,
+    /// A write made no progress, or failed.
+    Lost,
+}
+
+impl From<Lost> for End {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+impl From<CloseReason> for End {
+    fn from(reason: CloseReason) -> Self {
+        Self::Close(reason)
+    }
+}
+
+/// A session with its socket.
+pub(super) struct Live {
+    pub(super) state: AppState,
+    pub(super) socket: Socket,
+    pub(super) session: Session,
+    /// The wake-ups, in the order of the session's streams.
+    pub(super) watches: Vec<Watch>,
+    pub(super) signal: Arc<Signal>,
+    pub(super) user_id: UserId,
+    pub(super) viewer: Viewer,
+    pub(super) device: DeviceKey,
+    presence: Presence,
+}
+
+impl Live {
+    /// A session that has said `welcome`.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one thing, made in one place")]
+    pub(super) fn new(
+        state: AppState,
+        socket: Socket,
+        session: Session,
+        watches: Vec<Watch>,
+        signal: Arc<Signal>,
+        presence: Presence,
+        user_id: UserId,
+        device: &device::Model,
+    ) -> Self {
+        let capabilities: Vec<String> =
+            serde_json::from_str(&device.capabilities).unwrap_or_default();
+        let viewer = Viewer {
+            device_id: presence.key().device_id.clone(),
+            capabilities: capabilities.into(),
+        };
+        let key =
+            DeviceKey { user_id: device.user_id.clone(), device_id: device.device_id.clone() };
+        Self { state, socket, session, watches, signal, user_id, viewer, device: key, presence }
+    }
+
+    /// Lives until the end and closes.
+    pub(super) async fn run(mut self) {
+        self.state.metrics.sessions.inc();
+        let end = self.live().await;
+        self.state.metrics.sessions.dec();
+        let Self { state, socket, watches, presence, session, device, .. } = self;
+        // The next session of the device must not find this one any more.
+        drop((watches, presence, session));
+        state.ingest.behind().seen(&device, state.clock.now());
+        let counted = match end {
+            End::Close(reason) => SocketEnd::Closed(reason),
+            End::Gone => SocketEnd::Peer,
+            End::Lost => SocketEnd::Lost,
+        };
+        state.metrics.sockets_closed.of(counted).inc();
+        if let End::Close(reason) = end {
+            tracing::debug!(%reason, "session closed");
+            let wait = Duration::from_millis(state.config.session.close_timeout_ms);
+            socket.close(reason, wait).await;
+        }
+    }
+
+    async fn live(&mut self) -> End {
+        let timer = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(timer);
+        let mut timer_due = Instant::now();
+        loop {
+            if let Err(end) = self.deliver().await {
+                return end;
+            }
+            let due =
+                Instant::now() + Duration::from_millis(self.session.due_in_ms(self.state.now()));
+            // Firing early is harmless, so the timer moves only forward in
+            // time when something became due sooner.
+            if due < timer_due || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+                timer_due = due;
+            }
+            let turn = tokio::select! {
+                // An order comes before what the client says: a replaced
+                // session must not act any more. Then the client, so that acks
+                // open the window. Time last: it is never urgent.
+                biased;
+                () = self.signal.woken() => self.obey().await,
+                incoming = self.socket.next() => self.hear(incoming).await,
+                () = &mut timer => self.keep_time().await,
+            };
+            if let Err(end) = turn {
+                return end;
+            }
+        }
+    }
+
+    /// Acts on an order, if the wake-up was one.
+    async fn obey(&mut self) -> Result<(), End> {
+        match self.signal.order() {
+            None => Ok(()),
+            Some(Order::Close(CloseReason::Drain)) => {
+                let window_ms = self.state.config.drain.reconnect_window_ms;
+                let reconnect_after_ms = rand::rng().random_range(0..=window_ms);
+                let drain = ServerMessage::Drain(Drain { reconnect_after_ms });
+                self.socket.feed_message(&drain, None).await?;
+                Err(CloseReason::Drain.into())
+            }
+            Some(Order::Close(reason)) => Err(reason.into()),
+        }
+    }
+
+    async fn hear(&mut self, incoming: Incoming) -> Result<(), End> {
+        if !matches!(incoming, Incoming::Gone) && !self.session.heard(self.state.now()) {
+            return Err(CloseReason::TooManyFrames.into());
+        }
+        match incoming {
+            Incoming::Frame(text) => self.frame(&text).await,
+            Incoming::Alive => Ok(()),
+            Incoming::Refused(reason) => Err(reason.into()),
+            Incoming::Gone => Err(End::Gone),
+        }
+    }
+
+    async fn keep_time(&mut self) -> Result<(), End> {
+        while let Some(due) = self.session.due(self.state.now()) {
+            match due {
+                Due::Heartbeat => Box::pin(self.heartbeat()).await?,
+                Due::AuthExpiring => {
+                    let expires_at = self.session.token_ends();
+                    let warning = ServerMessage::AuthExpiring(AuthOk { expires_at });
+                    self.socket.feed_message(&warning, None).await?;
+                    self.socket.flush().await?;
+                }
+                Due::Close(reason) => return Err(reason.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Catches up with the heads known before, announces what was read
+    /// silently, and names those heads.
+    async fn heartbeat(&mut self) -> Result<(), End> {
+        let heads: Vec<(StreamName, Seq)> = self
+            .watches
+            .iter()
+            .map(|watch| (watch.topic().name().clone(), watch.topic().head()))
+            .collect();
+        for ((_, head), stream) in heads.iter().zip(self.session.streams()) {
+            let lag = head.get().saturating_sub(stream.read.get());
+            #[expect(clippy::cast_precision_loss, reason = "a figure for a histogram")]
+            self.state.metrics.journal_lag_entries.observe(lag.max(0) as f64);
+        }
+        self.deliver().await?;
+        for (id, prev, seq) in self.session.announce() {
+            let empty = EventsFrame::build(&id, prev, seq, &[]);
+            self.socket.feed(FrameOut::Events, &empty.frame).await?;
+        }
+        let ping = ServerMessage::Ping(Ping { heads: heads.into_iter().collect() });
+        self.socket.feed_message(&ping, None).await?;
+        self.socket.flush().await?;
+        Ok(())
+    }
+
+    /// Sends everything that may be sent, and writes it in one go.
+    pub(super) async fn deliver(&mut self) -> Result<(), End> {
+        loop {
+            let watches = &self.watches;
+            let heads = |index: usize| watches[index].topic().head();
+            let Some(plan) = self.session.next_read(&heads, self.state.now()) else { break };
+            match plan.what {
+                ReadWhat::Events(room) => {
+                    if !self.events(plan.index, room).await? {
+                        break;
+                    }
+                }
+                ReadWhat::Snapshot(at) => Box::pin(self.snapshot(plan.index, &at)).await?,
+            }
+        }
+        self.socket.flush().await.map_err(End::from)
+    }
+
+    /// Sends the next page of entries; false when there was nothing after all.
+    async fn events(&mut self, index: usize, room: Room) -> Result<bool, End> {
+        let stream = &self.session.streams()[index];
+        let (sent, after) = (stream.sent, stream.read);
+        let ready = {
+            let stretch = Stretch { stream: &stream.id, sent, after, room };
+            let now = self.state.clock.now();
+            self.watches[index].topic().ring().read(&stretch, &self.viewer, now)
+        };
+        let page = match ready {
+            Some(page) => {
+                self.state.metrics.journal_reads.of(JournalSource::Ring).inc();
+                page
+            }
+            None => Box::pin(self.stored(index, sent, after, room)).await?,
+        };
+        if page.upto <= after {
+            tracing::warn!(head = page.head.get(), "a head was announced that is not stored");
+            return Ok(false);
+        }
+        self.session.read(index, page.upto, page.frame.as_deref());
+        if let Some(frame) = &page.frame {
+            self.send(frame).await?;
+        }
+        Ok(true)
+    }
+
+    /// Reads a page from the database. What waits is written first: the read
+    /// may take its time.
+    async fn stored(
+        &mut self,
+        index: usize,
+        sent: Seq,
+        after: Seq,
+        room: Room,
+    ) -> Result<Page, End> {
+        self.socket.flush().await?;
+        self.state.metrics.journal_reads.of(JournalSource::Database).inc();
+        let stream: StreamId = self.session.streams()[index].id.clone();
+        let stretch = Stretch { stream: &stream, sent, after, room };
+        let now = self.state.clock.now();
+        match read::stretch(&self.state.store, &stretch, &self.viewer, now).await {
+            Ok(Read::Page(page)) => {
+                self.watches[index].advance(page.head);
+                Ok(page)
+            }
+            Ok(Read::Overtaken) => Err(CloseReason::Overtaken.into()),
+            Err(error) => Err(self.broken(&error)),
+        }
+    }
+
+    async fn send(&mut self, frame: &Arc<EventsFrame>) -> Result<(), End> {
+        self.socket.feed(FrameOut::Events, &frame.frame).await?;
+        if let Some(committed) = frame.committed {
+            self.state.metrics.delivery_seconds.observe(committed.elapsed().as_secs_f64());
+        }
+        if !frame.commands.is_empty() {
+            let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
+            let now = self.state.clock.now();
+            self.state.ingest.behind().sent(&self.device, commands, Channel::Socket, now);
+        }
+        Ok(())
+    }
+
+    async fn snapshot(&mut self, index: usize, at: &SnapshotAt) -> Result<(), End> {
+        self.socket.flush().await?;
+        let stream = &self.session.streams()[index];
+        let crate::session::stream::Phase::Snapshot { seq, .. } = &stream.phase else {
+            return Ok(());
+        };
+        let (id, seq) = (stream.id.clone(), *seq);
+        let limit = tidegate_protocol::limits::PAGE_ENTRIES;
+        let now = self.state.clock.now();
+        let page = read::snapshot(&self.state.store, &id, at, limit, &self.viewer, now).await;
+        let page = page.map_err(|error| self.broken(&error))?;
+        let message = ServerMessage::Snapshot(Snapshot {
+            stream: id.name,
+            epoch: id.epoch,
+            seq,
+            items: page.items,
+            last: page.next.is_none(),
+        });
+        self.socket.feed_message(&message, None).await?;
+        self.socket.flush().await?;
+        if !page.commands.is_empty() {
+            self.state.ingest.behind().sent(&self.device, page.commands, Channel::Socket, now);
+        }
+        self.session.read_snapshot(index, page.next);
+        Ok(())
+    }
+
+    /// The database failed: the client comes back and resumes.
+    #[expect(clippy::unused_self, reason = "reads as what happens to the session")]
+    fn broken(&self, error: &dyn std::fmt::Display) -> End {
+        tracing::error!(%error, "session could not read the journal");
+        CloseReason::Internal.into()
+    }
+}
