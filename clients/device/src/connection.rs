@@ -6,6 +6,7 @@
 mod apply;
 mod polling;
 mod socket;
+mod wire;
 
 use std::time::Duration;
 

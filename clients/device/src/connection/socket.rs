@@ -5,25 +5,22 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, OptionFuture};
-use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Ended;
 use crate::connection::apply::{ApplyError, apply, begin_anew};
+use crate::connection::wire::{Incoming, Lost, Wire};
 use crate::device::Device;
 use crate::endpoint::{DialError, Socket};
 use crate::handler::{Direction, Handler};
 use crate::machine::streams::{Fault, Page};
 use crate::machine::{AckNeed, Confirmed, Effect, Live, Machine};
-use crate::state::{Closed, State};
+use crate::state::State;
 use crate::store::StoreError;
 use crate::token::{Token, TokenError, TokenProvider};
-
-/// How long to wait for the peer's half of the closing handshake.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a transcript shows instead of an `auth` frame.
 const AUTH_BLANKED: &str = r#"{"type":"auth","token":"[blanked]"}"#;
@@ -78,9 +75,8 @@ type TokenRequest<'d> = BoxFuture<'d, Result<Token, TokenError>>;
 
 struct Session<'d, H, T> {
     device: &'d Device<H, T>,
-    socket: Socket,
+    wire: Wire,
     machine: Machine,
-    closed: Closed,
     welcomed_at: Option<Instant>,
     heartbeat: Duration,
     /// Asked for when the one in use ends soon; frames go on meanwhile.
@@ -98,11 +94,17 @@ enum Woken {
     Deadline,
     Token(Result<Token, TokenError>),
     Results,
-    Frame(Option<Result<Message, tungstenite::Error>>),
+    Frame(Result<Incoming, Lost>),
 }
 
-/// The session is over; why is in [`Session::closed`].
+/// The session is over: in this way, or as the close code says.
 struct Over(Option<Ended>);
+
+impl From<Lost> for Over {
+    fn from(_: Lost) -> Self {
+        Self(None)
+    }
+}
 
 impl From<StoreError> for Over {
     fn from(error: StoreError) -> Self {
@@ -116,9 +118,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         let (held, owner) = (device.store().cursors().await?, device.store().owner().await?);
         Ok(Self {
             device,
-            socket,
+            wire: Wire::new(socket, device.settings().write_timeout),
             machine: Machine::new(device.profile().clone(), held, owner),
-            closed: Closed::default(),
             welcomed_at: None,
             heartbeat: Duration::ZERO,
             token_request: None,
@@ -139,19 +140,14 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 }
             },
         };
-        self.close().await;
-        if let Some(ended) = over.0 {
-            return ended;
-        }
-        match self.welcomed_at {
+        let closed = self.wire.close().await;
+        match (over.0, self.welcomed_at) {
+            (Some(ended), _) => ended,
             // A close code tells more than the lack of a welcome.
-            None if self.closed.code.is_none() => Ended::NotConnected,
-            None => {
-                Ended::Closed { closed: self.closed, lived: Duration::ZERO, reconnect_at: None }
-            }
-            Some(at) => Ended::Closed {
-                closed: self.closed,
-                lived: at.elapsed(),
+            (None, None) if closed.code.is_none() => Ended::NotConnected,
+            (None, welcomed_at) => Ended::Closed {
+                closed,
+                lived: welcomed_at.map_or(Duration::ZERO, |at| at.elapsed()),
                 reconnect_at: self.reconnect_at,
             },
         }
@@ -170,7 +166,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             () = self.device.results().notified(), if self.machine.can_send_results() => {
                 Woken::Results
             }
-            frame = self.socket.next() => Woken::Frame(frame),
+            frame = self.wire.read() => Woken::Frame(frame),
         }
     }
 
@@ -183,7 +179,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             Woken::Deadline => self.on_deadline().await,
             Woken::Token(token) => self.on_token(token).await,
             Woken::Results => self.send_results().await,
-            Woken::Frame(frame) => self.on_frame(frame).await,
+            Woken::Frame(frame) => self.on_frame(frame?).await,
         }
     }
 
@@ -208,7 +204,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         match token {
             Ok(token) => {
                 self.device.handler().on_frame(Direction::FromDevice, AUTH_BLANKED);
-                self.write(Message::text(Machine::auth(token.expose()))).await
+                Ok(self.wire.write(Machine::auth(token.expose())).await?)
             }
             Err(error) => {
                 // The session lives until the token ends; then the provider
@@ -219,44 +215,19 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         }
     }
 
-    async fn on_frame(
-        &mut self,
-        frame: Option<Result<Message, tungstenite::Error>>,
-    ) -> Result<(), Over> {
-        let message = match frame {
-            Some(Ok(message)) => message,
-            Some(Err(error)) => {
-                tracing::info!(%error, "the socket failed");
-                return Err(Over(None));
-            }
-            None => return Err(Over(None)),
-        };
+    async fn on_frame(&mut self, frame: Incoming) -> Result<(), Over> {
         if self.welcomed_at.is_some() {
-            self.silent_at =
-                Instant::now() + 2 * self.heartbeat + self.device.settings().write_timeout;
+            let patience = 2 * self.heartbeat + self.device.settings().write_timeout;
+            self.silent_at = Instant::now() + patience;
         }
-        match message {
-            Message::Text(text) => self.on_text(&text).await,
-            Message::Binary(bytes) => match self.machine.decode(&bytes) {
+        match frame {
+            Incoming::Alive => Ok(()),
+            Incoming::Text(text) => self.on_text(&text).await,
+            Incoming::Binary(bytes) => match self.machine.decode(&bytes) {
                 Ok(text) => self.on_text(&text).await,
                 Err(fault) => self.reconnect(&fault).await,
             },
-            Message::Close(frame) => {
-                self.on_close(frame);
-                Ok(())
-            }
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
         }
-    }
-
-    fn on_close(&mut self, frame: Option<CloseFrame>) {
-        if let Some(frame) = frame {
-            let reason = frame.reason.as_str().to_owned();
-            self.closed = Closed { code: Some(frame.code.into()), reason };
-            tracing::info!(closed = %self.closed, "the gateway closed the session");
-        }
-        // What follows is only the end of the stream.
-        self.silent_at = Instant::now() + CLOSE_TIMEOUT;
     }
 
     async fn on_text(&mut self, text: &str) -> Result<(), Over> {
@@ -369,44 +340,6 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
 
     async fn send(&mut self, frame: String) -> Result<(), Over> {
         self.device.handler().on_frame(Direction::FromDevice, &frame);
-        self.write(Message::text(frame)).await
-    }
-
-    async fn write(&mut self, message: Message) -> Result<(), Over> {
-        let write = self.socket.send(message);
-        match tokio::time::timeout(self.device.settings().write_timeout, write).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                // The peer's close frame may wait unread: it says why.
-                tracing::info!(%error, "a frame could not be written");
-                self.read_close_code().await;
-                Err(Over(None))
-            }
-            Err(_) => Err(Over(None)),
-        }
-    }
-
-    async fn read_close_code(&mut self) {
-        let rest = async {
-            while let Some(Ok(message)) = self.socket.next().await {
-                if let Message::Close(Some(frame)) = message {
-                    return Some(frame);
-                }
-            }
-            None
-        };
-        if let Ok(Some(frame)) = tokio::time::timeout(CLOSE_TIMEOUT, rest).await {
-            self.on_close(Some(frame));
-        }
-    }
-
-    /// Says goodbye; the socket is gone afterwards in any case.
-    async fn close(&mut self) {
-        let goodbye = async {
-            if self.socket.close(None).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
-            }
-        };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
+        Ok(self.wire.write(frame).await?)
     }
 }
