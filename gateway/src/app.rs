@@ -58,8 +58,9 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// Starts a gateway: opens and migrates the database, listens, serves.
 pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let metrics = Metrics::new();
-    let auth = Authenticator::new(&secret::resolve(&config)?, clock.clone(), metrics.clone());
-    let auth = auth.await.context("reading the keys that tokens are checked with")?;
+    let keys = secret::resolve(&config)?;
+    let auth = Authenticator::new(&keys, clock.clone(), metrics.clone()).await;
+    let auth = auth.context("reading the keys that tokens are checked with")?;
     let store = open_store(&config).await?;
     let hub = Hub::new();
     let writer_stop = CancellationToken::new();
@@ -74,7 +75,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("listening on {}", config.listen))?;
     let address = listener.local_addr()?;
-    let options = serve::ServeOptions::new(&config, metrics.clone())?;
+    let sockets = TaskTracker::new();
+    let options = serve::ServeOptions::from_config(&config, sockets.clone(), metrics.clone());
     let state = AppState::new(Parts {
         session_options: Arc::new(session_options(&config)),
         shared_streams: shared_streams(&config)?,
@@ -86,7 +88,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         started: Instant::now(),
         metrics,
         auth,
-        sockets: TaskTracker::new(),
+        sockets,
         draining: CancellationToken::new(),
         before_hello: AtomicUsize::new(0),
         pollers: DashMap::new(),
@@ -94,8 +96,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let (upkeep, upkeep_stop) = (TaskTracker::new(), CancellationToken::new());
     upkeep::start(&state, &upkeep, &upkeep_stop);
     let serve_stop = CancellationToken::new();
-    let serving =
-        serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
+    let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
     tracing::info!(%address, "listening");
     Ok(Running {
         address,
@@ -141,8 +142,6 @@ impl Running {
         let state = self.state;
         state.draining.cancel();
         drain_sessions(&state).await;
-        state.sockets.close();
-        state.sockets.wait().await;
         self.serve_stop.cancel();
         match self.serving.await {
             Ok(Ok(())) => {}

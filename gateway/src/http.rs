@@ -2,12 +2,9 @@
 //! answers. Never SQL, never a decision about a stream.
 
 use axum::Router;
-use axum::response::IntoResponse;
-use tidegate_protocol::code::ErrorCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::error::ApiError;
 use crate::state::AppState;
 
 mod commands;
@@ -31,14 +28,7 @@ pub fn router(state: AppState) -> Router {
     };
     let router = router
         .route("/api/v1/openapi.json", axum::routing::get(answer))
-        .route("/api/v1/sync/ws", axum::routing::get(sync::socket))
-        .fallback(|| async {
-            ApiError::new(ErrorCode::NotFound, "there is nothing here").into_response()
-        })
-        .method_not_allowed_fallback(|| async {
-            let message = "this path does not know this method";
-            ApiError::new(ErrorCode::MethodNotAllowed, message).into_response()
-        });
+        .route("/api/v1/sync/ws", axum::routing::get(sync::socket));
     let (config, metrics) = (state.config.clone(), state.metrics.clone());
     layers::apply(router.with_state(state), &config, metrics)
 }

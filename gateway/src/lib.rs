@@ -1,5 +1,6 @@
 //! Tidegate: a WebSocket-first realtime sync gateway.
 
+pub mod app;
 pub mod auth;
 pub mod clock;
 pub mod config;
@@ -11,6 +12,7 @@ pub mod journal;
 pub mod limits;
 pub mod metrics;
 pub mod retry;
+pub mod serve;
 pub mod session;
 pub mod state;
 pub mod store;

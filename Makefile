@@ -1,0 +1,36 @@
+# Two commands set everything up: `make run` and `make test`.
+
+CARGO ?= cargo
+
+.PHONY: run test bench fmt lint doc deny
+
+# Builds, migrates an embedded SQLite, starts the gateway in development mode,
+# and prints its URL, a token and the next command to try.
+run:
+	$(CARGO) build --locked --release --package tidegate --package tidegate-device
+	./target/release/tidegate serve
+
+# All tests on SQLite; with DATABASE_URL=postgres://… the integration tests run
+# on PostgreSQL instead. The binaries are built first: the crash test kills
+# the real one.
+test:
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+
+# Memory, fan-out, latency and durable writes; writes bench/results.json.
+bench:
+	$(CARGO) build --locked --release --package tidegate --package tidegate-bench
+	./target/release/tidegate-bench
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+# Licences, sources and duplicate versions of dependencies; advisories need
+# the network, so they are checked by `cargo deny check` where there is one.
+deny:
+	$(CARGO) deny --offline check bans licenses sources
