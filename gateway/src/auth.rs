@@ -107,6 +107,12 @@ impl From<AuthError> for ApiError {
 #[derive(Clone)]
 pub struct Authenticator(Arc<Inner>);
 
+impl std::fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authenticator").finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     secret: Option<Secret>,
     source: Option<KeySource>,

@@ -3,6 +3,8 @@
 //! Bodies are read from their text as received, so that payloads keep their
 //! key order and spelling. Extractors never look at the database.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
@@ -18,6 +20,10 @@ use tidegate_protocol::json;
 
 use crate::auth::{Authenticator, Claims, Role};
 use crate::error::{ApiError, ApiResult};
+
+/// How long a body may take, from the end of its head: the largest one allowed
+/// by default comes in time at 70 KB/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest reason given for a field: reasons may repeat what was sent.
 const REASON_CHARS: usize = 200;
@@ -57,7 +63,11 @@ where
                 "the body must be `application/json`",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
+        let read = reading.await.map_err(|_| {
+            ApiError::new(ErrorCode::Malformed, "the body did not come to its end in time")
+        })?;
+        let bytes = read.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 ApiError::new(ErrorCode::TooLarge, "the body is larger than allowed")
             } else {
@@ -143,8 +153,10 @@ impl Caller {
         Err(ApiError::new(ErrorCode::Forbidden, "the token's role may not do this"))
     }
 
-    /// Refuses a caller whose token is bound to another device.
+    /// Refuses a caller that is no device, or whose token is bound to another
+    /// one.
     pub fn require_device(&self, device: &DeviceId) -> ApiResult<()> {
+        self.require_role(Role::Device)?;
         if self.0.is_for(device) {
             return Ok(());
         }

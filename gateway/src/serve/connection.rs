@@ -1,0 +1,124 @@
+//! One connection, from its first byte to its end or its upgrade.
+//!
+//! Every wait has a timeout: for the first byte (hyper's own timer leaves a
+//! client that says nothing alone), for the handshake, and for each head.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower::Service as _;
+
+use crate::metrics::label::ConnectionRefusal;
+use crate::serve::Server;
+use crate::serve::client_addr::ClientAddr;
+use crate::serve::io::Admitted;
+use crate::serve::limit::Permit;
+use crate::serve::tls::Tls;
+
+/// What became of the opening of a connection.
+type Opened<T> = Result<T, Option<ConnectionRefusal>>;
+
+pub(crate) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    // While nothing was asked, a drain ends the connection at once.
+    let opened = match &server.tls {
+        None => server.shutdown.run_until_cancelled(open(server, &stream)).await,
+        Some(tls) => {
+            let opened = server.shutdown.run_until_cancelled(open_tls(server, tls, stream)).await;
+            return match opened {
+                Some(Ok(stream)) => http(server, Admitted::new(stream, permit), peer).await,
+                Some(Err(refusal)) => count(server, refusal),
+                None => {}
+            };
+        }
+    };
+    match opened {
+        Some(Ok(())) => http(server, Admitted::new(stream, permit), peer).await,
+        Some(Err(refusal)) => count(server, refusal),
+        None => {}
+    }
+}
+
+fn count(server: &Server, refusal: Option<ConnectionRefusal>) {
+    if let Some(refusal) = refusal {
+        server.options.metrics.connections_refused.of(refusal).inc();
+    }
+}
+
+/// Waits for the first byte without taking it.
+async fn open(server: &Server, stream: &TcpStream) -> Opened<()> {
+    // Frames are small and each is waited for. Where it fails, it is only slower.
+    let _ = stream.set_nodelay(true);
+    match timeout(server.options.first_byte_timeout, stream.peek(&mut [0])).await {
+        Ok(Ok(1..)) => Ok(()),
+        Ok(_) => Err(None),
+        Err(_) => Err(Some(ConnectionRefusal::Silent)),
+    }
+}
+
+async fn open_tls(
+    server: &Server,
+    tls: &Tls,
+    stream: TcpStream,
+) -> Opened<tokio_rustls::server::TlsStream<TcpStream>> {
+    open(server, &stream).await?;
+    let handshake = tls.acceptor().accept(stream);
+    let Ok(Ok(mut stream)) = timeout(server.options.header_timeout, handshake).await else {
+        return Err(Some(ConnectionRefusal::Tls));
+    };
+    match timeout(server.options.first_byte_timeout, stream.fill_buf()).await {
+        Ok(Ok(bytes)) if !bytes.is_empty() => Ok(stream),
+        Ok(_) => Err(None),
+        Err(_) => Err(Some(ConnectionRefusal::Silent)),
+    }
+}
+
+async fn http<S>(server: &Server, stream: Admitted<S>, peer: SocketAddr)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (router, proxies) = (server.router.clone(), Arc::clone(&server.trusted_proxies));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let client = ClientAddr::of(peer.ip(), request.headers(), &proxies);
+        request.extensions_mut().insert(client);
+        // A router is always ready.
+        Router::call(&mut router.clone(), request)
+    });
+    let connection = server.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = server.shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The client's doing, and frequent.
+        tracing::debug!(error = %Cause(&error), "connection ended early");
+    }
+}
+
+/// An error of hyper with what caused it, on one line.
+struct Cause<'a>(&'a hyper::Error);
+
+impl std::fmt::Display for Cause<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)?;
+        let source = std::error::Error::source(self.0);
+        let io = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+        match io.map(std::io::Error::kind) {
+            Some(kind) if kind != ErrorKind::Other => write!(f, ": {kind}"),
+            _ => Ok(()),
+        }
+    }
+}

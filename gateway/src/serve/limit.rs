@@ -1,0 +1,150 @@
+//! How many connections are open, in all and by address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ipnet::IpNet;
+
+use crate::metrics::label::ConnectionRefusal;
+use crate::metrics::{Held, Metrics};
+
+/// Counts open connections and refuses those beyond a limit.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    total: usize,
+    per_address: usize,
+    /// Networks that many clients come through.
+    proxies: Arc<[IpNet]>,
+    open: Mutex<Open>,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+impl Connections {
+    pub(crate) fn new(
+        total: usize,
+        per_address: usize,
+        proxies: Arc<[IpNet]>,
+        metrics: &Metrics,
+    ) -> Self {
+        let metrics = metrics.clone();
+        Self { total, per_address, proxies, open: Mutex::default(), metrics }
+    }
+
+    /// Counts the connection for as long as the permit lives.
+    pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, ConnectionRefusal> {
+        let counted = self.counted_address(peer);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.total >= self.total {
+            return Err(ConnectionRefusal::Total);
+        }
+        if let Some(address) = counted {
+            let of_address = open.by_address.entry(address).or_default();
+            if *of_address >= self.per_address {
+                return Err(ConnectionRefusal::PerAddress);
+            }
+            *of_address += 1;
+        }
+        open.total += 1;
+        let held = Held::in_gauge(&self.metrics.connections);
+        Ok(Permit { connections: Arc::clone(self), counted, _held: held })
+    }
+
+    /// The address a connection counts for. None for loopback and proxies,
+    /// which speak for many. An IPv6 client has a whole /64 to choose from.
+    fn counted_address(&self, peer: IpAddr) -> Option<IpAddr> {
+        let peer = peer.to_canonical();
+        if peer.is_loopback() || self.proxies.iter().any(|network| network.contains(&peer)) {
+            return None;
+        }
+        Some(match peer {
+            IpAddr::V4(_) => peer,
+            IpAddr::V6(address) => {
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
+            }
+        })
+    }
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    connections: Arc<Connections>,
+    counted: Option<IpAddr>,
+    _held: Held,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.total -= 1;
+        let Some(address) = self.counted else { return };
+        if let Some(count) = open.by_address.get_mut(&address) {
+            *count -= 1;
+            // Addresses that have gone must not fill the map.
+            if *count == 0 {
+                open.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(total: usize, per_address: usize) -> Arc<Connections> {
+        let proxies: Arc<[IpNet]> = Arc::new(["10.0.0.0/8".parse().unwrap()]);
+        Arc::new(Connections::new(total, per_address, proxies, &Metrics::new()))
+    }
+
+    fn admit(limits: &Arc<Connections>, peer: &str) -> Result<Permit, ConnectionRefusal> {
+        limits.admit(peer.parse().unwrap())
+    }
+
+    #[test]
+    fn the_total_counts_everybody() {
+        let limits = limits(2, 9);
+        let first = admit(&limits, "127.0.0.1").unwrap();
+        let _second = admit(&limits, "192.0.2.1").unwrap();
+        assert_eq!(limits.metrics.connections.get(), 2);
+        assert_eq!(admit(&limits, "192.0.2.2").unwrap_err(), ConnectionRefusal::Total);
+        drop(first);
+        assert!(admit(&limits, "192.0.2.2").is_ok());
+    }
+
+    #[test]
+    fn an_address_has_its_own_limit() {
+        let limits = limits(100, 1);
+        let held = admit(&limits, "192.0.2.1").unwrap();
+        assert!(admit(&limits, "192.0.2.2").is_ok());
+        for same in ["192.0.2.1", "::ffff:192.0.2.1"] {
+            assert_eq!(admit(&limits, same).unwrap_err(), ConnectionRefusal::PerAddress);
+        }
+        drop(held);
+        assert!(admit(&limits, "192.0.2.1").is_ok());
+        assert!(limits.open.lock().unwrap().by_address.is_empty());
+    }
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_address() {
+        let limits = limits(100, 1);
+        let _held = admit(&limits, "2001:db8:0:1::1").unwrap();
+        assert!(admit(&limits, "2001:db8:0:1:ffff::2").is_err());
+        assert!(admit(&limits, "2001:db8:0:2::1").is_ok());
+    }
+
+    #[test]
+    fn loopback_and_proxies_are_not_counted_by_address() {
+        let limits = limits(100, 1);
+        for peer in ["127.0.0.1", "::1", "10.1.2.3"] {
+            let _permits = [admit(&limits, peer).unwrap(), admit(&limits, peer).unwrap()];
+        }
+    }
+}
