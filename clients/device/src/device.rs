@@ -12,7 +12,7 @@ use tidegate_protocol::command::{Platform, PushRegistration};
 use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::{DeviceId, StreamName};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -175,6 +175,7 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
             settings: self.settings,
             clock: self.clock,
             state: watch::Sender::new(State::Offline),
+            turn: Semaphore::new(1),
             wake: Notify::new(),
             work: Notify::new(),
             results: Notify::new(),
@@ -182,7 +183,7 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
     }
 }
 
-/// A device of one user. Run it once at a time.
+/// A device of one user.
 #[derive(Debug)]
 pub struct Device<H, T> {
     endpoint: Endpoint,
@@ -194,6 +195,8 @@ pub struct Device<H, T> {
     settings: Settings,
     clock: Clock,
     state: watch::Sender<State>,
+    /// One run at a time: two executors would carry commands out twice.
+    turn: Semaphore,
     /// Connect now.
     wake: Notify,
     /// Commands may wait in the inbox.
@@ -229,8 +232,12 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
     }
 
     /// Keeps the device in step until `cancel`, or until it stops for a reason
-    /// that trying again cannot mend. It may be run again afterwards.
+    /// that trying again cannot mend. It may be run again afterwards; a second
+    /// run at the same time waits for the first to end.
     pub async fn run(&self, cancel: CancellationToken) -> Result<(), StopReason> {
+        let Some(_turn) = cancel.run_until_cancelled(self.turn.acquire()).await else {
+            return Ok(());
+        };
         let executor_cancel = cancel.child_token();
         // Boxed: the drivers' state is large, and it would sit in every future
         // of the app above this one.
@@ -249,8 +256,9 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
 
     /// One round for a short wake-up in the background: polls until nothing
     /// more waits, carries out what came, reports it, and returns. Never
-    /// opens a socket; must not run beside [`Device::run`].
+    /// opens a socket. Waits for a [`Device::run`] under way to end.
     pub async fn sync_once(&self, wait_s: u32) -> Result<(), connection::SyncError> {
+        let _turn = self.turn.acquire().await;
         Box::pin(connection::sync_once(self, wait_s)).await
     }
 

@@ -160,4 +160,66 @@ mod tests {
             assert!(socket(bad).is_err(), "{bad}");
         }
     }
+
+    /// The socket trusts what it is told to, and nothing else.
+    #[tokio::test]
+    async fn wss_verifies_the_gateway() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der());
+        let provider = || Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let server = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key.unwrap())
+            .unwrap();
+        let serve = async {
+            let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                // A client that does not trust us breaks off here.
+                let Ok(stream) = acceptor.accept(stream).await else { continue };
+                let socket = tokio_tungstenite::accept_hdr_async(stream, accept_subprotocol).await;
+                assert!(socket.is_ok());
+            }
+        };
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        let trusting = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let dial = async {
+            let token = Token::new("t");
+            let trusting = Endpoint::new(&base, Some(Arc::new(trusting))).unwrap();
+            assert!(trusting.dial(&token, 1024).await.is_ok());
+            let strict = Endpoint::new(&base, None).unwrap();
+            assert!(strict.dial(&token, 1024).await.is_err());
+        };
+        tokio::select! {
+            () = dial => {}
+            () = serve => {}
+        }
+    }
+
+    #[expect(
+        clippy::result_large_err,
+        clippy::unnecessary_wraps,
+        reason = "the type of tungstenite's callback"
+    )]
+    fn accept_subprotocol(
+        _: &tungstenite::handshake::server::Request,
+        mut response: tungstenite::handshake::server::Response,
+    ) -> Result<
+        tungstenite::handshake::server::Response,
+        tungstenite::handshake::server::ErrorResponse,
+    > {
+        let protocol = HeaderValue::from_static(tidegate_protocol::SUBPROTOCOL);
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        Ok(response)
+    }
 }

@@ -27,6 +27,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// No honest answer is larger: a full poll of the largest entries.
 const ANSWER_BYTES_MAX: usize = POLL_LIMIT_MAX * ENTRY_BYTES + ENTRY_BYTES;
 
+/// [`RestError::Refused::code`] of an answer that has no stable word: it came
+/// from something between device and gateway.
+pub const UNKNOWN_CODE: &str = "unknown";
+
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum RestError {
@@ -38,7 +42,7 @@ pub enum RestError {
     Refused {
         /// The HTTP status.
         status: u16,
-        /// The stable word; `unknown` where the answer had none.
+        /// The stable word, or [`UNKNOWN_CODE`].
         code: String,
     },
     /// Overload, drain, or too many calls.
@@ -179,7 +183,7 @@ async fn read<T: DeserializeOwned>(
     token: &Token,
     request: RequestBuilder,
 ) -> Result<Answer<T>, RestError> {
-    let answer = request.bearer_auth(token.expose()).send().await.map_err(unreachable)?;
+    let answer = request.bearer_auth(token.expose()).send().await.map_err(no_answer)?;
     let status = answer.status();
     let text_header =
         |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -201,13 +205,13 @@ fn refusal(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Re
         return RestError::Wait { retry_after };
     }
     let error = serde_json::from_slice::<ErrorBody>(body).ok();
-    let code = error.map_or("unknown", |body| body.error.code.as_str()).to_owned();
+    let code = error.map_or(UNKNOWN_CODE, |body| body.error.code.as_str()).to_owned();
     RestError::Refused { status: status.as_u16(), code }
 }
 
 async fn bounded_body(mut answer: Response) -> Result<Vec<u8>, RestError> {
     let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+    while let Some(chunk) = answer.chunk().await.map_err(no_answer)? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
             return Err(RestError::Unreachable("the answer is too large".to_owned()));
         }
@@ -219,6 +223,11 @@ async fn bounded_body(mut answer: Response) -> Result<Vec<u8>, RestError> {
 fn http_date(text: &str) -> Option<Timestamp> {
     let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
     Some(Timestamp::from_millis(date.timestamp_millis()))
+}
+
+/// Without the URL: its query carries cursors, which belong in no log.
+fn no_answer(error: reqwest::Error) -> RestError {
+    unreachable(error.without_url())
 }
 
 fn unreachable(error: impl std::error::Error) -> RestError {

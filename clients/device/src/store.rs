@@ -118,14 +118,14 @@ impl Store {
     /// The device's id, made at the first start; `wanted` sets another.
     pub async fn device_id(&self, wanted: Option<DeviceId>) -> Result<DeviceId, StoreError> {
         if let Some(wanted) = wanted {
-            self.set_meta(meta::DEVICE_ID, wanted.as_str()).await?;
+            set_meta(&self.connection, meta::DEVICE_ID, wanted.as_str()).await?;
             return Ok(wanted);
         }
         if let Some(id) = self.meta(meta::DEVICE_ID).await? {
             return Ok(DeviceId::parse(&id)?);
         }
         let id = DeviceId::generate();
-        self.set_meta(meta::DEVICE_ID, id.as_str()).await?;
+        set_meta(&self.connection, meta::DEVICE_ID, id.as_str()).await?;
         Ok(id)
     }
 
@@ -135,7 +135,7 @@ impl Store {
     }
 
     pub(crate) async fn set_owner(&self, owner: &StreamName) -> Result<(), StoreError> {
-        self.set_meta(meta::OWNER, owner.as_str()).await
+        set_meta(&self.connection, meta::OWNER, owner.as_str()).await
     }
 
     /// The gateway's clock relative to this device's, as last heard.
@@ -145,7 +145,25 @@ impl Store {
     }
 
     pub(crate) async fn set_clock_offset_ms(&self, offset_ms: i64) -> Result<(), StoreError> {
-        self.set_meta(meta::CLOCK_OFFSET_MS, &offset_ms.to_string()).await
+        set_meta(&self.connection, meta::CLOCK_OFFSET_MS, &offset_ms.to_string()).await
+    }
+
+    /// A socket session begins: notes what its `welcome` settled. The opaque
+    /// cursor of polls goes, because the session moves cursors that it knows
+    /// nothing about.
+    pub(crate) async fn begin_session(
+        &self,
+        owner: Option<&StreamName>,
+        clock_offset_ms: i64,
+    ) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
+        if let Some(owner) = owner {
+            set_meta(&transaction, meta::OWNER, owner.as_str()).await?;
+        }
+        set_meta(&transaction, meta::CLOCK_OFFSET_MS, &clock_offset_ms.to_string()).await?;
+        forget_meta(&transaction, meta::POLL_CURSOR).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// The opaque cursor of the last poll, and the snapshots it left half read.
@@ -154,15 +172,11 @@ impl Store {
     }
 
     pub(crate) async fn set_poll_cursor(&self, cursor: &str) -> Result<(), StoreError> {
-        self.set_meta(meta::POLL_CURSOR, cursor).await
+        set_meta(&self.connection, meta::POLL_CURSOR, cursor).await
     }
 
-    /// A socket takes over: it moves cursors that the opaque one knows nothing
-    /// about.
     pub(crate) async fn forget_poll_cursor(&self) -> Result<(), StoreError> {
-        let delete = statement("DELETE FROM meta WHERE name = ?", [meta::POLL_CURSOR.into()]);
-        self.connection.execute_raw(delete).await?;
-        Ok(())
+        forget_meta(&self.connection, meta::POLL_CURSOR).await
     }
 
     /// Where each stream stands.
@@ -172,9 +186,12 @@ impl Store {
 
     /// The stream begins anew at the next connect: with a snapshot.
     pub(crate) async fn forget_cursor(&self, stream: &StreamName) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
         let delete = statement("DELETE FROM cursor WHERE stream = ?", [stream.as_str().into()]);
-        self.connection.execute_raw(delete).await?;
-        self.forget_poll_cursor().await
+        transaction.execute_raw(delete).await?;
+        forget_meta(&transaction, meta::POLL_CURSOR).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     async fn positions(&self, sql: &str) -> Result<Cursors, StoreError> {
@@ -194,16 +211,6 @@ impl Store {
         row.map(|row| text(&row, "value")).transpose()
     }
 
-    async fn set_meta(&self, name: &str, value: &str) -> Result<(), StoreError> {
-        let upsert = statement(
-            "INSERT INTO meta (name, value) VALUES (?, ?) \
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            [name.into(), value.into()],
-        );
-        self.connection.execute_raw(upsert).await?;
-        Ok(())
-    }
-
     /// Begins a write. IMMEDIATE: a transaction that reads first and takes the
     /// write lock later fails at once when another writer was faster.
     async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
@@ -217,6 +224,21 @@ impl Store {
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+async fn set_meta(on: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), StoreError> {
+    let upsert = statement(
+        "INSERT INTO meta (name, value) VALUES (?, ?) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [name.into(), value.into()],
+    );
+    on.execute_raw(upsert).await?;
+    Ok(())
+}
+
+async fn forget_meta(on: &impl ConnectionTrait, name: &str) -> Result<(), StoreError> {
+    on.execute_raw(statement("DELETE FROM meta WHERE name = ?", [name.into()])).await?;
+    Ok(())
 }
 
 async fn set_cursor(

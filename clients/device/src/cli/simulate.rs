@@ -8,6 +8,7 @@ mod device;
 mod report;
 mod sender;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,13 +93,21 @@ struct Shared {
 pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
     ensure!(simulate.devices > 0, "--devices must be at least 1");
     let seed = simulate.seed.unwrap_or_else(|| rand::rng().random());
-    let shared = Arc::new(shared(&simulate)?);
-    let signer = Signer::new(&simulate, &shared.clock);
+    // At once: a run that dies half way must be replayable too.
+    writeln!(std::io::stdout().lock(), "seed {seed}")?;
+    let report = account(&simulate, seed).await?;
+    report.print()?;
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the simulation and accounts for it.
+async fn account(simulate: &Simulate, seed: u64) -> anyhow::Result<Report> {
+    let shared = Arc::new(shared(simulate)?);
+    let signer = Signer::new(simulate, &shared.clock);
     let service = match &simulate.service_token {
         Some(token) => Token::new(token.trim()),
         None => signer.sign("tidegate-simulate", "service")?,
     };
-    tracing::info!(seed, run = shared.run, "simulation begins");
     let cancel = CancellationToken::new();
     let mut devices = JoinSet::new();
     for index in 0..simulate.devices {
@@ -107,7 +116,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         devices.spawn(async move { (index, device::run(&shared, index, token, &cancel).await) });
     }
     await_live(&shared, simulate.devices).await?;
-    let sent = send_and_cut(&simulate, &shared, &service, seed).await?;
+    let sent = send_and_cut(simulate, &shared, &service, seed).await?;
     settle(&shared, Duration::from_secs(simulate.settle_s)).await;
     cancel.cancel();
     let mut report = Report::new(seed, &sent);
@@ -116,8 +125,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
         report.add(&sent[index], &tally);
     }
     report.finish(&shared);
-    report.print()?;
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report)
 }
 
 fn shared(simulate: &Simulate) -> anyhow::Result<Shared> {
@@ -256,3 +264,6 @@ async fn settle(shared: &Shared, patience: Duration) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

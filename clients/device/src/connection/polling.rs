@@ -3,6 +3,7 @@
 //! The gateway's cursor is opaque, is stored only when its frames are durable,
 //! and acks them by being sent back.
 
+use serde::Serialize;
 use tidegate_protocol::command::CommandResult;
 use tidegate_protocol::id::CommandId;
 use tidegate_protocol::rest::{PollAnswer, RegisterDevice, ResultsRequest};
@@ -17,7 +18,7 @@ use crate::device::Device;
 use crate::executor;
 use crate::handler::{Direction, Handler};
 use crate::machine::streams::{Fault, Overlap, Streams};
-use crate::rest::{Answer, PollQuestion, RestError};
+use crate::rest::{Answer, PollQuestion, RestError, UNKNOWN_CODE};
 use crate::state::{State, StopReason};
 use crate::store::StoreError;
 use crate::token::{Token, TokenError, TokenProvider};
@@ -51,6 +52,9 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
     cancel: &CancellationToken,
     socket_due: Option<Instant>,
 ) -> Ended {
+    if let Err(error) = device.store().prune(device.clock().gateway_now()).await {
+        return ended(error.into());
+    }
     // The first answer must not be held: it tells the app that polling works.
     let mut wait_s = 0;
     loop {
@@ -100,6 +104,7 @@ pub(crate) async fn sync_once<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     wait_s: u32,
 ) -> Result<(), SyncError> {
+    device.store().prune(device.clock().gateway_now()).await?;
     let mut wait_s = wait_s;
     while round(device, wait_s).await? {
         wait_s = 0;
@@ -176,8 +181,9 @@ async fn question<H: Handler, T: TokenProvider>(
 /// A refusal that is not about the token or the load stays one.
 fn permanent(error: RestError) -> SyncError {
     match error {
-        // Not 404: a proxy or an older gateway without the call.
-        RestError::Refused { status, code } if status != 404 => {
+        // Without a stable word it was a proxy that refused, not the gateway;
+        // and 404 is what one of them says while a gateway moves.
+        RestError::Refused { status, code } if status != 404 && code != UNKNOWN_CODE => {
             SyncError::Stopped(StopReason::Refused { status, code })
         }
         other => SyncError::Rest(other),
@@ -278,16 +284,27 @@ async fn report<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(
         }
         let reports: Vec<(CommandId, i32)> = results.iter().map(key).collect();
         let request = ResultsRequest { device_id: device.device_id().clone(), results };
-        if let Ok(text) = serde_json::to_string(&request.results) {
-            let frame = format!(r#"{{"type":"results","results":{text}}}"#);
-            device.handler().on_frame(Direction::FromDevice, &frame);
-        }
+        show(device, Direction::FromDevice, "results", &request.results);
         let token = device.tokens().token().await?;
         let answer = device.rest().results(&token, &request).await.map_err(permanent)?;
+        show(device, Direction::FromGateway, "results_ok", &answer.results);
         device.store().confirm(&reports).await?;
         for row in &answer.results {
             device.handler().on_confirmed(row);
         }
+    }
+}
+
+/// Shows an HTTP exchange as the frame it stands for.
+fn show<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    direction: Direction,
+    frame_type: &str,
+    results: &impl Serialize,
+) {
+    if let Ok(results) = serde_json::to_string(results) {
+        let frame = format!(r#"{{"type":"{frame_type}","results":{results}}}"#);
+        device.handler().on_frame(direction, &frame);
     }
 }
 
