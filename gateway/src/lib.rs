@@ -10,6 +10,7 @@ pub mod hub;
 pub mod ingest;
 pub mod journal;
 pub mod limits;
+pub mod log;
 pub mod metrics;
 pub mod retry;
 pub mod serve;

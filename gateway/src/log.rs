@@ -1,0 +1,44 @@
+//! Sets up logging, once for the process. Lines go to standard error, so that
+//! what a subcommand prints can be piped.
+
+use std::io::{IsTerminal as _, stderr};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, Environment, Log, LogFormat};
+
+/// Logs as configured from here on.
+pub fn init(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log.filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let done = if is_json(&config.log, config.environment) {
+        // The fields of the event and of its innermost span on one level: what
+        // a line is searched by.
+        builder.json().flatten_event(true).with_span_list(false).try_init()
+    } else {
+        builder.with_ansi(stderr().is_terminal()).try_init()
+    };
+    done.map_err(|error| anyhow::anyhow!("cannot set up logging: {error}"))
+}
+
+fn is_json(log: &Log, environment: Environment) -> bool {
+    match log.format {
+        LogFormat::Auto => environment == Environment::Production,
+        LogFormat::Human => false,
+        LogFormat::Json => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn machines_read_production_and_people_read_development() {
+        let log = |format| Log { format, filter: String::new() };
+        assert!(is_json(&log(LogFormat::Auto), Environment::Production));
+        assert!(!is_json(&log(LogFormat::Auto), Environment::Development));
+        assert!(is_json(&log(LogFormat::Json), Environment::Development));
+        assert!(!is_json(&log(LogFormat::Human), Environment::Production));
+    }
+}
