@@ -124,12 +124,25 @@ impl Machine {
 
     /// The first frame. The token travels in the upgrade's header.
     pub fn hello(&self) -> String {
+        self.hello_of(self.profile.device.clone())
+    }
+
+    /// The same for transcripts, without the push token.
+    pub fn hello_blanked(&self) -> String {
+        let mut device = self.profile.device.clone();
+        if let Some(Some(push)) = &mut device.push {
+            "[blanked]".clone_into(&mut push.token);
+        }
+        self.hello_of(device)
+    }
+
+    fn hello_of(&self, device: HelloDevice) -> String {
         let profile = &self.profile;
         let names = profile.encodings.iter().map(|encoding| encoding_name(*encoding).to_owned());
         let hello = Hello {
             protocol: tidegate_protocol::VERSION,
             token: None,
-            device: profile.device.clone(),
+            device,
             cursors: self.streams.held().clone(),
             subscribe: profile.subscribe.clone(),
             encodings: names.collect(),

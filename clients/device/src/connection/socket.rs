@@ -131,8 +131,10 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
     }
 
     async fn serve(mut self, cancel: &CancellationToken) -> Ended {
-        let over = match self.send(self.machine.hello()).await {
-            Err(over) => over,
+        let hello = self.machine.hello_blanked();
+        self.device.handler().on_frame(Direction::FromDevice, &hello);
+        let over = match self.wire.write(self.machine.hello()).await {
+            Err(lost) => lost.into(),
             Ok(()) => loop {
                 let woken = self.wait(cancel).await;
                 if let Err(over) = self.on(woken).await {

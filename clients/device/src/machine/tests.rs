@@ -1,7 +1,7 @@
 //! The machine without a network: frames in, effects out.
 
 use serde_json::json;
-use tidegate_protocol::command::{Outcome, Platform};
+use tidegate_protocol::command::{Outcome, Platform, PushProvider, PushRegistration};
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::id::{DeviceId, Epoch, Seq};
 
@@ -86,6 +86,15 @@ fn hello_names_what_is_held_and_no_token() {
     assert_eq!(hello["encodings"], json!(["zstd", "deflate-raw"]));
     assert_eq!(hello.get("token"), None);
     assert_eq!(hello["device"].get("push"), None, "absent: unchanged");
+}
+
+#[test]
+fn transcripts_show_no_push_token() {
+    let mut machine = machine(None);
+    let push = PushRegistration { provider: PushProvider::Fcm, token: "secret".to_owned() };
+    Arc::get_mut(&mut machine.profile).unwrap().device.push = Some(Some(push));
+    assert!(machine.hello().contains("secret"));
+    assert!(!machine.hello_blanked().contains("secret"));
 }
 
 /// An ack claims only what the driver said is durable, and goes out once.
