@@ -36,6 +36,8 @@ impl Viewer {
 /// A command that an entry carries, or closes.
 #[derive(Clone, Debug)]
 pub struct EntryCommand {
+    /// Position of the entry.
+    pub seq: Seq,
     /// The command.
     pub id: CommandId,
     /// Which attempt an entry carries; 0 for an entry that closes.
@@ -88,7 +90,9 @@ impl Ready {
     ) -> Self {
         let command_id = row.command_id.as_deref().and_then(|id| CommandId::parse(id).ok());
         let (command, closes) = match (row.kind.as_str(), command_id) {
-            (kind::COMMAND, Some(id)) => (Some(EntryCommand { id, attempt, expires_at }), None),
+            (kind::COMMAND, Some(id)) => {
+                (Some(EntryCommand { seq: Seq::new(row.seq), id, attempt, expires_at }), None)
+            }
             (kind::COMMAND_CLOSED, closes) => (None, closes),
             _ => (None, None),
         };

@@ -31,17 +31,19 @@ pub struct Behind {
 /// What one transaction writes of it.
 #[derive(Clone, Debug, Default)]
 pub struct BehindBatch {
-    sent: Vec<Sent>,
+    sent: Vec<Delivery>,
+    acked: Vec<Delivery>,
     acks: HashMap<(DeviceKey, StreamName), Acked>,
     seen: HashMap<DeviceKey, Timestamp>,
 }
 
+/// A command that went to a device, or whose position the device acked.
 #[derive(Clone, Debug)]
-struct Sent {
+struct Delivery {
     command_id: CommandId,
     attempt: i32,
     device_id: String,
-    channel: Channel,
+    channel: Option<Channel>,
     at: Timestamp,
 }
 
@@ -49,12 +51,15 @@ struct Sent {
 struct Acked {
     cursor: Cursor,
     at: Timestamp,
+    /// Which commands it passed must be looked up: the session that delivered
+    /// them is gone, or there was none.
+    look_up: bool,
 }
 
 impl BehindBatch {
     /// How many rows it writes, about.
     pub fn len(&self) -> usize {
-        self.sent.len() + self.acks.len() + self.seen.len()
+        self.sent.len() + self.acked.len() + self.acks.len() + self.seen.len()
     }
 
     /// Whether there is nothing to write.
@@ -62,14 +67,22 @@ impl BehindBatch {
         self.len() == 0
     }
 
-    /// Notes that a device holds a stream up to a position.
+    /// Notes that a device holds a stream up to a position; which commands
+    /// that passes is looked up when it is written.
     pub fn ack(&mut self, device: &DeviceKey, stream: &StreamName, cursor: Cursor, at: Timestamp) {
-        self.seen.insert(device.clone(), at);
+        self.move_cursor(device, stream, Acked { cursor, at, look_up: true });
+    }
+
+    fn move_cursor(&mut self, device: &DeviceKey, stream: &StreamName, mut acked: Acked) {
+        self.seen.insert(device.clone(), acked.at);
         let key = (device.clone(), stream.clone());
-        let newer =
-            |known: &Acked| known.cursor.epoch != cursor.epoch || known.cursor.seq < cursor.seq;
-        if self.acks.get(&key).is_none_or(newer) {
-            self.acks.insert(key, Acked { cursor, at });
+        let known = self.acks.get(&key);
+        acked.look_up |= known.is_some_and(|known| known.look_up);
+        let is_newer = known.is_none_or(|known| {
+            known.cursor.epoch != acked.cursor.epoch || known.cursor.seq < acked.cursor.seq
+        });
+        if is_newer {
+            self.acks.insert(key, acked);
         }
     }
 }
@@ -90,20 +103,55 @@ impl Behind {
     ) {
         let mut batch = lock(&self.batch);
         for (command_id, attempt) in commands {
-            if batch.sent.len() >= BEHIND_EVENTS {
-                self.metrics.behind_dropped.inc();
-                continue;
-            }
             let device_id = device.device_id.clone();
-            batch.sent.push(Sent { command_id, attempt, device_id, channel, at });
+            let sent = Delivery { command_id, attempt, device_id, channel: Some(channel), at };
+            self.push(&mut batch, |batch| &mut batch.sent, sent);
         }
     }
 
-    /// Notes that a device holds a stream up to a position.
+    /// Notes that a device holds a stream up to a position; which commands
+    /// that passes is looked up when it is written.
     pub fn ack(&self, device: &DeviceKey, stream: &StreamName, cursor: Cursor, at: Timestamp) {
+        self.move_cursor(device, stream, Acked { cursor, at, look_up: true });
+    }
+
+    /// Notes that a device holds a stream up to a position, by the session
+    /// that delivered it and so knows which commands that passes.
+    pub fn ack_delivered(
+        &self,
+        device: &DeviceKey,
+        stream: &StreamName,
+        cursor: Cursor,
+        commands: impl IntoIterator<Item = (CommandId, i32)>,
+        at: Timestamp,
+    ) {
+        self.move_cursor(device, stream, Acked { cursor, at, look_up: false });
+        let mut batch = lock(&self.batch);
+        for (command_id, attempt) in commands {
+            let device_id = device.device_id.clone();
+            let acked = Delivery { command_id, attempt, device_id, channel: None, at };
+            self.push(&mut batch, |batch| &mut batch.acked, acked);
+        }
+    }
+
+    fn move_cursor(&self, device: &DeviceKey, stream: &StreamName, acked: Acked) {
         let mut batch = lock(&self.batch);
         if batch.acks.len() < BEHIND_CURSORS {
-            batch.ack(device, stream, cursor, at);
+            batch.move_cursor(device, stream, acked);
+        } else {
+            self.metrics.behind_dropped.inc();
+        }
+    }
+
+    fn push(
+        &self,
+        batch: &mut BehindBatch,
+        list: impl Fn(&mut BehindBatch) -> &mut Vec<Delivery>,
+        delivery: Delivery,
+    ) {
+        let list = list(batch);
+        if list.len() < BEHIND_EVENTS {
+            list.push(delivery);
         } else {
             self.metrics.behind_dropped.inc();
         }
@@ -130,13 +178,17 @@ pub(crate) async fn write(
     now: Timestamp,
     ack_timeout_ms: u64,
 ) -> Result<(), DbErr> {
-    let mut events: Vec<NewEvent> = batch.sent.iter().map(sent_event).collect();
+    let sent_events = batch.sent.iter().map(|sent| delivery_event(sent, TimelineEvent::Sent));
+    let acked_events = batch.acked.iter().map(|acked| delivery_event(acked, TimelineEvent::Acked));
+    let mut events: Vec<NewEvent> = sent_events.chain(acked_events).collect();
     let mut sent: Vec<String> =
         batch.sent.iter().map(|sent| sent.command_id.as_str().to_owned()).collect();
     sent.sort_unstable();
     sent.dedup();
-    let acked = acked_commands(db, batch).await?;
+    let mut acked = acked_commands(db, batch).await?;
     events.extend(acked.events);
+    let retryable = batch.acked.iter().filter(|acked| acked.attempt < COMMAND_ATTEMPTS);
+    acked.retryable.extend(retryable.map(|acked| acked.command_id.as_str().to_owned()));
     store::device::advance_cursors(db, cursor_rows(batch)).await?;
     store::event::insert(db, events).await?;
     store::command::mark_sent(db, &sent).await?;
@@ -148,14 +200,14 @@ pub(crate) async fn write(
     store::device::touch(db, &seen, now.millis()).await
 }
 
-fn sent_event(sent: &Sent) -> NewEvent {
+fn delivery_event(delivery: &Delivery, event: TimelineEvent) -> NewEvent {
     NewEvent {
-        command_id: sent.command_id.as_str().to_owned(),
-        at: sent.at.millis(),
-        event: TimelineEvent::Sent.as_str(),
-        channel: Some(sent.channel.as_str()),
-        device_id: Some(sent.device_id.clone()),
-        detail: (sent.attempt > 1).then(|| format!("attempt {}", sent.attempt)),
+        command_id: delivery.command_id.as_str().to_owned(),
+        at: delivery.at.millis(),
+        event: event.as_str(),
+        channel: delivery.channel.map(Channel::as_str),
+        device_id: Some(delivery.device_id.clone()),
+        detail: (delivery.attempt > 1).then(|| format!("attempt {}", delivery.attempt)),
     }
 }
 
@@ -191,22 +243,20 @@ async fn acked_commands(
     db: &impl ConnectionTrait,
     batch: &BehindBatch,
 ) -> Result<AckedCommands, DbErr> {
-    let own = |stream: &StreamName, device: &DeviceKey| stream.owner() == Some(&*device.user_id);
-    let devices: Vec<DeviceKey> = batch
+    let own: Vec<_> = batch
         .acks
-        .keys()
-        .filter(|(device, stream)| own(stream, device))
-        .map(|(device, _)| device.clone())
+        .iter()
+        .filter(|((device, stream), acked)| {
+            acked.look_up && stream.owner() == Some(&*device.user_id)
+        })
         .collect();
-    if devices.is_empty() {
+    if own.is_empty() {
         return Ok(AckedCommands::default());
     }
+    let devices: Vec<DeviceKey> = own.iter().map(|((device, _), _)| device.clone()).collect();
     let known = store::device::cursors(db, &devices).await?;
     let mut steps: HashMap<&str, Vec<Step<'_>>> = HashMap::new();
-    for ((device, stream), acked) in &batch.acks {
-        if !own(stream, device) {
-            continue;
-        }
+    for ((device, stream), acked) in own {
         let before = known
             .get(&(device.clone(), stream.as_str().to_owned()))
             .filter(|row| row.epoch == acked.cursor.epoch.as_str())

@@ -1,10 +1,12 @@
 //! What a live session does with each frame of its client.
 
+use std::collections::VecDeque;
+
 use tidegate_protocol::client::{self, Ack, Auth, ClientMessage, Results, Subscribe};
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
-use tidegate_protocol::id::StreamName;
+use tidegate_protocol::id::{CommandId, Seq, StreamName};
 use tidegate_protocol::limits::{RESULT_ERROR_BYTES, RESULTS_PER_FRAME};
 use tidegate_protocol::server::{
     AuthOk, ResultsOk, ServerMessage, StreamStatus, StreamStatuses, Streams, Verdict,
@@ -59,9 +61,25 @@ impl Live {
     fn ack(&mut self, ack: Ack) -> Result<(), End> {
         let now = self.state.clock.now();
         for (stream, cursor) in self.session.ack(ack.cursors)? {
-            self.state.ingest.behind().ack(&self.device, &stream, cursor, now);
+            // Only the user's own stream carries commands.
+            let passed =
+                if stream.owner().is_some() { self.passed(cursor.seq) } else { Vec::new() };
+            let behind = self.state.ingest.behind();
+            behind.ack_delivered(&self.device, &stream, cursor, passed, now);
         }
         Ok(())
+    }
+
+    /// Takes the commands delivered up to a position.
+    fn passed(&mut self, upto: Seq) -> Vec<(CommandId, i32)> {
+        let mut passed = Vec::new();
+        while let Some((_, id, attempt)) = self.unacked.pop_front_if(|(seq, ..)| *seq <= upto) {
+            passed.push((id, attempt));
+        }
+        if self.unacked.is_empty() {
+            self.unacked = VecDeque::new();
+        }
+        passed
     }
 
     async fn results(&mut self, results: Results, reference: Reference) -> Result<(), End> {

@@ -1,5 +1,6 @@
 //! A live session: one loop that delivers, listens and keeps time.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use rand::Rng;
 use tidegate_entity::device;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::Channel;
-use tidegate_protocol::id::{Seq, StreamName, UserId};
+use tidegate_protocol::id::{CommandId, Seq, StreamName, UserId};
 use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage, Snapshot};
 use tokio::time::Instant;
 
@@ -58,6 +59,10 @@ pub(super) struct Live {
     pub(super) user_id: UserId,
     pub(super) viewer: Viewer,
     pub(super) device: DeviceKey,
+    /// Commands delivered and not acked, by their position; bounded by the
+    /// window, and by the commands a user may have pending. Takes no memory
+    /// while everything is acked.
+    pub(super) unacked: VecDeque<(Seq, CommandId, i32)>,
     presence: Presence,
 }
 
@@ -82,7 +87,18 @@ impl Live {
         };
         let key =
             DeviceKey { user_id: device.user_id.clone(), device_id: device.device_id.clone() };
-        Self { state, socket, session, watches, signal, user_id, viewer, device: key, presence }
+        Self {
+            state,
+            socket,
+            session,
+            watches,
+            signal,
+            user_id,
+            viewer,
+            device: key,
+            unacked: VecDeque::new(),
+            presence,
+        }
     }
 
     /// Lives until the end and closes.
@@ -283,6 +299,7 @@ impl Live {
             let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
             let now = self.state.clock.now();
             self.state.ingest.behind().sent(&self.device, commands, Channel::Socket, now);
+            self.unacked.extend(frame.commands.iter().map(|c| (c.seq, c.id.clone(), c.attempt)));
         }
         Ok(())
     }
@@ -308,6 +325,8 @@ impl Live {
         self.socket.feed_message(&message, None).await?;
         self.socket.flush().await?;
         if !page.commands.is_empty() {
+            let at_head = page.commands.iter().map(|(id, attempt)| (seq, id.clone(), *attempt));
+            self.unacked.extend(at_head);
             self.state.ingest.behind().sent(&self.device, page.commands, Channel::Socket, now);
         }
         self.session.read_snapshot(index, page.next);
