@@ -81,6 +81,11 @@ impl Store {
         self.writer.get_database_backend()
     }
 
+    /// Asks the database for an answer.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.readers.execute_unprepared("SELECT 1").await.map(drop)
+    }
+
     /// Starts a write. On SQLite it takes the write lock at once: a deferred
     /// transaction that reads first fails with "database is locked" as soon as
     /// another one commits.

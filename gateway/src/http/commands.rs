@@ -12,8 +12,9 @@ use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::CommandStatus;
 use tidegate_protocol::id::{CommandId, StreamName, UserId};
 use tidegate_protocol::limits::{COMMAND_TTL_S, COMMANDS_PER_BATCH, POLL_WAIT_S, SHORT_TEXT_BYTES};
+use tidegate_protocol::rest::history::CommandView;
 use tidegate_protocol::rest::{
-    BatchRow, CommandAccepted, CommandView, CommandsAccepted, CreateCommand, CreateCommands, Page,
+    BatchRow, CommandAccepted, CommandsAccepted, CreateCommand, CreateCommands, Page,
 };
 use tokio::time::Instant;
 use utoipa::IntoParams;

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State;
 use http::{StatusCode, header};
-use sea_orm::ConnectionTrait;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -37,7 +36,7 @@ pub(super) async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "operation", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let database = state.store.readers().execute_unprepared("SELECT 1").await.is_ok();
+    let database = state.store.ping().await.is_ok();
     let draining = state.draining.is_cancelled();
     let ready = database && !draining;
     let readiness = Readiness {

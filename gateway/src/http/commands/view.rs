@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tidegate_entity::{command, command_event, command_outcome};
 use tidegate_protocol::command::{Channel, CommandStatus, Priority, TimelineEvent};
 use tidegate_protocol::id::{CommandId, DeviceId, Seq, StreamName, UserId};
-use tidegate_protocol::rest::{CommandOutcome, CommandView, TimelineRow};
+use tidegate_protocol::rest::history::{CommandOutcome, CommandView, TimelineRow};
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
