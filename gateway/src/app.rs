@@ -2,6 +2,7 @@
 //! everything down in order.
 
 use std::collections::HashSet;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::store::{self, Store, StoreOptions};
 use crate::{http, serve, upkeep};
 
 pub mod epochs;
+pub mod quick_start;
 
 /// The shared stream of the marketplace: always there, filled by the gateway.
 pub const MARKETPLACE: &str = "marketplace";
@@ -51,6 +53,10 @@ pub struct Running {
 /// Serves until SIGTERM or Ctrl-C, then drains.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let running = start(config, Clock::system()).await?;
+    if let Some(text) = quick_start::text(&running) {
+        // Whoever closed standard output does not want to read it.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+    }
     wait_for_signal().await?;
     running.stop().await
 }
