@@ -3,7 +3,7 @@
 //! A pair that cannot be used never replaces one that can: connections go on
 //! with the old one, and the log says so.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context as _;
@@ -54,13 +54,13 @@ impl Tls {
 
 async fn read(files: &TlsFiles) -> anyhow::Result<ServerConfig> {
     let cert = &files.cert;
-    let pem = tokio::fs::read(cert).await.with_context(|| format!("{}", cert.display()))?;
+    let pem = tokio::fs::read(cert).await.with_context(|| cannot_read(cert))?;
     let chain = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<Vec<_>, _>>()
         .with_context(|| format!("{} is not PEM", cert.display()))?;
     anyhow::ensure!(!chain.is_empty(), "{} holds no certificate", cert.display());
     let path = &files.key;
-    let pem = tokio::fs::read(path).await.with_context(|| format!("{}", path.display()))?;
+    let pem = tokio::fs::read(path).await.with_context(|| cannot_read(path))?;
     let key = PrivateKeyDer::from_pem_slice(&pem)
         .with_context(|| format!("{} holds no private key", path.display()))?;
     // Named, so that it does not matter which provider the process installed.
@@ -72,4 +72,8 @@ async fn read(files: &TlsFiles) -> anyhow::Result<ServerConfig> {
         .context("certificate and key cannot be used together")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
 }
