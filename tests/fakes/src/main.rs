@@ -1,7 +1,7 @@
 //! The fakes as a local sandbox: starts all of them, prints where they are,
 //! and says in one line each what reached them. Ends with Ctrl-C.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -36,7 +36,11 @@ struct Options {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
 
     let ports = Ports { fcm: options.fcm_port, google: options.google_port };
     let fcm = FakeFcm::start_on(ports, FakeClock::system())
