@@ -1,0 +1,84 @@
+//! Bounds of everything that is sent, read, kept or waited for, with reasons.
+
+use std::time::Duration;
+
+/// How long one request may take, from connecting to the last byte of the
+/// answer. Google asks for at least 10 s before giving up.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long connecting may take: leaves time for the request itself.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is kept: shorter than the idle time-outs of
+/// common front ends, so that requests seldom meet a closing connection.
+pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Idle connections kept per host: HTTP/2 needs one, HTTP/1.1 fakes and small
+/// push services a few.
+pub const POOL_IDLE_PER_HOST: usize = 8;
+
+/// Most bytes of an answer that are read. Real ones have less than 2 KiB; a
+/// longer one is cut and then classified by its status alone.
+pub const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Longest wait a `Retry-After` can ask for: Google's advice is to give up
+/// after 60 min, and a wrong header must not silence a device for years.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+
+/// Wait after 429 without `Retry-After`: Google asks for 60 s.
+pub const QUOTA_FLOOR: Duration = Duration::from_mins(1);
+
+/// Wait after Google's HTML page for 502: the page asks for 30 s.
+pub const BAD_GATEWAY_FLOOR: Duration = Duration::from_secs(30);
+
+/// Longest life of a push message in seconds: four weeks (FCM's maximum).
+pub const TTL_MAX_S: u32 = 2_419_200;
+
+/// Most bytes of keys and values in the data of one FCM message; of title,
+/// body and image too when it is a visible one.
+pub const FCM_DATA_BYTES: usize = 4096;
+
+/// Longest FCM registration token in bytes: what devices may register.
+pub const FCM_TOKEN_BYTES: usize = tidegate_protocol::limits::PUSH_TOKEN_BYTES;
+
+/// Life of an assertion in seconds: the most that Google accepts.
+pub const ASSERTION_LIFE_S: i64 = 3600;
+
+/// How long before its end an access token is renewed: one caller renews
+/// while the others still use it.
+pub const TOKEN_RENEW_EARLY: Duration = Duration::from_mins(5);
+
+/// How long before its end an access token is used no more: covers the
+/// request under way and a small difference between the clocks.
+pub const TOKEN_UNUSABLE_EARLY: Duration = Duration::from_secs(30);
+
+/// Pause between failed early renewals, while the old token still works.
+pub const TOKEN_RENEW_PAUSE: Duration = Duration::from_secs(30);
+
+/// Longest life of an access token that is believed: Google gives 1 h.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_hours(24);
+
+/// Largest Web Push body in bytes that every push service must accept
+/// (RFC 8030 section 7.2).
+pub const WEBPUSH_BODY_BYTES: usize = 4096;
+
+/// Largest plaintext of one Web Push message in bytes: the body without the
+/// header (86), the tag (16) and the delimiter (1) of RFC 8188.
+pub const WEBPUSH_PLAIN_BYTES: usize = WEBPUSH_BODY_BYTES - 86 - 16 - 1;
+
+/// Life of a VAPID token in seconds: half of the 24 h that RFC 8292 allows,
+/// so that a clock a few hours off does no harm.
+pub const VAPID_LIFE_S: i64 = 12 * 3600;
+
+/// How long before its end a VAPID token is replaced, in seconds.
+pub const VAPID_RENEW_EARLY_S: i64 = 3600;
+
+/// Most origins whose VAPID token is kept. There are a handful of push
+/// services; devices choose their endpoints, so the number must be bounded.
+pub const VAPID_ORIGINS: usize = 256;
+
+/// Longest `Topic` in characters (RFC 8030 section 5.4).
+pub const TOPIC_CHARS: usize = 32;
+
+/// Longest word taken over from an error answer, in bytes.
+pub const ERROR_WORD_BYTES: usize = 64;

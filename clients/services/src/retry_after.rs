@@ -1,0 +1,59 @@
+//! The `Retry-After` header: seconds or an HTTP date (RFC 9110 section
+//! 10.2.3). Never waits; it only says how long.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::clock::Clock;
+use crate::limits::RETRY_AFTER_MAX;
+
+/// How long the answer asks to wait, at most [`RETRY_AFTER_MAX`]. `None` when
+/// it does not say, or says it in a form that cannot be read. A date in the
+/// past means zero.
+pub fn from_headers(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    parse(headers.get(RETRY_AFTER)?.to_str().ok()?, clock)
+}
+
+/// Parses the header's value; see [`from_headers`].
+pub fn parse(value: &str, clock: &Clock) -> Option<Duration> {
+    let value = value.trim();
+    let wait = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits that overflow still mean "very long".
+        value.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+    } else {
+        let date = httpdate::parse_http_date(value).ok()?;
+        date.duration_since(system_time(clock)).unwrap_or_default()
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+fn system_time(clock: &Clock) -> SystemTime {
+    let since_epoch = u64::try_from(clock.now().millis()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(since_epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::time::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn seconds_dates_and_nonsense_are_told_apart() {
+        // Sun, 06 Nov 1994 08:49:37 GMT
+        let clock = Clock::new(|| Timestamp::from_millis(784_111_777_000));
+        let seconds = |value| parse(value, &clock).map(|wait| wait.as_secs());
+        assert_eq!(seconds("120"), Some(120));
+        assert_eq!(seconds(" 0 "), Some(0));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
+        assert_eq!(seconds("Sunday, 06-Nov-94 08:50:07 GMT"), Some(30), "the form of RFC 850");
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0), "in the past");
+        assert_eq!(seconds("99999999999999999999999"), Some(3600), "bounded");
+        assert_eq!(seconds("Sun, 06 Nov 2044 08:50:07 GMT"), Some(3600), "bounded");
+        assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds("-5"), None);
+        assert_eq!(seconds("1.5"), None);
+        assert_eq!(seconds(""), None);
+    }
+}

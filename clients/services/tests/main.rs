@@ -1,0 +1,8 @@
+//! The clients against the fakes, over loopback.
+
+#![expect(clippy::unwrap_used, reason = "in tests, a failure is a panic")]
+
+mod fcm;
+mod oauth;
+mod stage;
+mod webpush;

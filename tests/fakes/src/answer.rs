@@ -1,0 +1,69 @@
+//! Pieces that answers of all fakes are made of.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+use crate::clock::FakeClock;
+
+/// The two forms of `Retry-After`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// Seconds.
+    Seconds(u64),
+    /// The date that many seconds from now.
+    DateInSeconds(u64),
+}
+
+impl RetryAfter {
+    pub(crate) fn header(self, clock: &FakeClock) -> HeaderValue {
+        match self {
+            Self::Seconds(seconds) => seconds.into(),
+            Self::DateInSeconds(seconds) => {
+                let date = clock.system_time() + Duration::from_secs(seconds);
+                HeaderValue::from_str(&httpdate::fmt_http_date(date))
+                    .expect("a formatted date is a header")
+            }
+        }
+    }
+}
+
+/// Marks a response that is not sent: the connection is closed instead.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DropConnection;
+
+/// A response that closes the connection without a byte.
+pub(crate) fn drop_connection() -> Response {
+    let mut response = Response::default();
+    response.extensions_mut().insert(DropConnection);
+    response
+}
+
+/// A JSON response.
+pub(crate) fn json(status: u16, body: &Value) -> Response {
+    typed(status, "application/json; charset=UTF-8", body.to_string())
+}
+
+/// A response with a body of any type.
+pub(crate) fn typed(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).expect("a status between 100 and 999");
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// Adds `Retry-After`, if there is one.
+pub(crate) fn with_retry_after(
+    mut response: Response,
+    retry_after: Option<RetryAfter>,
+    clock: &FakeClock,
+) -> Response {
+    if let Some(retry_after) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, retry_after.header(clock));
+    }
+    response
+}

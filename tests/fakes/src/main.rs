@@ -1,0 +1,69 @@
+//! The fakes as a local sandbox: starts all of them, prints where they are,
+//! and says in one line each what reached them. Ends with Ctrl-C.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use tidegate_fakes::clock::FakeClock;
+use tidegate_fakes::fcm::{FakeFcm, Ports};
+use tidegate_fakes::webpush::FakeWebPush;
+use tracing_subscriber::EnvFilter;
+
+/// Local fakes of Google's token endpoint, FCM and a Web Push service.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// Port of FCM; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    fcm_port: u16,
+    /// Port of Google's token endpoint; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    google_port: u16,
+    /// Port of the Web Push service; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    webpush_port: u16,
+    /// Where to write the key file of a service account that the fakes know.
+    #[arg(long)]
+    credentials: Option<PathBuf>,
+    /// Where to write a Web Push subscription that the fakes know.
+    #[arg(long)]
+    subscription: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+
+    let ports = Ports { fcm: options.fcm_port, google: options.google_port };
+    let fcm = FakeFcm::start_on(ports, FakeClock::system())
+        .await
+        .context("FCM and the token endpoint did not start")?;
+    let webpush = FakeWebPush::start_on(options.webpush_port, FakeClock::system())
+        .await
+        .context("the Web Push service did not start")?;
+    if let Some(path) = &options.credentials {
+        std::fs::write(path, fcm.credentials())
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+    if let Some(path) = &options.subscription {
+        std::fs::write(path, webpush.subscribe(None).json)
+            .with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
+
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "fcm      {}", fcm.url())?;
+    writeln!(output, "token    {}", fcm.google().token_uri())?;
+    writeln!(output, "webpush  {}", webpush.url())?;
+    output.flush()?;
+    drop(output);
+
+    tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")
+}
