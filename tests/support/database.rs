@@ -1,0 +1,50 @@
+//! A database of its own for each gateway on PostgreSQL.
+
+use sea_orm::{ConnectionTrait, Database, DbErr};
+use uuid::Uuid;
+
+/// A database that is dropped with its owner.
+#[derive(Debug)]
+pub(crate) struct PostgresDatabase {
+    server: String,
+    name: String,
+}
+
+impl PostgresDatabase {
+    /// Makes one on the server that `DATABASE_URL` names; `None` without it.
+    pub(crate) async fn create() -> Option<Self> {
+        let server = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())?;
+        let name = format!("tidegate_test_{}", Uuid::new_v4().simple());
+        execute(&server, &format!("CREATE DATABASE {name}")).await.expect("a fresh database");
+        Some(Self { server, name })
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        let (address, query) = match self.server.split_once('?') {
+            Some((address, query)) => (address, format!("?{query}")),
+            None => (&*self.server, String::new()),
+        };
+        let (authority, _) = address.rsplit_once('/').expect("DATABASE_URL names a database");
+        format!("{authority}/{}{query}", self.name)
+    }
+}
+
+impl Drop for PostgresDatabase {
+    fn drop(&mut self) {
+        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+        let server = self.server.clone();
+        // The test's own runtime may be going down.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.is_ok_and(|runtime| runtime.block_on(execute(&server, &statement)).is_ok())
+        });
+        let _ = dropping.join();
+    }
+}
+
+async fn execute(url: &str, statement: &str) -> Result<(), DbErr> {
+    let db = Database::connect(url).await?;
+    db.execute_unprepared(statement).await?;
+    db.close().await
+}

@@ -1,0 +1,179 @@
+//! A gateway of its own for each test.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate::app::{self, Running};
+use tidegate::clock::Clock;
+use tidegate::config::Config;
+use tidegate::config::load::load;
+use uuid::Uuid;
+
+use crate::support::database::PostgresDatabase;
+use crate::support::http::Caller;
+use crate::support::socket::Device;
+use crate::support::token::{SECRET, Token};
+use crate::support::transcript::Transcript;
+use crate::support::wait::bounded;
+
+/// Settings of a gateway before it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    variables: BTreeMap<String, String>,
+}
+
+impl Setup {
+    /// What tests need: a free port, a known secret, the shared streams `news`
+    /// and `prices`, and no waits that only spread load.
+    pub(crate) fn new() -> Self {
+        Self { variables: BTreeMap::new() }
+            .set("listen", "127.0.0.1:0")
+            .set("auth.hs256_secret", SECRET)
+            .set("streams.shared", r#"["news", "prices"]"#)
+            .set("database.synchronous", "normal")
+            .set("session.behind_ms", "20")
+            .set("drain.spread_ms", "0")
+    }
+
+    /// Sets a key, dotted as in the settings file.
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
+        let name = format!("TIDEGATE_{}", key.replace('.', "__").to_uppercase());
+        self.variables.insert(name, value.to_owned());
+        self
+    }
+
+    /// Starts the gateway.
+    pub(crate) async fn start(self) -> Gateway {
+        let data_dir = tempfile::tempdir().unwrap();
+        let database = PostgresDatabase::create().await;
+        let mut setup = self.set("data_dir", data_dir.path().to_str().unwrap());
+        if let Some(database) = &database {
+            setup = setup.set("database.url", &database.url());
+        }
+        let config = load(None, setup.variables).unwrap();
+        let (clock, offset_ms) = Clock::movable();
+        let running = run(&config, &clock).await;
+        Gateway {
+            running: Some(running),
+            config,
+            clock,
+            offset_ms,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            transcript: Transcript::default(),
+            _database: database,
+            _data_dir: data_dir,
+        }
+    }
+}
+
+/// A gateway that runs in this process, with a clock the test moves.
+pub(crate) struct Gateway {
+    running: Option<Running>,
+    config: Config,
+    clock: Clock,
+    offset_ms: Arc<AtomicI64>,
+    http: reqwest::Client,
+    transcript: Transcript,
+    // Dropped last: the gateway uses them.
+    _database: Option<PostgresDatabase>,
+    _data_dir: TempDir,
+}
+
+impl Gateway {
+    /// Starts one with the settings of [`Setup::new`].
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("the gateway was stopped")
+    }
+
+    /// `127.0.0.1:port`.
+    pub(crate) fn address(&self) -> String {
+        self.running().address().to_string()
+    }
+
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Where the clients of this test write down what was said.
+    pub(crate) const fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+
+    /// Everything said since the last call.
+    pub(crate) fn said(&self) -> String {
+        self.transcript.take()
+    }
+
+    /// An app install of this user. It is shown in the transcript by its name.
+    pub(crate) fn device(&self, name: &str, user: &str) -> Device {
+        self.device_with_id(name, user, &Uuid::new_v4().to_string())
+    }
+
+    pub(crate) fn device_with_id(&self, name: &str, user: &str, id: &str) -> Device {
+        self.transcript.name_id(id, name);
+        Device::new(name, user, id, self.address(), self.transcript.clone())
+    }
+
+    /// A backend that calls with a `service` token.
+    pub(crate) fn backend(&self) -> Caller {
+        self.caller("backend", &Token::service("backend").sign())
+    }
+
+    /// The device's HTTP calls.
+    pub(crate) fn calls_of(&self, device: &Device) -> Caller {
+        self.caller(&device.name, &Token::device(&device.user).sign())
+    }
+
+    /// A caller with this token.
+    pub(crate) fn caller(&self, name: &str, token: &str) -> Caller {
+        let base = format!("http://{}", self.address());
+        Caller::new(name, base, self.http.clone(), self.transcript.clone()).with_token(token)
+    }
+
+    /// Moves the gateway's wall clock. What waits for it looks again at its
+    /// next turn.
+    pub(crate) fn move_clock(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap();
+        self.offset_ms.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// The gateway's wall clock, milliseconds.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.now().millis()
+    }
+
+    /// Lets monotonic time jump: timers of the gateway and of the test that
+    /// fall due in between fire at once.
+    pub(crate) async fn pass_time(&self, by: Duration) {
+        tokio::time::pause();
+        tokio::time::advance(by).await;
+        tokio::time::resume();
+    }
+
+    /// Drains and stops.
+    pub(crate) async fn stop(&mut self) {
+        let running = self.running.take().expect("the gateway was stopped");
+        bounded("stop", Box::pin(running.stop())).await.unwrap();
+    }
+
+    /// Starts again on the same data; the address changes.
+    pub(crate) async fn restart(&mut self) {
+        if self.running.is_some() {
+            self.stop().await;
+        }
+        self.running = Some(run(&self.config, &self.clock).await);
+    }
+}
+
+/// Boxed: the future of a whole gateway is large.
+async fn run(config: &Config, clock: &Clock) -> Running {
+    let starting = Box::pin(app::start(config.clone(), clock.clone()));
+    bounded("start", starting).await.unwrap()
+}
