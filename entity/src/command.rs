@@ -57,6 +57,9 @@ pub struct Model {
     /// The deciding device's words.
     #[sea_orm(column_type = "Text", nullable)]
     pub decided_error: Option<String>,
+    /// The push provider that took a wake-up for it, if one did.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub pushed_by: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -11,5 +11,6 @@ pub mod device;
 pub mod device_cursor;
 pub mod idempotency_key;
 pub mod journal_entry;
+pub mod push_wake;
 pub mod shared_record;
 pub mod stream_head;

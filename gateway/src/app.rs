@@ -52,12 +52,18 @@ pub struct Running {
 
 /// Serves until SIGTERM or Ctrl-C, then drains.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let running = start(config, Clock::system()).await?;
+    let mut running = start(config, Clock::system()).await?;
     if let Some(text) = quick_start::text(&running) {
         // Whoever closed standard output does not want to read it.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
-    wait_for_signal().await?;
+    tokio::select! {
+        signal = wait_for_signal() => signal?,
+        // Nothing is served any more: say why and end, so that it is noticed.
+        ended = &mut running.serving => {
+            return ended.context("serving panicked")?.context("serving ended");
+        }
+    }
     running.stop().await
 }
 

@@ -1,7 +1,7 @@
 //! The one writer: every change of state and its journal entries go through
 //! here and commit together.
 //!
-//! Owns what a write means: callers hand in [`job::Job`]s, the writer drains
+//! Owns what a write means: callers hand in jobs, the writer drains
 //! whatever waits into one transaction, decides each job against the rows
 //! loaded for all of them, allocates positions once, and answers after the
 //! commit. Never talks to sockets; after a commit it hands the entries to the

@@ -23,6 +23,7 @@ pub mod journal;
 pub mod outcome;
 pub mod record;
 pub mod schema;
+pub mod wake;
 
 /// Where and how to keep data.
 #[derive(Clone, Debug)]
@@ -99,7 +100,7 @@ impl Store {
 
     /// Copies committed pages of SQLite's write-ahead log into the database.
     /// Passive, so that it stops no writer, until the log has grown past
-    /// [`WAL_PAGES_MAX`] because writers never paused; then it makes them wait
+    /// 64 MiB because writers never paused; then it makes them wait
     /// once. Nothing to do on PostgreSQL.
     pub async fn checkpoint(&self) -> Result<(), DbErr> {
         let Some(checkpointer) = &self.checkpointer else { return Ok(()) };

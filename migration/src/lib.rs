@@ -7,6 +7,8 @@
 use sea_orm_migration::prelude::*;
 
 mod m20261121_000001_live_path;
+mod m20261121_000002_push_tier;
+mod schema;
 
 /// All migrations, in order.
 #[derive(Debug)]
@@ -15,6 +17,9 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_live_path::Migration)]
+        vec![
+            Box::new(m20261121_000001_live_path::Migration),
+            Box::new(m20261121_000002_push_tier::Migration),
+        ]
     }
 }

@@ -1,7 +1,8 @@
 //! Streams and their journal, devices, commands, shared records.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::sea_orm::DatabaseBackend;
+
+use crate::schema::{Schema, index, integer, integer_null};
 
 /// This migration.
 #[derive(Debug, DeriveMigrationName)]
@@ -10,7 +11,7 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let schema = Schema { backend: manager.get_database_backend() };
+        let schema = Schema::of(manager);
         for table in schema.tables() {
             manager.create_table(table).await?;
         }
@@ -25,29 +26,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-struct Schema {
-    backend: DatabaseBackend,
-}
-
 impl Schema {
-    /// Text that compares byte by byte on both databases.
-    fn text(&self, name: &'static str) -> ColumnDef {
-        let mut column = ColumnDef::new(name);
-        column.text();
-        if self.backend == DatabaseBackend::Postgres {
-            column.extra("COLLATE \"C\"");
-        }
-        column
-    }
-
-    fn required(&self, name: &'static str) -> ColumnDef {
-        self.text(name).not_null().take()
-    }
-
-    fn optional(&self, name: &'static str) -> ColumnDef {
-        self.text(name).null().take()
-    }
-
     fn tables(&self) -> Vec<TableCreateStatement> {
         vec![
             self.stream_head(),
@@ -204,22 +183,7 @@ impl Schema {
     }
 }
 
-fn integer(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().not_null().take()
-}
-
-fn integer_null(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().null().take()
-}
-
 fn indexes() -> Vec<IndexCreateStatement> {
-    let index = |name: &'static str, table: &'static str, columns: &[&'static str]| {
-        let mut index = Index::create().name(name).table(table).take();
-        for column in columns {
-            index.col(*column);
-        }
-        index
-    };
     vec![
         // Snapshots, acks and lists of a user's commands.
         index("command_user", "command", &["user_id", "open", "last_seq"]),

@@ -169,6 +169,7 @@ fn new_row(request: &CreateCommand, body: &CommandBody, now: Timestamp) -> comma
         decided_by: None,
         decided_attempt: None,
         decided_error: None,
+        pushed_by: None,
     }
 }
 

@@ -159,6 +159,42 @@ pub async fn mark_sent(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), 
     Ok(())
 }
 
+/// Notes which push provider took a wake-up for these commands.
+pub async fn mark_pushed(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+    provider: &str,
+) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::update_many()
+            .col_expr(Column::PushedBy, Expr::value(provider))
+            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(Column::Open.eq(true))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Users with open commands after `after`, in id order.
+pub async fn users_with_open(
+    db: &impl ConnectionTrait,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .distinct()
+        .filter(Column::UserId.gt(after))
+        .filter(Column::Open.eq(true))
+        .order_by_asc(Column::UserId)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
 /// Starts the retry clock of acked commands: another attempt at `due_at`
 /// unless life ends first. Only the first ack of an attempt counts.
 pub async fn start_retry_clock(

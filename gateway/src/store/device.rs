@@ -97,6 +97,33 @@ pub async fn release_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Res
     Ok(())
 }
 
+/// Ends a device's push token, unless it has another one by now. The device
+/// stays: it still polls.
+pub async fn end_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Result<u64, DbErr> {
+    use device::Column;
+    let ended = device::Entity::update_many()
+        .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
+        .col_expr(Column::PushState, Expr::value("invalid"))
+        .filter(Column::UserId.eq(owner.user_id.as_str()))
+        .filter(Column::DeviceId.eq(owner.device_id.as_str()))
+        .filter(Column::PushToken.eq(owner.token.as_str()))
+        .exec(db)
+        .await?;
+    Ok(ended.rows_affected)
+}
+
+/// Marks tokens that were not refreshed since `before`.
+pub async fn mark_stale(db: &impl ConnectionTrait, before: i64) -> Result<u64, DbErr> {
+    use device::Column;
+    let marked = device::Entity::update_many()
+        .col_expr(Column::PushState, Expr::value("stale"))
+        .filter(Column::PushState.eq("active"))
+        .filter(Column::PushRefreshedAt.lt(before))
+        .exec(db)
+        .await?;
+    Ok(marked.rows_affected)
+}
+
 /// A device of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceKey {

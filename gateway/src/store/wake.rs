@@ -1,0 +1,258 @@
+//! Wake-ups by push: wanted in the transaction of what waits, claimed by one
+//! node at a time, settled with what came of them.
+
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, LockBehavior, LockType, OnConflict};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Iterable, JoinType, Order, QueryFilter,
+    QueryOrder, QuerySelect,
+};
+use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
+use tidegate_entity::{device, device_cursor, stream_head};
+
+use crate::store::device::DeviceKey;
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// Nothing is to be done.
+pub const NEVER: i64 = i64::MAX;
+
+/// A wake-up that something committed wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedWake {
+    /// The device.
+    pub device: DeviceKey,
+    /// When, at the earliest.
+    pub due_at: i64,
+    /// The device registered a token: what held back the old one is over.
+    pub is_fresh: bool,
+    /// Pushes in a new device's bucket, in thousandths.
+    pub bucket_milli: i64,
+}
+
+/// Notes wake-ups. One that is due sooner stays so; what holds a device back
+/// (`not_before`) keeps doing so.
+pub async fn want(
+    db: &impl ConnectionTrait,
+    wanted: &[WantedWake],
+    now: i64,
+) -> Result<(), DbErr> {
+    for is_fresh in [true, false] {
+        let rows = wanted.iter().filter(|wake| wake.is_fresh == is_fresh);
+        let rows = rows.map(|wake| new_row(wake, now));
+        insert_rows(db, rows, Some(&on_wanted(is_fresh))).await?;
+    }
+    Ok(())
+}
+
+fn new_row(wake: &WantedWake, now: i64) -> ActiveModel {
+    ActiveModel::from(Model {
+        user_id: wake.device.user_id.clone(),
+        device_id: wake.device.device_id.clone(),
+        due_at: wake.due_at,
+        not_before: 0,
+        wanted: 1,
+        failures: 0,
+        repeats: 0,
+        delta_sent_at: None,
+        bucket_milli: wake.bucket_milli,
+        bucket_at: now,
+        claimed_by: None,
+        claimed_until: 0,
+        claim: 0,
+    })
+}
+
+fn stored(column: Column) -> Expr {
+    Expr::col((Entity, column))
+}
+
+fn new(column: Column) -> Expr {
+    Expr::col(("excluded", column))
+}
+
+/// The larger of two; SQLite's `MAX` and PostgreSQL's `GREATEST` differ.
+fn later(a: Expr, b: Expr) -> CaseStatement {
+    CaseStatement::new().case(a.clone().gt(b.clone()), a).finally(b)
+}
+
+fn on_wanted(is_fresh: bool) -> OnConflict {
+    let mut on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId]);
+    on_conflict.value(Column::Wanted, stored(Column::Wanted).add(1));
+    if is_fresh {
+        on_conflict
+            .value(Column::DueAt, new(Column::DueAt))
+            .value(Column::NotBefore, 0)
+            .value(Column::Failures, 0);
+    } else {
+        let sooner = CaseStatement::new()
+            .case(
+                new(Column::DueAt).lt(stored(Column::DueAt)),
+                later(new(Column::DueAt), stored(Column::NotBefore)),
+            )
+            .finally(stored(Column::DueAt));
+        on_conflict.value(Column::DueAt, sooner);
+    }
+    on_conflict.value(Column::Repeats, 0).to_owned()
+}
+
+/// Takes wake-ups that are due, for one node: nobody else sees them until the
+/// claim ends. A claim that was not settled in time is due again by itself.
+pub async fn claim(
+    db: &impl ConnectionTrait,
+    node: &str,
+    now: i64,
+    until: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let due = Entity::find()
+        .filter(Column::DueAt.lte(now))
+        .filter(Column::ClaimedUntil.lte(now))
+        .order_by_asc(Column::DueAt)
+        .limit(limit)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .all(db)
+        .await?;
+    let claimed: Vec<Model> = due
+        .into_iter()
+        .map(|row| Model {
+            claimed_by: Some(node.to_owned()),
+            claimed_until: until,
+            claim: row.claim + 1,
+            ..row
+        })
+        .collect();
+    let on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId])
+        .update_columns([Column::ClaimedBy, Column::ClaimedUntil, Column::Claim])
+        .to_owned();
+    insert_rows(db, claimed.iter().cloned().map(ActiveModel::from), Some(&on_conflict)).await?;
+    Ok(claimed)
+}
+
+/// Settles claimed wake-ups. A claim that was lost meanwhile changes nothing;
+/// a wake-up wanted meanwhile is due as soon as the device may be sent to.
+pub async fn settle(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let more_came = stored(Column::Wanted).ne(new(Column::Wanted));
+    let due = CaseStatement::new()
+        .case(more_came.clone(), new(Column::NotBefore))
+        .finally(new(Column::DueAt));
+    let repeats = CaseStatement::new().case(more_came, 0).finally(new(Column::Repeats));
+    let plain = Column::iter().filter(|column| {
+        matches!(
+            column,
+            Column::NotBefore
+                | Column::Failures
+                | Column::DeltaSentAt
+                | Column::BucketMilli
+                | Column::BucketAt
+                | Column::ClaimedBy
+                | Column::ClaimedUntil
+        )
+    });
+    let on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId])
+        .value(Column::DueAt, due)
+        .value(Column::Repeats, repeats)
+        .update_columns(plain)
+        .action_and_where(stored(Column::Claim).eq(new(Column::Claim)))
+        .to_owned();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}
+
+/// Ends the claims of a node that was killed and has come back.
+pub async fn retake(db: &impl ConnectionTrait, node: &str) -> Result<u64, DbErr> {
+    let ended = Entity::update_many()
+        .col_expr(Column::ClaimedUntil, Expr::value(0))
+        .filter(Column::ClaimedBy.eq(node))
+        .filter(Column::ClaimedUntil.gt(0))
+        .exec(db)
+        .await?;
+    Ok(ended.rows_affected)
+}
+
+/// When the next look is due.
+pub async fn next_due(db: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::DueAt)
+        .order_by_asc(Column::DueAt)
+        .limit(1)
+        .into_tuple()
+        .one(db)
+        .await
+}
+
+/// Forgets the wake-ups of devices that are gone.
+pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<(), DbErr> {
+    for chunk in devices.chunks(KEYS_PER_STATEMENT) {
+        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
+        Entity::delete_many()
+            .filter(
+                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
+                    .in_tuples(keys),
+            )
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Devices that asked for wake-ups on data, lag behind a shared stream they
+/// follow, and were seen since the last such wake-up: each with one stream it
+/// lacks and that stream's head.
+pub async fn lagging(
+    db: &impl ConnectionTrait,
+    limit: u64,
+) -> Result<Vec<(DeviceKey, String, i64)>, DbErr> {
+    let lag = device::Entity::find()
+        .select_only()
+        .column(device::Column::UserId)
+        .column(device::Column::DeviceId)
+        .column_as(Expr::col((device_cursor::Entity, device_cursor::Column::Stream)), "stream")
+        .column_as(Expr::col((stream_head::Entity, stream_head::Column::Seq)), "head")
+        .join(JoinType::InnerJoin, cursors_of_device())
+        .join(JoinType::InnerJoin, heads_of_cursor())
+        .join(JoinType::LeftJoin, wakes_of_device())
+        .filter(device::Column::WantsDeltaPush.eq(true))
+        .filter(device::Column::PushToken.is_not_null())
+        .filter(device::Column::PushState.is_in(["active", "stale"]))
+        .filter(device_cursor::Column::Stream.not_like("user:%"))
+        .filter(
+            Expr::col((stream_head::Entity, stream_head::Column::Seq))
+                .gt(Expr::col((device_cursor::Entity, device_cursor::Column::Seq))),
+        )
+        .filter(
+            stored(Column::DeltaSentAt)
+                .is_null()
+                .or(stored(Column::DeltaSentAt)
+                    .lt(Expr::col((device::Entity, device::Column::LastSeenAt)))),
+        )
+        .order_by(device::Column::UserId, Order::Asc)
+        .order_by(device::Column::DeviceId, Order::Asc)
+        .limit(limit);
+    let rows: Vec<(String, String, String, i64)> = lag.into_tuple().all(db).await?;
+    let lagging = |(user_id, device_id, stream, head)| {
+        (DeviceKey { user_id, device_id }, stream, head)
+    };
+    Ok(rows.into_iter().map(lagging).collect())
+}
+
+fn cursors_of_device() -> sea_orm::RelationDef {
+    use device_cursor::Column as Cursor;
+    device::Entity::belongs_to(device_cursor::Entity)
+        .from((device::Column::UserId, device::Column::DeviceId))
+        .to((Cursor::UserId, Cursor::DeviceId))
+        .into()
+}
+
+fn heads_of_cursor() -> sea_orm::RelationDef {
+    use device_cursor::Column as Cursor;
+    device_cursor::Entity::belongs_to(stream_head::Entity)
+        .from((Cursor::Stream, Cursor::Epoch))
+        .to((stream_head::Column::Stream, stream_head::Column::Epoch))
+        .into()
+}
+
+fn wakes_of_device() -> sea_orm::RelationDef {
+    device::Entity::belongs_to(Entity)
+        .from((device::Column::UserId, device::Column::DeviceId))
+        .to((Column::UserId, Column::DeviceId))
+        .into()
+}
