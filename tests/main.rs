@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod seed;
 mod support;
 
+mod crash;
 mod hello;
+mod tidy;

@@ -10,10 +10,11 @@ mod token;
 mod transcript;
 mod wait;
 
+pub(crate) use database::PostgresDatabase;
 pub(crate) use gateway::{Gateway, Setup};
 pub(crate) use http::{Answer, Caller};
 pub(crate) use socket::{Device, Socket};
-pub(crate) use token::Token;
+pub(crate) use token::{SECRET, Token};
 pub(crate) use transcript::Transcript;
 pub(crate) use wait::{LIMIT, bounded, eventually};
 
