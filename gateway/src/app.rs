@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, secret};
 use crate::clock::Clock;
+use crate::config::check::MARKETPLACE;
 use crate::config::{Config, Synchronous};
 use crate::hub::Hub;
 use crate::ingest::{Ingest, IngestOptions};
@@ -32,9 +33,6 @@ use crate::{http, serve, upkeep};
 
 pub mod epochs;
 pub mod quick_start;
-
-/// The shared stream of the marketplace: always there, filled by the gateway.
-pub const MARKETPLACE: &str = "marketplace";
 
 /// A gateway that accepts connections.
 pub struct Running {

@@ -155,6 +155,55 @@ pub struct Journal {
 pub struct Push {
     /// How long a result may take before the next tier is tried; milliseconds.
     pub ack_timeout_ms: u64,
+    /// Waits before a failed send is tried again, milliseconds; their number
+    /// is that of the retries.
+    pub backoff_ms: Vec<u64>,
+    /// Whether a single waiting command travels inside its wake-up.
+    pub inline: bool,
+    /// Wake-ups one device may get at once.
+    pub device_burst: u32,
+    /// Seconds after which one of them comes back.
+    pub device_refill_s: u32,
+    /// Sends of this node per minute.
+    pub project_per_minute: u32,
+    /// Seconds over which a node that starts comes up to that rate.
+    pub ramp_s: u32,
+    /// Sends under way at once.
+    pub concurrency: usize,
+    /// How long sending pauses after an error that an operator must mend;
+    /// milliseconds.
+    pub circuit_ms: u64,
+    /// How often devices that want wake-ups on data are looked for;
+    /// milliseconds.
+    pub delta_interval_ms: u64,
+    /// Days after which a token that was not refreshed counts as stale.
+    pub stale_after_d: u32,
+    /// Firebase Cloud Messaging.
+    pub fcm: Fcm,
+    /// Web Push.
+    pub webpush: WebPush,
+}
+
+/// Firebase Cloud Messaging; off while `credentials_file` is empty.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fcm {
+    /// The project; empty: the one that the credentials name.
+    pub project_id: String,
+    /// JSON key file of a service account.
+    pub credentials_file: String,
+    /// Where FCM is.
+    pub base_url: String,
+}
+
+/// Web Push; off while `private_key_file` is empty.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebPush {
+    /// Who to contact about these pushes: `mailto:…` or `https://…`.
+    pub subject: String,
+    /// File with the VAPID private key, base64url.
+    pub private_key_file: String,
 }
 
 /// How sessions are kept. All times in milliseconds.

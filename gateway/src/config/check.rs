@@ -7,10 +7,13 @@ use std::ops::RangeInclusive;
 use reqwest::Url;
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Auth, Config, Environment, Http, Synchronous};
+use crate::config::{Auth, Config, Environment, Http, Push, Synchronous};
 
 /// Shortest HS256 secret in bytes: the length of the hash (RFC 7518, 3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
+
+/// The shared stream that no backend publishes to.
+pub const MARKETPLACE: &str = "marketplace";
 
 /// The range of every number; `gateway.default.toml` says the same in words.
 pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
@@ -23,6 +26,14 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("journal.device_retention_d", 1..=3_650),
     ("journal.command_retention_d", 1..=3_650),
     ("push.ack_timeout_ms", 100..=600_000),
+    ("push.device_burst", 1..=180),
+    ("push.device_refill_s", 1..=86_400),
+    ("push.project_per_minute", 1..=6_000_000),
+    ("push.ramp_s", 0..=3_600),
+    ("push.concurrency", 1..=1_000),
+    ("push.circuit_ms", 100..=3_600_000),
+    ("push.delta_interval_ms", 100..=3_600_000),
+    ("push.stale_after_d", 1..=270),
     ("session.hello_timeout_ms", 100..=60_000),
     ("session.ack_timeout_ms", 1_000..=600_000),
     ("session.write_timeout_ms", 100..=60_000),
@@ -56,6 +67,7 @@ pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     auth(&config.auth, config.environment, &mut refuse);
     http(&config.http, &mut refuse);
     shared_streams(config, &mut refuse);
+    push(&config.push, &mut refuse);
     if config.data_dir.as_os_str().is_empty() {
         refuse("data_dir", "a folder is needed");
     }
@@ -114,8 +126,26 @@ fn shared_streams(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) 
     if shared.iter().any(|stream| stream.owner().is_some()) {
         refuse("streams.shared", "`user:` begins the names of users' own streams");
     }
+    if shared.iter().any(|stream| stream.as_str() == MARKETPLACE) {
+        refuse("streams.shared", "`marketplace` is filled by the gateway itself");
+    }
     if shared.iter().collect::<BTreeSet<_>>().len() < shared.len() {
         refuse("streams.shared", "a name stands there twice");
+    }
+}
+
+fn push(push: &Push, refuse: &mut impl FnMut(&'static str, &str)) {
+    let waits = &push.backoff_ms;
+    if !(1..=10).contains(&waits.len()) || !waits.iter().all(|w| (10..=3_600_000).contains(w)) {
+        refuse("push.backoff_ms", "1 to 10 waits, each 10 to 3600000");
+    }
+    if !is_web_url(&push.fcm.base_url) {
+        refuse("push.fcm.base_url", "must be an `https://` or `http://` URL");
+    }
+    let subject = &push.webpush.subject;
+    let has_subject = subject.starts_with("mailto:") || subject.starts_with("https://");
+    if !push.webpush.private_key_file.is_empty() && !has_subject {
+        refuse("push.webpush.subject", "must be `mailto:…` or `https://…` for Web Push");
     }
 }
 
