@@ -251,6 +251,7 @@ fn ingest_options(config: &Config) -> IngestOptions {
         ack_timeout_ms: config.push.ack_timeout_ms,
         pending_per_user: config.limits.pending_per_user,
         devices_per_user: config.limits.devices_per_user,
+        push_bucket_milli: None,
     }
 }
 

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use tidegate_protocol::code::ErrorCode;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -45,6 +45,9 @@ pub struct IngestOptions {
     pub pending_per_user: i64,
     /// Devices of one user.
     pub devices_per_user: usize,
+    /// Pushes in a new device's bucket, in thousandths; `None` without a push
+    /// tier: then no wake-ups are noted.
+    pub push_bucket_milli: Option<i64>,
 }
 
 /// Hands jobs to the writer. Cheap to clone.
@@ -52,6 +55,7 @@ pub struct IngestOptions {
 pub struct Ingest {
     queue: mpsc::Sender<Pending>,
     behind: Arc<Behind>,
+    wakes: Arc<Notify>,
     clock: Clock,
 }
 
@@ -74,14 +78,20 @@ impl Ingest {
     ) -> (Self, writer::Writer) {
         let (queue, jobs) = mpsc::channel(options.queue);
         let behind = Arc::new(Behind::new(metrics.clone()));
-        let ingest = Self { queue, behind: Arc::clone(&behind), clock: clock.clone() };
-        let writer = writer::Writer { store, hub, clock, metrics, options, jobs, stop };
+        let wakes = Arc::new(Notify::new());
+        let ingest = Self { queue, behind, wakes: Arc::clone(&wakes), clock: clock.clone() };
+        let writer = writer::Writer { store, hub, clock, metrics, options, jobs, wakes, stop };
         (ingest, writer)
     }
 
     /// What may be written late.
     pub fn behind(&self) -> &Behind {
         &self.behind
+    }
+
+    /// Notified when a commit wants devices to be woken by push.
+    pub const fn wakes(&self) -> &Arc<Notify> {
+        &self.wakes
     }
 
     /// The clock that writes are stamped by.

@@ -107,7 +107,7 @@ async fn page_of(
 fn view(state: &AppState, user_id: &UserId, row: device::Model) -> ApiResult<DeviceView> {
     let device_id = DeviceId::parse(&row.device_id).map_err(|error| ApiError::internal(&error))?;
     Ok(DeviceView {
-        online: state.hub.is_online(user_id, &device_id),
+        online: state.hub.is_online(user_id.as_str(), device_id.as_str()),
         device_id,
         platform: Platform::from_word(&row.platform).unwrap_or(Platform::Other),
         name: row.name,

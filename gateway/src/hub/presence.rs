@@ -62,10 +62,10 @@ impl Hub {
     }
 
     /// Whether the device has a live session here.
-    pub fn is_online(&self, user_id: &UserId, device_id: &DeviceId) -> bool {
-        self.sessions
-            .get(user_id)
-            .is_some_and(|sessions| sessions.iter().any(|live| live.device_id == *device_id))
+    pub fn is_online(&self, user_id: &str, device_id: &str) -> bool {
+        self.sessions.get(user_id).is_some_and(|sessions| {
+            sessions.iter().any(|live| live.device_id.as_str() == device_id)
+        })
     }
 
     /// Tells the device's session to close; false if it has none here.

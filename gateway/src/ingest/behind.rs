@@ -2,7 +2,7 @@
 //! delivery and acks, when a device was last seen. A crash may lose the newest
 //! of it; devices ack again with their next hello.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use sea_orm::{ConnectionTrait, DbErr};
@@ -33,6 +33,7 @@ pub struct Behind {
 pub struct BehindBatch {
     sent: Vec<Delivery>,
     acked: Vec<Delivery>,
+    pushed: Vec<PushNote>,
     acks: HashMap<(DeviceKey, StreamName), Acked>,
     seen: HashMap<DeviceKey, Timestamp>,
 }
@@ -47,6 +48,23 @@ struct Delivery {
     at: Timestamp,
 }
 
+/// What came of a wake-up by push.
+#[derive(Clone, Debug)]
+pub struct PushNote {
+    /// The commands it was for.
+    pub commands: Vec<CommandId>,
+    /// The device.
+    pub device_id: String,
+    /// The provider.
+    pub channel: Channel,
+    /// Whether the provider took it.
+    pub is_ok: bool,
+    /// The provider's message id or its refusal, and how long it took.
+    pub detail: String,
+    /// When it answered.
+    pub at: Timestamp,
+}
+
 #[derive(Clone, Debug)]
 struct Acked {
     cursor: Cursor,
@@ -59,7 +77,7 @@ struct Acked {
 impl BehindBatch {
     /// How many rows it writes, about.
     pub fn len(&self) -> usize {
-        self.sent.len() + self.acked.len() + self.acks.len() + self.seen.len()
+        self.sent.len() + self.acked.len() + self.pushed.len() + self.acks.len() + self.seen.len()
     }
 
     /// Whether there is nothing to write.
@@ -165,6 +183,16 @@ impl Behind {
         }
     }
 
+    /// Notes what came of a wake-up by push.
+    pub fn pushed(&self, note: PushNote) {
+        let mut batch = lock(&self.batch);
+        if batch.pushed.len() < BEHIND_EVENTS {
+            batch.pushed.push(note);
+        } else {
+            self.metrics.behind_dropped.inc();
+        }
+    }
+
     /// Takes what was noted.
     pub fn take(&self) -> BehindBatch {
         std::mem::take(&mut lock(&self.batch))
@@ -181,6 +209,7 @@ pub(crate) async fn write(
     let sent_events = batch.sent.iter().map(|sent| delivery_event(sent, TimelineEvent::Sent));
     let acked_events = batch.acked.iter().map(|acked| delivery_event(acked, TimelineEvent::Acked));
     let mut events: Vec<NewEvent> = sent_events.chain(acked_events).collect();
+    events.extend(batch.pushed.iter().flat_map(push_events));
     let mut sent: Vec<String> =
         batch.sent.iter().map(|sent| sent.command_id.as_str().to_owned()).collect();
     sent.sort_unstable();
@@ -192,6 +221,9 @@ pub(crate) async fn write(
     store::device::advance_cursors(db, cursor_rows(batch)).await?;
     store::event::insert(db, events).await?;
     store::command::mark_sent(db, &sent).await?;
+    for (provider, ids) in pushed_by(batch) {
+        store::command::mark_pushed(db, &ids, provider).await?;
+    }
     let wait_ms = i64::try_from(ack_timeout_ms.saturating_mul(2)).unwrap_or(i64::MAX);
     let due_at = now.plus_millis(wait_ms).millis();
     store::command::start_retry_clock(db, &acked.retryable, due_at).await?;
@@ -209,6 +241,28 @@ fn delivery_event(delivery: &Delivery, event: TimelineEvent) -> NewEvent {
         device_id: Some(delivery.device_id.clone()),
         detail: (delivery.attempt > 1).then(|| format!("attempt {}", delivery.attempt)),
     }
+}
+
+fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
+    let event = if note.is_ok { TimelineEvent::PushOk } else { TimelineEvent::PushFailed };
+    note.commands.iter().map(move |command_id| NewEvent {
+        command_id: command_id.as_str().to_owned(),
+        at: note.at.millis(),
+        event: event.as_str(),
+        channel: Some(note.channel.as_str()),
+        device_id: Some(note.device_id.clone()),
+        detail: Some(note.detail.clone()),
+    })
+}
+
+/// The commands for which each provider took a wake-up.
+fn pushed_by(batch: &BehindBatch) -> BTreeMap<&'static str, Vec<String>> {
+    let mut pushed: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    for note in batch.pushed.iter().filter(|note| note.is_ok) {
+        let ids = note.commands.iter().map(|id| id.as_str().to_owned());
+        pushed.entry(note.channel.as_str()).or_default().extend(ids);
+    }
+    pushed
 }
 
 fn cursor_rows(batch: &BehindBatch) -> Vec<device_cursor::Model> {

@@ -7,6 +7,7 @@ use tidegate_protocol::rest::{CommandAccepted, Published};
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
+use crate::ingest::IngestOptions;
 use crate::ingest::job::{Answer, Created, Job, PublishedAnswer, Registered};
 use crate::ingest::working::{Needs, Working, stream_key, user_stream};
 use crate::store::device::DeviceKey;
@@ -16,6 +17,7 @@ mod device;
 mod lifecycle;
 mod publish;
 mod report;
+mod wake;
 
 pub(crate) use lifecycle::status_at;
 
@@ -59,9 +61,9 @@ pub(crate) struct NewKey {
 }
 
 /// Notes what the job needs loaded.
-pub(crate) fn needs(job: &Job, needs: &mut Needs) {
+pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
     match job {
-        Job::Create(commands) => create::needs(commands, needs),
+        Job::Create(commands) => create::needs(commands, options, needs),
         Job::Report(report) => {
             let user_id = report.user_id.as_str().to_owned();
             needs.streams.insert(user_stream(&user_id));

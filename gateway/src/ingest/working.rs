@@ -2,6 +2,7 @@
 //! by pure decisions, written back in a few statements.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use rand::Rng;
 use sea_orm::{ConnectionTrait, DbErr};
@@ -11,17 +12,20 @@ use tidegate_entity::{
 use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 
+use crate::hub::Hub;
 use crate::ingest::IngestOptions;
 use crate::store::device::{DeviceKey, TokenOwner};
 use crate::store::head::{Advance, Heads};
 use crate::store::record::RecordKey;
+use crate::store::wake::WantedWake;
 use crate::store::{self};
 
 /// Everything a batch reads and changes.
-#[derive(Debug)]
 pub(crate) struct Working {
     pub(crate) now: Timestamp,
     pub(crate) options: IngestOptions,
+    /// Only asked who is online.
+    pub(crate) hub: Arc<Hub>,
     /// Locked: whoever holds a stream's head may change what the stream tells.
     pub(crate) heads: Heads,
     pub(crate) devices: HashMap<String, BTreeMap<String, device::Model>>,
@@ -56,6 +60,7 @@ pub(crate) struct Changes {
     pub(crate) tokens: HashMap<(String, String), TokenOwner>,
     pub(crate) idempotency: Vec<idempotency_key::Model>,
     pub(crate) changed_records: HashSet<RecordKey>,
+    pub(crate) wakes: BTreeMap<DeviceKey, WantedWake>,
 }
 
 /// An entry without a position yet.
@@ -74,7 +79,8 @@ pub(crate) struct Append {
 #[derive(Debug)]
 pub(crate) struct Closed {
     pub(crate) command_id: String,
-    pub(crate) channel: Option<tidegate_protocol::command::Channel>,
+    /// The tier that won, where a device's outcome decided it.
+    pub(crate) tier: Option<tidegate_protocol::command::Channel>,
 }
 
 /// What must be loaded for a batch.
@@ -97,6 +103,7 @@ impl Working {
         mut needs: Needs,
         now: Timestamp,
         options: IngestOptions,
+        hub: &Arc<Hub>,
     ) -> Result<Self, DbErr> {
         place(db, &mut needs).await?;
         let heads = store::head::lock(db, &list(&needs.streams)).await?;
@@ -128,6 +135,7 @@ impl Working {
         Ok(Self {
             now,
             options,
+            hub: Arc::clone(hub),
             heads,
             devices,
             commands,
@@ -213,6 +221,8 @@ impl Working {
             (&a.stream, &a.collection, &a.id).cmp(&(&b.stream, &b.collection, &b.id))
         });
         store::record::upsert(db, records.into_iter().cloned().collect()).await?;
+        let wakes: Vec<WantedWake> = changes.wakes.values().cloned().collect();
+        store::wake::want(db, &wakes, self.now.millis()).await?;
         store::journal::insert(db, self.journal_rows()).await
     }
 
@@ -230,7 +240,7 @@ impl Working {
         for key in &changes.removed_devices {
             store::device::remove(db, key).await?;
         }
-        Ok(())
+        store::wake::remove(db, &changes.removed_devices).await
     }
 
     fn command_rows<'a>(&self, ids: impl Iterator<Item = &'a String>) -> Vec<command::Model> {

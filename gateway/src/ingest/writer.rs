@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
 use tidegate_protocol::command::{Channel, CommandStatus};
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -35,6 +35,8 @@ pub struct Writer {
     pub(crate) metrics: Metrics,
     pub(crate) options: IngestOptions,
     pub(crate) jobs: mpsc::Receiver<Pending>,
+    /// Notified when a commit wants devices to be woken by push.
+    pub(crate) wakes: Arc<Notify>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -156,6 +158,9 @@ impl Writer {
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.count(&working, jobs);
         self.announce(&working);
+        if !working.changes.wakes.is_empty() {
+            self.wakes.notify_one();
+        }
         Ok(answers)
     }
 
@@ -167,9 +172,9 @@ impl Writer {
     ) -> Result<(Working, Vec<ApiResult<Answer>>), DbErr> {
         let mut needs = Needs::default();
         for job in jobs {
-            decide::needs(job, &mut needs);
+            decide::needs(job, &self.options, &mut needs);
         }
-        let mut working = Working::load(tx, needs, now, self.options).await?;
+        let mut working = Working::load(tx, needs, now, self.options, &self.hub).await?;
         let drafts = jobs
             .iter()
             .enumerate()
@@ -211,8 +216,8 @@ impl Writer {
             if let Some(status) = status {
                 metrics.commands_closed.of(status).inc();
             }
-            if let Some(channel) = closed.channel {
-                observe_latency(metrics, channel, working.now.millis() - state.row.created_at);
+            if let Some(tier) = closed.tier {
+                observe_latency(metrics, tier, working.now.millis() - state.row.created_at);
             }
         }
     }

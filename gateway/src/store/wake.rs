@@ -30,15 +30,11 @@ pub struct WantedWake {
 
 /// Notes wake-ups. One that is due sooner stays so; what holds a device back
 /// (`not_before`) keeps doing so.
-pub async fn want(
-    db: &impl ConnectionTrait,
-    wanted: &[WantedWake],
-    now: i64,
-) -> Result<(), DbErr> {
+pub async fn want(db: &impl ConnectionTrait, wanted: &[WantedWake], now: i64) -> Result<(), DbErr> {
     for is_fresh in [true, false] {
-        let rows = wanted.iter().filter(|wake| wake.is_fresh == is_fresh);
-        let rows = rows.map(|wake| new_row(wake, now));
-        insert_rows(db, rows, Some(&on_wanted(is_fresh))).await?;
+        let of_kind = wanted.iter().filter(|wake| wake.is_fresh == is_fresh);
+        let rows: Vec<ActiveModel> = of_kind.map(|wake| new_row(wake, now)).collect();
+        insert_rows(db, rows.into_iter(), Some(&on_wanted(is_fresh))).await?;
     }
     Ok(())
 }
@@ -123,7 +119,8 @@ pub async fn claim(
     let on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId])
         .update_columns([Column::ClaimedBy, Column::ClaimedUntil, Column::Claim])
         .to_owned();
-    insert_rows(db, claimed.iter().cloned().map(ActiveModel::from), Some(&on_conflict)).await?;
+    let rows: Vec<ActiveModel> = claimed.iter().cloned().map(ActiveModel::from).collect();
+    insert_rows(db, rows.into_iter(), Some(&on_conflict)).await?;
     Ok(claimed)
 }
 
@@ -218,19 +215,15 @@ pub async fn lagging(
             Expr::col((stream_head::Entity, stream_head::Column::Seq))
                 .gt(Expr::col((device_cursor::Entity, device_cursor::Column::Seq))),
         )
-        .filter(
-            stored(Column::DeltaSentAt)
-                .is_null()
-                .or(stored(Column::DeltaSentAt)
-                    .lt(Expr::col((device::Entity, device::Column::LastSeenAt)))),
-        )
+        .filter(stored(Column::DeltaSentAt).is_null().or(
+            stored(Column::DeltaSentAt).lt(Expr::col((device::Entity, device::Column::LastSeenAt))),
+        ))
         .order_by(device::Column::UserId, Order::Asc)
         .order_by(device::Column::DeviceId, Order::Asc)
         .limit(limit);
     let rows: Vec<(String, String, String, i64)> = lag.into_tuple().all(db).await?;
-    let lagging = |(user_id, device_id, stream, head)| {
-        (DeviceKey { user_id, device_id }, stream, head)
-    };
+    let lagging =
+        |(user_id, device_id, stream, head)| (DeviceKey { user_id, device_id }, stream, head);
     Ok(rows.into_iter().map(lagging).collect())
 }
 

@@ -5,7 +5,9 @@ use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::kind;
 
 use crate::error::{ApiError, ApiResult};
+use crate::ingest::IngestOptions;
 use crate::ingest::decide::lifecycle::append_command;
+use crate::ingest::decide::wake;
 use crate::ingest::job::{Idempotency, NewCommand};
 use crate::ingest::working::{CommandState, Needs, Working, user_stream};
 
@@ -13,10 +15,10 @@ use crate::ingest::working::{CommandState, Needs, Working, user_stream};
 /// 24 h in milliseconds.
 pub(super) const KEY_LIFE_MS: i64 = 24 * 3600 * 1000;
 
-pub(super) fn needs(commands: &[NewCommand], needs: &mut Needs) {
+pub(super) fn needs(commands: &[NewCommand], options: &IngestOptions, needs: &mut Needs) {
     for command in commands {
         needs.streams.insert(user_stream(&command.row.user_id));
-        if command.row.device_id.is_some() {
+        if command.row.device_id.is_some() || options.push_bucket_milli.is_some() {
             needs.users.insert(command.row.user_id.clone());
         }
         if let Some(idempotency) = &command.idempotency {
@@ -51,6 +53,7 @@ pub(super) fn create(working: &mut Working, command: &NewCommand) -> ApiResult<(
     *working.changes.pending.entry(stream).or_default() += 1;
     working.changes.new_commands.push(row.id.clone());
     append_command(working, row, kind::COMMAND, command.body.clone());
+    wake::for_command(working, row);
     let state = CommandState { row: row.clone(), outcomes: Vec::new() };
     working.commands.insert(row.id.clone(), state);
     Ok((row.id.clone(), true))

@@ -7,7 +7,7 @@ use tidegate_protocol::command::{Channel, CommandStatus, PushRegistration};
 use tidegate_protocol::rest::PushState;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::decide::lifecycle;
+use crate::ingest::decide::{lifecycle, wake};
 use crate::ingest::job::Registration;
 use crate::ingest::working::{Working, stream_key};
 use crate::store::device::{DeviceKey, TokenOwner};
@@ -33,6 +33,7 @@ pub(super) fn register(
     working.changes.changed_devices.insert(key.clone());
     if let Some(Some(push)) = &registration.device.push {
         claim_token(working, &key, push);
+        wake::for_token(working, &key);
     }
     let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
     working.changes.ensured.extend(streams.iter().cloned());

@@ -9,6 +9,7 @@ use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
+use crate::ingest::decide::wake;
 use crate::ingest::working::{Append, Closed, Working, is_eligible, user_stream};
 use crate::journal::read::command_body;
 
@@ -59,7 +60,7 @@ pub(super) fn close(
     state.row.open = false;
     status.as_str().clone_into(&mut state.row.status);
     state.row.closed_at = Some(working.now.millis());
-    let channel = decision.as_ref().map(|decision| decision.channel);
+    let tier = decision.as_ref().map(|decision| tier(&state.row, decision.channel));
     if let Some(decision) = decision {
         state.row.decided_by = Some(decision.device_id);
         state.row.decided_attempt = Some(decision.attempt);
@@ -68,11 +69,22 @@ pub(super) fn close(
     let row = state.row.clone();
     *working.changes.pending.entry(user_stream(&row.user_id)).or_default() -= 1;
     working.changes.changed_commands.insert(row.id.clone());
-    working.changes.closed.push(Closed { command_id: row.id.clone(), channel });
+    working.changes.closed.push(Closed { command_id: row.id.clone(), tier });
     let Ok(command_id) = CommandId::parse(&row.id) else { return };
     let body = CommandClosedBody { command_id, status };
     let body = serde_json::to_string(&body).expect("two words serialise");
     append_command(working, &row, kind::COMMAND_CLOSED, body);
+}
+
+/// The tier that won: the push provider that woke a device for the command,
+/// the socket, or else the poll.
+fn tier(row: &command::Model, reported_by: Channel) -> Channel {
+    let pushed_by = row.pushed_by.as_deref().and_then(Channel::from_word);
+    pushed_by.unwrap_or(if reported_by == Channel::Socket {
+        Channel::Socket
+    } else {
+        Channel::Poll
+    })
 }
 
 /// Makes another attempt of an open command.
@@ -86,6 +98,7 @@ pub(super) fn retry(working: &mut Working, id: &str) {
     let Some(body) = command_body(&row) else { return };
     let body = serde_json::to_string(&body).expect("a command's body serialises");
     append_command(working, &row, kind::COMMAND, body);
+    wake::for_command(working, &row);
 }
 
 /// Closes the command as expired if its life is over and nobody did yet.
