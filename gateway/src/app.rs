@@ -26,6 +26,7 @@ use crate::config::{Config, Synchronous};
 use crate::hub::Hub;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::Metrics;
+use crate::push::{Push, dispatch, setup};
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
 use crate::store::{self, Store, StoreOptions};
@@ -71,6 +72,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let keys = secret::resolve(&config)?;
     let auth = Authenticator::new(&keys, clock.clone(), metrics.clone()).await;
     let auth = auth.context("reading the keys that tokens are checked with")?;
+    let push = setup::open(&config, &clock)?;
     let store = open_store(&config).await?;
     let hub = Hub::new();
     let writer_stop = CancellationToken::new();
@@ -79,7 +81,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         Arc::clone(&hub),
         clock.clone(),
         metrics.clone(),
-        ingest_options(&config),
+        ingest_options(&config, &push),
         writer_stop.clone(),
     );
     let listener = TcpListener::bind(config.listen).await;
@@ -98,6 +100,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         started: Instant::now(),
         metrics,
         auth,
+        push: push.clone(),
         sockets,
         draining: CancellationToken::new(),
         before_hello: AtomicUsize::new(0),
@@ -105,6 +108,9 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     });
     let (upkeep, upkeep_stop) = (TaskTracker::new(), CancellationToken::new());
     upkeep::start(&state, &upkeep, &upkeep_stop);
+    if push.is_configured() {
+        upkeep.spawn(dispatch(state.clone(), push, upkeep_stop.clone()));
+    }
     let serve_stop = CancellationToken::new();
     let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
     tracing::info!(%address, "listening");
@@ -118,6 +124,13 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         writer_stop,
         writing: spawn(writer.run()),
     })
+}
+
+/// Runs the push tier; without it devices still have sockets and polls.
+async fn dispatch(state: AppState, push: Push, stop: CancellationToken) {
+    if let Err(error) = dispatch::run(state, push, stop).await {
+        tracing::error!(error = format!("{error:#}"), "the push tier ended");
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks that live as long as the gateway")]
@@ -244,14 +257,16 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     store.close().await.context("closing the database")
 }
 
-fn ingest_options(config: &Config) -> IngestOptions {
+fn ingest_options(config: &Config, push: &Push) -> IngestOptions {
     IngestOptions {
         queue: config.limits.write_queue,
         batch: config.limits.commit_batch,
         ack_timeout_ms: config.push.ack_timeout_ms,
         pending_per_user: config.limits.pending_per_user,
         devices_per_user: config.limits.devices_per_user,
-        push_bucket_milli: None,
+        push_bucket_milli: push
+            .is_configured()
+            .then(|| dispatch::bucket(&config.push).full_milli()),
     }
 }
 

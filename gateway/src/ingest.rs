@@ -29,7 +29,7 @@ pub mod writer;
 use behind::Behind;
 pub(crate) use decide::status_at;
 use job::{Answer, Job};
-pub(crate) use working::new_epoch;
+pub(crate) use working::{is_eligible, new_epoch};
 
 /// Bounds and times the writer works by.
 #[derive(Clone, Copy, Debug)]

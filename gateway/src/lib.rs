@@ -13,6 +13,7 @@ pub mod journal;
 pub mod limits;
 pub mod log;
 pub mod metrics;
+pub mod push;
 pub mod retry;
 pub mod serve;
 pub mod session;

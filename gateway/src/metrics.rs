@@ -15,7 +15,7 @@ use tidegate_protocol::command::{Channel, Outcome};
 use crate::metrics::family::{Family, Register, Spec};
 use crate::metrics::label::{
     AuthFailure, CommitResult, ConnectionRefusal, EntryKind, FinalStatus, FrameIn, FrameOut,
-    JournalSource, SocketEnd,
+    JournalSource, PushOutcome, SocketEnd,
 };
 
 pub mod family;
@@ -118,6 +118,14 @@ table! {
     command_latency_seconds: Family<Channel, Histogram> = "tidegate_command_latency_seconds", by "channel", in COMMAND_SECONDS;
     /// From the commit of an entry to its write on a socket.
     delivery_seconds: Histogram = "tidegate_delivery_seconds", in DELIVERY_SECONDS;
+    /// Wake-ups by push, by what the provider answered.
+    pushes: Family<PushOutcome, IntCounter> = "tidegate_pushes_total", by "outcome";
+    /// From the start of a wake-up's request to its answer.
+    push_seconds: Histogram = "tidegate_push_seconds", in REQUEST_SECONDS;
+    /// Wake-ups under way.
+    pushes_in_flight: IntGauge = "tidegate_pushes_in_flight";
+    /// Push tokens ended because their provider said so.
+    push_tokens_ended: IntCounter = "tidegate_push_tokens_ended_total";
     /// Timeline rows dropped because the queue written behind was full.
     behind_dropped: IntCounter = "tidegate_behind_dropped_total";
     /// From the end of the request head to the start of the answer.

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::push::Push;
 use crate::session::{Moment, SessionOptions};
 use crate::store::Store;
 
@@ -43,6 +44,8 @@ pub struct Parts {
     pub metrics: Metrics,
     /// Who may call.
     pub auth: Authenticator,
+    /// The push services.
+    pub push: Push,
     /// Times and bounds of sessions.
     pub session_options: Arc<SessionOptions>,
     /// Shared streams that can be followed.

@@ -110,6 +110,8 @@ async fn retain(state: AppState) -> anyhow::Result<()> {
     forget_commands(&state).await?;
     forget_devices(&state).await?;
     let now = state.clock.now().millis();
+    let stale_ms = i64::from(state.config.push.stale_after_d) * DAY_MS;
+    store::device::mark_stale(state.store.writer(), now - stale_ms).await?;
     store::idempotency::remove_expired(state.store.writer(), now).await?;
     Ok(())
 }

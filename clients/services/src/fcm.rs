@@ -32,6 +32,8 @@ use crate::wake::{Ttl, Urgency, Wake};
 pub struct FcmSettings {
     /// Address of the service, without a path.
     pub base_url: Url,
+    /// The project to send for; `None`: the one that the account names.
+    pub project_id: Option<String>,
     /// How long one request may take; Google asks for 10 s at least.
     pub request_timeout: Duration,
 }
@@ -39,7 +41,7 @@ pub struct FcmSettings {
 impl Default for FcmSettings {
     fn default() -> Self {
         let base_url = Url::parse("https://fcm.googleapis.com").expect("a literal address");
-        Self { base_url, request_timeout: REQUEST_TIMEOUT }
+        Self { base_url, project_id: None, request_timeout: REQUEST_TIMEOUT }
     }
 }
 
@@ -77,7 +79,8 @@ impl Fcm {
     ) -> Result<Self, ClientError> {
         let http = transport::client(settings.request_timeout, None)?;
         let mut send_url = settings.base_url.clone();
-        send_url.set_path(&format!("/v1/projects/{}/messages:send", account.project_id()));
+        let project = settings.project_id.as_deref().unwrap_or_else(|| account.project_id());
+        send_url.set_path(&format!("/v1/projects/{project}/messages:send"));
         let tokens = TokenSource::new(account, FIREBASE_MESSAGING, http.clone(), clock.clone());
         Ok(Self { http, send_url, tokens, clock })
     }

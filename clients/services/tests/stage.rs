@@ -37,7 +37,8 @@ pub(crate) async fn fcm() -> FcmStage {
     let (clock, hands) = FakeClock::standing(START_MS);
     let fake = FakeFcm::start_with(clock.clone()).await;
     let account = ServiceAccount::from_json(&fake.credentials()).unwrap();
-    let settings = FcmSettings { base_url: fake.url().parse().unwrap(), request_timeout: TIMEOUT };
+    let base_url = fake.url().parse().unwrap();
+    let settings = FcmSettings { base_url, project_id: None, request_timeout: TIMEOUT };
     let client = Fcm::new(account, &settings, client_clock(&clock)).unwrap();
     FcmStage { fake, client, hands }
 }

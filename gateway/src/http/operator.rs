@@ -17,7 +17,8 @@ pub(super) struct Readiness {
     database: &'static str,
     /// `ok`: a node does not start on an old schema.
     migrations: &'static str,
-    /// `not_configured`: no push tier; sockets and polls only.
+    /// `ok`, `not_configured` (sockets and polls only), or `circuit_open`
+    /// while an error pauses it that an operator must mend.
     push: &'static str,
     /// `local`: one node, no bus.
     bus: &'static str,
@@ -43,7 +44,7 @@ pub(super) async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<R
         status: if ready { "ready" } else { "not_ready" },
         database: if database { "ok" } else { "unreachable" },
         migrations: "ok",
-        push: "not_configured",
+        push: state.push.status(state.clock.now().millis()),
         bus: "local",
         draining,
     };

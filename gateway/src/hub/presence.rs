@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::{DeviceId, UserId};
+use tokio::time::{Duration, Instant};
 
 use crate::hub::signal::Signal;
 use crate::hub::{Hub, SessionKey};
@@ -19,6 +20,7 @@ pub(crate) struct LiveSession {
     number: u64,
     device_id: DeviceId,
     signal: Arc<Signal>,
+    entered: Instant,
 }
 
 /// Presence of a device until dropped.
@@ -47,6 +49,7 @@ impl Hub {
         let older = sessions.iter_mut().find(|session| session.device_id == key.device_id);
         if let Some(session) = older {
             session.number = number;
+            session.entered = Instant::now();
             std::mem::replace(&mut session.signal, Arc::clone(signal)).close(CloseReason::Replaced);
         } else if sessions.len() >= sessions_max {
             return Err(TooManySessions);
@@ -55,6 +58,7 @@ impl Hub {
                 number,
                 device_id: key.device_id.clone(),
                 signal: Arc::clone(signal),
+                entered: Instant::now(),
             });
         }
         drop(sessions);
@@ -63,9 +67,14 @@ impl Hub {
 
     /// Whether the device has a live session here.
     pub fn is_online(&self, user_id: &str, device_id: &str) -> bool {
-        self.sessions.get(user_id).is_some_and(|sessions| {
-            sessions.iter().any(|live| live.device_id.as_str() == device_id)
-        })
+        self.online_for(user_id, device_id).is_some()
+    }
+
+    /// How long the device has had its live session here.
+    pub fn online_for(&self, user_id: &str, device_id: &str) -> Option<Duration> {
+        let sessions = self.sessions.get(user_id)?;
+        let session = sessions.iter().find(|live| live.device_id.as_str() == device_id)?;
+        Some(session.entered.elapsed())
     }
 
     /// Tells the device's session to close; false if it has none here.

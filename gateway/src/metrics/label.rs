@@ -9,6 +9,7 @@ use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, CommandStatus, Outcome};
 use tidegate_protocol::entry::kind;
 use tidegate_protocol::server::ServerMessage;
+use tidegate_services::outcome::Action;
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
@@ -147,6 +148,22 @@ labels! {
         Cancelled = "cancelled";
     }
 
+    /// What a push provider answered.
+    PushOutcome {
+        /// It took the wake-up.
+        Ok = "ok";
+        /// Not now.
+        Retry = "retry";
+        /// The token is dead.
+        TokenDead = "token_dead";
+        /// The token belongs to other credentials.
+        TokenForeign = "token_foreign";
+        /// An operator must mend something.
+        OperatorAlert = "operator_alert";
+        /// The message is invalid.
+        MessageInvalid = "message_invalid";
+    }
+
     /// What answered a read of the journal.
     JournalSource {
         /// Entries kept ready in memory.
@@ -235,6 +252,20 @@ impl FinalStatus {
             CommandStatus::Failed => Some(Self::Failed),
             CommandStatus::Expired => Some(Self::Expired),
             CommandStatus::Cancelled => Some(Self::Cancelled),
+        }
+    }
+}
+
+impl PushOutcome {
+    /// The label of a refusal, or of none.
+    pub fn of(refusal: Option<&Action>) -> Self {
+        match refusal {
+            None => Self::Ok,
+            Some(Action::RetryAfter { .. }) => Self::Retry,
+            Some(Action::TokenDead) => Self::TokenDead,
+            Some(Action::TokenForeign) => Self::TokenForeign,
+            Some(Action::OperatorAlert) => Self::OperatorAlert,
+            Some(Action::MessageInvalid) => Self::MessageInvalid,
         }
     }
 }

@@ -1,0 +1,60 @@
+//! The second tier: devices without a live session, or whose session gives no
+//! result, are woken by push.
+//!
+//! Owns when a wake-up is sent, by whom, and what follows from the provider's
+//! answer. What waits is in the journal; a wake-up only says "look". Losing
+//! one delays, sending one twice is harmless: the command id makes it so.
+
+use std::sync::Arc;
+
+use tidegate_services::fcm::Fcm;
+use tidegate_services::webpush::WebPush;
+
+use crate::push::circuit::Circuits;
+
+pub mod bucket;
+pub mod circuit;
+pub mod dispatch;
+mod node;
+pub mod plan;
+mod rate;
+mod send;
+pub mod setup;
+
+/// The push services of this node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Push(Arc<Services>);
+
+/// What is configured.
+#[derive(Debug)]
+pub struct Services {
+    fcm: Option<Fcm>,
+    webpush: Option<WebPush>,
+    circuits: Circuits,
+}
+
+impl Push {
+    fn new(fcm: Option<Fcm>, webpush: Option<WebPush>, circuits: Circuits) -> Self {
+        Self(Arc::new(Services { fcm, webpush, circuits }))
+    }
+
+    /// Whether any service is configured.
+    pub fn is_configured(&self) -> bool {
+        self.0.fcm.is_some() || self.0.webpush.is_some()
+    }
+
+    /// How the tier stands, for operators: `ok`, `not_configured`, or
+    /// `circuit_open` while an error pauses it that an operator must mend.
+    pub fn status(&self, now_ms: i64) -> &'static str {
+        match (self.is_configured(), self.0.circuits.is_any_open(now_ms)) {
+            (false, _) => "not_configured",
+            (true, true) => "circuit_open",
+            (true, false) => "ok",
+        }
+    }
+
+    /// The VAPID public key browsers subscribe with, base64url.
+    pub fn webpush_key(&self) -> Option<&str> {
+        self.0.webpush.as_ref().map(WebPush::public_key)
+    }
+}

@@ -1,0 +1,313 @@
+//! The loop that sends wake-ups: claims what is due, looks again, sends, and
+//! settles. Everything it must remember is in the database; a node that is
+//! killed leaves claims that end by themselves.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use rand::Rng as _;
+use sea_orm::DbErr;
+use tidegate_entity::{device, push_wake};
+use tidegate_protocol::id::{Seq, StreamName};
+use tidegate_services::outcome::Action;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::ingest::behind::PushNote;
+use crate::metrics::label::PushOutcome;
+use crate::push::bucket::DeviceBucket;
+use crate::push::plan::{self, Order, Outcome, PlanOptions};
+use crate::push::rate::Rate;
+use crate::push::send::{self, Address, Answer, SEND_TIMEOUT};
+use crate::push::setup::CLAIM;
+use crate::push::{Push, node};
+use crate::state::AppState;
+use crate::store;
+use crate::store::device::{DeviceKey, TokenOwner};
+
+mod look;
+
+/// How long the loop waits at most before it looks again: what another node
+/// committed gives no notice here.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long to wait for the rate to allow another send.
+const RATE_WAIT: Duration = Duration::from_millis(20);
+
+/// Devices that lag on data, found by one scan.
+const DELTAS_PER_SCAN: u64 = 500;
+
+/// Sends wake-ups until it is told to stop.
+pub async fn run(state: AppState, push: Push, stop: CancellationToken) -> anyhow::Result<()> {
+    let mut dispatcher = Dispatcher::new(state, push)?;
+    dispatcher.begin().await?;
+    dispatcher.run(stop).await;
+    Ok(())
+}
+
+struct Dispatcher {
+    state: AppState,
+    push: Push,
+    node: String,
+    options: PlanOptions,
+    bucket: DeviceBucket,
+    rate: Rate,
+    sending: FuturesUnordered<BoxFuture<'static, Sent>>,
+    /// Devices that lag on data, from the last scans.
+    deltas: HashMap<DeviceKey, (StreamName, Seq)>,
+    /// Moved on, not written yet.
+    settled: Settled,
+}
+
+/// A wake-up that was sent, with its answer.
+struct Sent {
+    wake: push_wake::Model,
+    device: device::Model,
+    address: Address,
+    order: Order,
+    answer: Answer,
+}
+
+#[derive(Default)]
+struct Settled {
+    wakes: Vec<push_wake::Model>,
+    dead_tokens: Vec<TokenOwner>,
+}
+
+impl Dispatcher {
+    fn new(state: AppState, push: Push) -> anyhow::Result<Self> {
+        let settings = &state.config.push;
+        let ramp = Duration::from_secs(u64::from(settings.ramp_s));
+        Ok(Self {
+            node: node::name(&state.config.data_dir)?,
+            options: PlanOptions {
+                ack_timeout_ms: i64::try_from(settings.ack_timeout_ms)?,
+                backoff_ms: settings.backoff_ms.clone(),
+                inline: settings.inline,
+            },
+            bucket: bucket(settings),
+            rate: Rate::new(settings.project_per_minute, ramp, Instant::now()),
+            sending: FuturesUnordered::new(),
+            deltas: HashMap::new(),
+            settled: Settled::default(),
+            state,
+            push,
+        })
+    }
+
+    /// Takes back what this node had claimed before it was killed, and notes
+    /// wake-ups for commands that came while there was no push tier.
+    async fn begin(&mut self) -> Result<(), DbErr> {
+        let tx = self.state.store.begin_write().await?;
+        let retaken = store::wake::retake(&tx, &self.node).await?;
+        tx.commit().await?;
+        if retaken > 0 {
+            tracing::info!(claims = retaken, "took back wake-ups claimed before the restart");
+        }
+        look::note_missing(&self.state, self.bucket).await
+    }
+
+    async fn run(&mut self, stop: CancellationToken) {
+        let delta_interval = Duration::from_millis(self.state.config.push.delta_interval_ms);
+        let mut delta_ticks = tokio::time::interval(delta_interval);
+        delta_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let wakes = self.state.ingest.wakes().clone();
+        loop {
+            let wait = match self.turn().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    tracing::warn!(%error, "the push tier could not reach the database");
+                    LOOK_AGAIN
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return self.finish().await,
+                Some(sent) = self.sending.next() => self.take(sent),
+                () = wakes.notified() => {}
+                _ = delta_ticks.tick() => self.scan().await,
+                () = tokio::time::sleep(wait) => {}
+            }
+            while let Some(Some(sent)) = self.sending.next().now_or_never() {
+                self.take(sent);
+            }
+        }
+    }
+
+    /// Writes what was settled, claims what is due; how long to wait then.
+    async fn turn(&mut self) -> Result<Duration, DbErr> {
+        self.write().await?;
+        let room = self.state.config.push.concurrency.saturating_sub(self.sending.len());
+        if room == 0 {
+            return Ok(LOOK_AGAIN);
+        }
+        let allowed = self.rate.take(room, Instant::now());
+        if allowed == 0 {
+            return Ok(RATE_WAIT);
+        }
+        let claimed = self.claim(allowed).await?;
+        let is_full = claimed.len() == allowed;
+        let before = self.sending.len();
+        for wake in claimed {
+            self.look(wake).await?;
+        }
+        self.rate.give_back(allowed - (self.sending.len() - before));
+        self.state.metrics.pushes_in_flight.set(i64::try_from(self.sending.len()).unwrap_or(0));
+        self.write().await?;
+        if is_full { Ok(Duration::ZERO) } else { self.until_next().await }
+    }
+
+    async fn until_next(&mut self) -> Result<Duration, DbErr> {
+        let next = store::wake::next_due(self.state.store.readers()).await?;
+        let now_ms = self.state.clock.now().millis();
+        let wait_ms = next.map_or(i64::MAX, |due_at| due_at.saturating_sub(now_ms));
+        // A claimed wake-up is due by its time and nobody's to take: not again
+        // at once.
+        let wait_ms = u64::try_from(wait_ms).unwrap_or(0).max(10);
+        Ok(Duration::from_millis(wait_ms).min(LOOK_AGAIN))
+    }
+
+    async fn claim(&mut self, limit: usize) -> Result<Vec<push_wake::Model>, DbErr> {
+        let now_ms = self.state.clock.now().millis();
+        let until_ms = now_ms + i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX);
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        // Looking costs nothing; claiming takes the write lock.
+        if store::wake::next_due(self.state.store.readers()).await?.is_none_or(|at| at > now_ms) {
+            return Ok(Vec::new());
+        }
+        let tx = self.state.store.begin_write().await?;
+        let claimed = store::wake::claim(&tx, &self.node, now_ms, until_ms, limit).await?;
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Takes an answer in.
+    fn take(&mut self, sent: Sent) {
+        let Sent { mut wake, device, address, order, answer } = sent;
+        let (now, metrics) = (self.state.clock.now(), &self.state.metrics);
+        metrics.push_seconds.observe(answer.seconds);
+        metrics.pushes.of(PushOutcome::of(answer.result.as_ref().err())).inc();
+        let outcome = match answer.result {
+            Ok(_) => {
+                self.push.0.circuits.close(&address.circuit());
+                Outcome::Taken
+            }
+            Err(action) => Outcome::Refused(action, self.refused(action, &address, &device)),
+        };
+        self.state.ingest.behind().pushed(PushNote {
+            commands: order.commands,
+            device_id: wake.device_id.clone(),
+            channel: address.channel(),
+            is_ok: outcome == Outcome::Taken,
+            detail: answer.detail,
+            at: now,
+        });
+        let jitter = rand::rng().random_range(0.0..1.0);
+        plan::settle(&mut wake, outcome, order.is_delta, &self.options, now, jitter);
+        self.settle(wake);
+    }
+
+    /// Does what a refusal asks for besides waiting; until when its service is
+    /// paused.
+    fn refused(&mut self, action: Action, address: &Address, device: &device::Model) -> i64 {
+        match action {
+            Action::TokenDead => self.end_token(device),
+            Action::TokenForeign => {
+                tracing::error!(
+                    channel = %address.channel(),
+                    "a push token belongs to other credentials: check the project configured"
+                );
+                self.end_token(device);
+            }
+            Action::OperatorAlert => {
+                let now_ms = self.state.clock.now().millis();
+                let circuit = address.circuit();
+                tracing::error!(?circuit, "a push service refuses this project: sending pauses");
+                return self.push.0.circuits.open(circuit, now_ms);
+            }
+            Action::MessageInvalid => {
+                tracing::error!(channel = %address.channel(), "a push message was refused as invalid");
+            }
+            Action::RetryAfter { .. } => {}
+        }
+        0
+    }
+
+    fn end_token(&mut self, device: &device::Model) {
+        let (Some(token), Some(provider)) = (&device.push_token, &device.push_provider) else {
+            return;
+        };
+        self.state.metrics.push_tokens_ended.inc();
+        self.settled.dead_tokens.push(TokenOwner {
+            token: token.clone(),
+            provider: provider.clone(),
+            user_id: device.user_id.clone(),
+            device_id: device.device_id.clone(),
+        });
+    }
+
+    /// Gives the claim back.
+    fn settle(&mut self, mut wake: push_wake::Model) {
+        wake.claimed_by = None;
+        wake.claimed_until = 0;
+        self.settled.wakes.push(wake);
+    }
+
+    async fn write(&mut self) -> Result<(), DbErr> {
+        if self.settled.wakes.is_empty() && self.settled.dead_tokens.is_empty() {
+            return Ok(());
+        }
+        let tx = self.state.store.begin_write().await?;
+        for owner in &self.settled.dead_tokens {
+            store::device::end_token(&tx, owner).await?;
+        }
+        store::wake::settle(&tx, self.settled.wakes.clone()).await?;
+        tx.commit().await?;
+        self.settled = Settled::default();
+        Ok(())
+    }
+
+    /// Finds devices that lag on data and notes wake-ups for them.
+    async fn scan(&mut self) {
+        match look::note_lagging(&self.state, self.bucket, DELTAS_PER_SCAN).await {
+            Ok(found) => self.deltas.extend(found),
+            Err(error) => tracing::warn!(%error, "devices that lag could not be looked for"),
+        }
+    }
+
+    /// Waits for the sends under way; what does not end in time is claimed
+    /// again after a restart.
+    async fn finish(&mut self) {
+        let deadline = Instant::now() + SEND_TIMEOUT;
+        while let Ok(Some(sent)) = tokio::time::timeout_at(deadline, self.sending.next()).await {
+            self.take(sent);
+        }
+        if let Err(error) = self.write().await {
+            tracing::warn!(%error, "the last wake-ups were not settled; they may be sent again");
+        }
+    }
+
+    /// Looks at a claimed wake-up again and sends it, or settles it.
+    async fn look(&mut self, wake: push_wake::Model) -> Result<(), DbErr> {
+        if let Some((wake, device, address, order)) = look::decide(self, wake).await? {
+            let push = self.push.clone();
+            let sending = async move {
+                let answer = send::send(&push, &address, &order).await;
+                Sent { wake, device, address, order, answer }
+            };
+            self.sending.push(sending.boxed());
+        }
+        Ok(())
+    }
+}
+
+/// The bucket of each device, as configured.
+pub fn bucket(settings: &crate::config::Push) -> DeviceBucket {
+    DeviceBucket {
+        burst: settings.device_burst,
+        refill_ms: i64::from(settings.device_refill_s) * 1000,
+    }
+}

@@ -1,0 +1,232 @@
+//! What to do about a wake-up that is due, and what follows from the
+//! provider's answer: pure decisions.
+
+use std::time::Duration;
+
+use tidegate_entity::{command, device, push_wake};
+use tidegate_protocol::command::Priority;
+use tidegate_protocol::id::{CommandId, Seq, StreamName};
+use tidegate_protocol::time::Timestamp;
+use tidegate_services::outcome::Action;
+use tidegate_services::wake::{Ttl, Urgency, Wake, WriteHealth};
+
+use crate::store::wake::NEVER;
+
+/// Times and choices of the tier.
+#[derive(Clone, Debug)]
+pub struct PlanOptions {
+    /// How long a live session may take before the next tier is tried.
+    pub ack_timeout_ms: i64,
+    /// Waits before failed sends are tried again.
+    pub backoff_ms: Vec<u64>,
+    /// Whether a single command travels inside its wake-up.
+    pub inline: bool,
+}
+
+/// What is known of a device when its wake-up is due.
+#[derive(Debug)]
+pub struct Look<'a> {
+    /// The wake-up.
+    pub wake: &'a push_wake::Model,
+    /// The device, if it still exists.
+    pub device: Option<&'a device::Model>,
+    /// Commands that wait for it, oldest first.
+    pub waiting: &'a [command::Model],
+    /// How long it has had a live session here.
+    pub online_for: Option<Duration>,
+    /// A shared stream it lacks, and that stream's head.
+    pub delta: Option<&'a (StreamName, Seq)>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// Nothing until something is wanted again.
+    Idle,
+    /// Look again at this time.
+    Later(i64),
+    /// Send.
+    Send(Order),
+}
+
+/// A wake-up to send.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What it says.
+    pub wake: Wake,
+    /// How urgent it is.
+    pub urgency: Urgency,
+    /// How long the provider keeps it.
+    pub ttl: Ttl,
+    /// The commands it is for.
+    pub commands: Vec<CommandId>,
+    /// Whether it is for data, not for commands.
+    pub is_delta: bool,
+}
+
+/// Wake-ups for one command at most: the first, and one repeat.
+const REPEATS_MAX: i32 = 2;
+
+/// Life of a wake-up for data: after a day the device has polled anyway.
+const DELTA_TTL_S: u32 = 86_400;
+
+/// Decides about a wake-up that is due.
+pub fn plan(look: &Look<'_>, options: &PlanOptions) -> Plan {
+    let has_token = look.device.is_some_and(|device| device.push_token.is_some());
+    if !has_token {
+        return Plan::Idle;
+    }
+    if look.waiting.is_empty() {
+        return delta(look);
+    }
+    if look.wake.repeats >= REPEATS_MAX {
+        return Plan::Idle;
+    }
+    match live_until(look, options.ack_timeout_ms) {
+        Some(until_ms) if until_ms > look.now.millis() => Plan::Later(until_ms),
+        _ => command_order(look, options).map_or(Plan::Idle, Plan::Send),
+    }
+}
+
+/// Until when the live session may still answer: from the newer of its
+/// beginning and the oldest command, as long as the first tier has.
+fn live_until(look: &Look<'_>, ack_timeout_ms: i64) -> Option<i64> {
+    let online_ms = i64::try_from(look.online_for?.as_millis()).unwrap_or(i64::MAX);
+    let entered_ms = look.now.millis().saturating_sub(online_ms);
+    let oldest_ms = look.waiting.iter().map(|command| command.created_at).min()?;
+    Some(entered_ms.max(oldest_ms) + ack_timeout_ms)
+}
+
+fn delta(look: &Look<'_>) -> Plan {
+    let Some((stream, head)) = look.delta.filter(|_| look.online_for.is_none()) else {
+        return Plan::Idle;
+    };
+    Plan::Send(Order {
+        wake: Wake { stream: stream.clone(), seq: *head, command: None },
+        urgency: Urgency::Normal,
+        ttl: Ttl::seconds(DELTA_TTL_S),
+        commands: Vec::new(),
+        is_delta: true,
+    })
+}
+
+/// `None` if a stored value is not what the gateway writes.
+fn command_order(look: &Look<'_>, options: &PlanOptions) -> Option<Order> {
+    let newest = look.waiting.iter().map(|command| command.last_seq).max()?;
+    let ends = look.waiting.iter().map(|command| command.expires_at).max()?;
+    let is_urgent = look.waiting.iter().any(|command| {
+        let priority = Priority::from_word(&command.priority).unwrap_or(Priority::Normal);
+        Urgency::of_command(priority) == Urgency::High
+    });
+    let command = match look.waiting {
+        [only] if options.inline => Some(inline(only)?),
+        _ => None,
+    };
+    let ids = look.waiting.iter().map(|command| CommandId::parse(&command.id).ok());
+    Some(Order {
+        wake: Wake {
+            stream: StreamName::parse(&format!("user:{}", look.wake.user_id)).ok()?,
+            seq: Seq::new(newest),
+            command,
+        },
+        urgency: if is_urgent { Urgency::High } else { Urgency::Normal },
+        ttl: Ttl::until(Timestamp::from_millis(ends), look.now),
+        commands: ids.collect::<Option<_>>()?,
+        is_delta: false,
+    })
+}
+
+fn inline(command: &command::Model) -> Option<WriteHealth> {
+    Some(WriteHealth {
+        command_id: CommandId::parse(&command.id).ok()?,
+        data_type: command.data_type.clone(),
+        value: serde_json::value::RawValue::from_string(command.value.clone()).ok()?,
+        timestamp: Timestamp::from_millis(command.created_at),
+        expires_at: Timestamp::from_millis(command.expires_at),
+    })
+}
+
+/// What came of a send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The provider took it.
+    Taken,
+    /// It did not; what to do about it. With `OperatorAlert`: until when the
+    /// service is paused, milliseconds since the epoch.
+    Refused(Action, i64),
+}
+
+/// Moves the wake-up on after a send. `jitter` is 0 to 1.
+pub fn settle(
+    wake: &mut push_wake::Model,
+    outcome: Outcome,
+    is_delta: bool,
+    options: &PlanOptions,
+    now: Timestamp,
+    jitter: f64,
+) {
+    let now_ms = now.millis();
+    wake.not_before = now_ms;
+    wake.due_at = NEVER;
+    match outcome {
+        Outcome::Taken if is_delta => {
+            wake.failures = 0;
+            wake.delta_sent_at = Some(now_ms);
+        }
+        Outcome::Taken => {
+            wake.failures = 0;
+            wake.repeats += 1;
+            if wake.repeats < REPEATS_MAX {
+                wake.due_at = now_ms + 2 * options.ack_timeout_ms;
+            }
+        }
+        Outcome::Refused(Action::RetryAfter { floor }, _) => {
+            retry(wake, floor, options, now_ms, jitter);
+        }
+        Outcome::Refused(Action::OperatorAlert, paused_until) => {
+            wake.not_before = paused_until;
+            wake.due_at = paused_until;
+        }
+        Outcome::Refused(Action::TokenDead | Action::TokenForeign | Action::MessageInvalid, _) => {
+            wake.failures = 0;
+        }
+    }
+}
+
+/// The next wait of the schedule, never below the provider's floor; after the
+/// last one the device is left to its poll.
+fn retry(
+    wake: &mut push_wake::Model,
+    floor: Duration,
+    options: &PlanOptions,
+    now_ms: i64,
+    jitter: f64,
+) {
+    let step = usize::try_from(wake.failures).unwrap_or(usize::MAX);
+    let floor_ms = i64::try_from(floor.as_millis()).unwrap_or(i64::MAX);
+    wake.not_before = now_ms.saturating_add(floor_ms);
+    let Some(base_ms) = options.backoff_ms.get(step) else {
+        wake.failures = 0;
+        return;
+    };
+    wake.failures += 1;
+    let spread_ms = i64::try_from(*base_ms).unwrap_or(i64::MAX);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "waits of at most an hour, in milliseconds"
+    )]
+    let jitter_ms = (spread_ms as f64 * JITTER * jitter) as i64;
+    let wait_ms = spread_ms.saturating_add(jitter_ms).max(floor_ms);
+    wake.due_at = now_ms.saturating_add(wait_ms);
+    wake.not_before = wake.due_at;
+}
+
+/// Share by which a wait may be longer. Never shorter: the schedule is what
+/// providers ask for at least.
+const JITTER: f64 = 0.25;
+
+#[cfg(test)]
+mod tests;
