@@ -3,6 +3,7 @@
 mod connect;
 mod console;
 mod poll;
+mod push;
 mod simulate;
 
 use std::path::PathBuf;
@@ -36,12 +37,15 @@ enum Command {
     Connect(connect::Connect),
     /// The same by long polling, without a socket.
     Poll(poll::Poll),
+    /// Handle one push as an app would: carry out the command in it, or catch up
+    /// by a poll. Exits 1 when the map is ignored.
+    Push(push::Push),
     /// Put load on a gateway with simulated devices and account for every
     /// command: fails when one is missing, comes twice, or comes out of order.
     Simulate(simulate::Simulate),
 }
 
-/// What `connect` and `poll` have in common.
+/// What `connect`, `poll` and `push` have in common.
 #[derive(Debug, Args)]
 struct Common {
     /// The gateway's base URL.
@@ -79,6 +83,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Connect(connect) => connect::run(connect).await,
         Command::Poll(poll) => poll::run(poll).await,
+        Command::Push(push) => push::run(push).await,
         Command::Simulate(simulate) => simulate::run(simulate).await,
     }
 }

@@ -1,10 +1,12 @@
 //! Keeps a device connected: which transport, when to try again, when to stop.
 //!
 //! Owns the fallback from the socket to polling and back. Never reads frames;
-//! `socket` and `polling` do, through the same apply path.
+//! `socket` and `polling` do, through the same apply path. `push` acts on
+//! wake-ups between runs.
 
 mod apply;
 mod polling;
+mod push;
 mod socket;
 mod wire;
 
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::connection::polling::SyncError;
 pub(crate) use crate::connection::polling::sync_once;
+pub(crate) use crate::connection::push::handle as handle_push;
 
 use crate::device::Device;
 use crate::handler::Handler;

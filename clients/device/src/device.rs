@@ -3,6 +3,7 @@
 //! Puts store, executor and connection together. Never decides protocol
 //! questions; those are the machine's.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use tidegate_protocol::command::{Platform, PushRegistration};
 use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::{DeviceId, StreamName};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -21,11 +22,13 @@ use crate::endpoint::{Endpoint, EndpointError};
 use crate::executor;
 use crate::handler::{Change, Handler};
 use crate::machine::Profile;
+use crate::push::PushHandled;
 use crate::rest::{Rest, RestError};
 use crate::settings::Settings;
 use crate::state::{State, StopReason};
 use crate::store::{Store, StoreError};
 use crate::token::TokenProvider;
+use crate::turn::Turns;
 
 /// Why a device cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +178,7 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
             settings: self.settings,
             clock: self.clock,
             state: watch::Sender::new(State::Offline),
-            turn: Semaphore::new(1),
+            turns: Turns::new(),
             wake: Notify::new(),
             work: Notify::new(),
             results: Notify::new(),
@@ -195,8 +198,7 @@ pub struct Device<H, T> {
     settings: Settings,
     clock: Clock,
     state: watch::Sender<State>,
-    /// One run at a time: two executors would carry commands out twice.
-    turn: Semaphore,
+    turns: Turns,
     /// Connect now.
     wake: Notify,
     /// Commands may wait in the inbox.
@@ -235,7 +237,7 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
     /// that trying again cannot mend. It may be run again afterwards; a second
     /// run at the same time waits for the first to end.
     pub async fn run(&self, cancel: CancellationToken) -> Result<(), StopReason> {
-        let Some(_turn) = cancel.run_until_cancelled(self.turn.acquire()).await else {
+        let Some(_turn) = cancel.run_until_cancelled(self.turns.run()).await else {
             return Ok(());
         };
         let executor_cancel = cancel.child_token();
@@ -258,8 +260,26 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
     /// more waits, carries out what came, reports it, and returns. Never
     /// opens a socket. Waits for a [`Device::run`] under way to end.
     pub async fn sync_once(&self, wait_s: u32) -> Result<(), connection::SyncError> {
-        let _turn = self.turn.acquire().await;
+        let _turn = self.turns.take().await;
         Box::pin(connection::sync_once(self, wait_s)).await
+    }
+
+    /// Acts on the data map of a push. An inline command goes through the same
+    /// inbox as one from a socket or a poll, so it is carried out once, and its
+    /// outcome is reported; a wake-up makes one round of polling, unless what it
+    /// announces is here. Maps that are malformed, unknown or for another user
+    /// do nothing but leave a line in the log.
+    ///
+    /// While [`Device::run`] is under way this returns at once and the run does
+    /// the work; otherwise when the work is done, so that the app may sleep
+    /// again. After an error nothing is lost: what came is durable, and an
+    /// outcome is reported by the next push, round or run.
+    pub async fn handle_push(
+        &self,
+        map: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<PushHandled, connection::SyncError> {
+        let map: BTreeMap<_, _> = map.into_iter().collect();
+        Box::pin(connection::handle_push(self, &map)).await
     }
 
     /// Connects at once if the device waits for its next attempt: the user
@@ -336,6 +356,10 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     pub(crate) fn woken(&self) -> &Notify {

@@ -53,7 +53,8 @@ async fn execute<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     command: &Command,
 ) -> Result<(), StoreError> {
-    tracing::debug!(command.id = %command.id, command.attempt, command.resumed, "command begins");
+    let attempt = command.attempt.unwrap_or_default();
+    tracing::debug!(command.id = %command.id, attempt, command.resumed, "command begins");
     let outcome = device.handler().execute(command).await;
     device.store().finish(&command.id, &outcome).await?;
     device.results().notify_one();

@@ -13,8 +13,9 @@ use tidegate_protocol::time::Timestamp;
 pub struct Command {
     /// Its id: carried out once per device under this id.
     pub id: CommandId,
-    /// The attempt, from 1; raised by a retry.
-    pub attempt: i32,
+    /// The attempt, from 1; raised by a retry. `None`: it came by push, which
+    /// does not say.
+    pub attempt: Option<i32>,
     /// What to write, in the app's words.
     pub data_type: String,
     /// The payload, as the backend sent it.
@@ -52,8 +53,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The row to report; `None` when there is nothing to report.
-    pub fn report(&self, command_id: &CommandId, attempt: i32) -> Option<CommandResult> {
+    /// The row to report; `None` when there is nothing to report. Without an
+    /// attempt it answers the gateway's current one.
+    pub fn report(&self, command_id: &CommandId, attempt: Option<i32>) -> Option<CommandResult> {
         let (status, error, retryable) = match self {
             Self::Applied => (OutcomeWord::Applied, None, None),
             Self::Rejected { error } => (OutcomeWord::Rejected, Some(bounded(error)), None),
@@ -63,7 +65,7 @@ impl Outcome {
             Self::Postponed => return None,
         };
         let command_id = command_id.clone();
-        Some(CommandResult { command_id, attempt: Some(attempt), status, error, retryable })
+        Some(CommandResult { command_id, attempt, status, error, retryable })
     }
 }
 
@@ -159,8 +161,8 @@ mod tests {
     fn long_errors_are_cut_between_characters() {
         let error = "é".repeat(RESULT_ERROR_BYTES);
         let outcome = Outcome::Failed { error: format!("x{error}"), retryable: true };
-        let report = outcome.report(&CommandId::generate(), 1).unwrap();
+        let report = outcome.report(&CommandId::generate(), Some(1)).unwrap();
         assert_eq!(report.error.unwrap().len(), RESULT_ERROR_BYTES - 1);
-        assert_eq!(Outcome::Postponed.report(&CommandId::generate(), 1), None);
+        assert_eq!(Outcome::Postponed.report(&CommandId::generate(), None), None);
     }
 }

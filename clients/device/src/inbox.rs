@@ -41,38 +41,49 @@ impl Stage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) stage: Stage,
-    pub(crate) attempt: i32,
+    /// `None` when it came by push only, which does not say.
+    pub(crate) attempt: Option<i32>,
     /// With [`Stage::Done`].
     pub(crate) outcome: Option<OutcomeWord>,
     pub(crate) retryable: bool,
 }
 
-/// What an arriving command entry or item asks for.
+/// What an arriving command asks for, whatever brought it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// Put it into the inbox.
     Insert,
-    /// It is there and has no outcome yet: note the newer attempt.
+    /// It is there and has nothing to report: note the newer attempt.
     Note,
     /// Carry it out again: the last outcome was not final.
     Requeue,
     /// Report the stored outcome again, for this attempt.
     Answer,
-    /// Nothing.
+    /// Nothing: the gateway closed it.
     Ignore,
+    /// Ask the stream: a push does not say whether it is for another attempt.
+    LookUp,
 }
 
-pub(crate) fn arrival(known: Option<&Known>, attempt: i32) -> Arrival {
+/// `attempt` is `None` for a command in a push. The first number that an entry
+/// then names is taken for the attempt that the push was about.
+pub(crate) fn arrival(known: Option<&Known>, attempt: Option<i32>) -> Arrival {
     let Some(known) = known else { return Arrival::Insert };
-    let is_newer = attempt > known.attempt;
+    let is_newer = match (attempt, known.attempt) {
+        (Some(attempt), Some(known)) => attempt > known,
+        _ => false,
+    };
+    let may_run_again = match known.stage {
+        Stage::Waiting | Stage::Started => return Arrival::Note,
+        Stage::Closed => return Arrival::Ignore,
+        Stage::Postponed => true,
+        Stage::Done => known.outcome == Some(OutcomeWord::Failed) && known.retryable,
+    };
     match known.stage {
-        Stage::Waiting | Stage::Started => Arrival::Note,
-        Stage::Postponed if is_newer => Arrival::Requeue,
-        Stage::Postponed | Stage::Closed => Arrival::Ignore,
-        Stage::Done => {
-            let asked_to_retry = known.outcome == Some(OutcomeWord::Failed) && known.retryable;
-            if asked_to_retry && is_newer { Arrival::Requeue } else { Arrival::Answer }
-        }
+        _ if may_run_again && is_newer => Arrival::Requeue,
+        _ if may_run_again && attempt.is_none() => Arrival::LookUp,
+        Stage::Postponed => Arrival::Note,
+        _ => Arrival::Answer,
     }
 }
 
@@ -99,25 +110,51 @@ mod tests {
     use super::*;
 
     fn known(stage: Stage, outcome: Option<OutcomeWord>, retryable: bool) -> Known {
-        Known { stage, attempt: 1, outcome, retryable }
+        Known { stage, attempt: Some(1), outcome, retryable }
+    }
+
+    fn done(outcome: OutcomeWord, retryable: bool) -> Known {
+        known(Stage::Done, Some(outcome), retryable)
     }
 
     #[test]
     fn only_a_retryable_failure_runs_again() {
-        let done = |outcome, retryable| known(Stage::Done, Some(outcome), retryable);
-        assert_eq!(arrival(None, 1), Arrival::Insert);
-        assert_eq!(arrival(Some(&done(OutcomeWord::Applied, false)), 2), Arrival::Answer);
-        assert_eq!(arrival(Some(&done(OutcomeWord::Rejected, false)), 2), Arrival::Answer);
-        assert_eq!(arrival(Some(&done(OutcomeWord::Failed, false)), 2), Arrival::Answer);
-        assert_eq!(arrival(Some(&done(OutcomeWord::Failed, true)), 2), Arrival::Requeue);
-        assert_eq!(arrival(Some(&done(OutcomeWord::Failed, true)), 1), Arrival::Answer);
+        let again = |known: &Known, attempt| arrival(Some(known), Some(attempt));
+        assert_eq!(arrival(None, Some(1)), Arrival::Insert);
+        assert_eq!(again(&done(OutcomeWord::Applied, false), 2), Arrival::Answer);
+        assert_eq!(again(&done(OutcomeWord::Rejected, false), 2), Arrival::Answer);
+        assert_eq!(again(&done(OutcomeWord::Failed, false), 2), Arrival::Answer);
+        assert_eq!(again(&done(OutcomeWord::Failed, true), 2), Arrival::Requeue);
+        assert_eq!(again(&done(OutcomeWord::Failed, true), 1), Arrival::Answer);
     }
 
     #[test]
     fn a_closed_command_never_comes_back() {
-        assert_eq!(arrival(Some(&known(Stage::Closed, None, false)), 5), Arrival::Ignore);
-        assert_eq!(arrival(Some(&known(Stage::Waiting, None, false)), 2), Arrival::Note);
-        assert_eq!(arrival(Some(&known(Stage::Postponed, None, false)), 1), Arrival::Ignore);
-        assert_eq!(arrival(Some(&known(Stage::Postponed, None, false)), 2), Arrival::Requeue);
+        let again = |stage, attempt| arrival(Some(&known(stage, None, false)), attempt);
+        assert_eq!(again(Stage::Closed, Some(5)), Arrival::Ignore);
+        assert_eq!(again(Stage::Closed, None), Arrival::Ignore);
+        assert_eq!(again(Stage::Waiting, Some(2)), Arrival::Note);
+        assert_eq!(again(Stage::Postponed, Some(1)), Arrival::Note);
+        assert_eq!(again(Stage::Postponed, Some(2)), Arrival::Requeue);
+    }
+
+    /// A push is a repeat unless the stream says that it is another attempt.
+    #[test]
+    fn a_push_never_runs_a_command_a_second_time() {
+        let pushed = |known: &Known| arrival(Some(known), None);
+        assert_eq!(arrival(None, None), Arrival::Insert);
+        assert_eq!(pushed(&known(Stage::Started, None, false)), Arrival::Note);
+        assert_eq!(pushed(&done(OutcomeWord::Applied, false)), Arrival::Answer);
+        assert_eq!(pushed(&done(OutcomeWord::Failed, true)), Arrival::LookUp);
+        assert_eq!(pushed(&known(Stage::Postponed, None, false)), Arrival::LookUp);
+    }
+
+    /// What a push brought is the attempt that the stream names first.
+    #[test]
+    fn the_first_numbered_attempt_is_that_of_the_push() {
+        let by_push = |known: Known| Known { attempt: None, ..known };
+        let again = |known: Known| arrival(Some(&by_push(known)), Some(1));
+        assert_eq!(again(done(OutcomeWord::Failed, true)), Arrival::Answer);
+        assert_eq!(again(known(Stage::Postponed, None, false)), Arrival::Note);
     }
 }

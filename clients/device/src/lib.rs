@@ -27,13 +27,14 @@
 //!
 //! Owns the client's half of the protocol. What it promises: a command is acked
 //! only when it is on disk, is carried out once per id across restarts, never
-//! past its expiry, and its outcome is resent until the gateway has it. What no
+//! past its expiry, and its outcome is resent until the gateway has it; by
+//! socket, poll and push ([`device::Device::handle_push`]) alike. What no
 //! client can promise is said at [`handler::Handler::execute`].
 //!
-//! In layers, lower ones first: `clock`, `retry`, `settings`, `token`, `state`
-//! · `handler` · `patch`, `replica`, `inbox` (pure rules) · [`machine`] (the
-//! session without I/O) · [`store`] (all SQL) · [`endpoint`], [`rest`] (the
-//! network) · `executor`, [`connection`] (drivers) · [`device`].
+//! In layers, lower ones first: `clock`, `retry`, `settings`, `token`, `turn`,
+//! `state` · `handler` · `patch`, `replica`, `inbox`, [`push`] (pure rules) ·
+//! [`machine`] (the session without I/O) · [`store`] (all SQL) · [`endpoint`],
+//! [`rest`] (the network) · `executor`, [`connection`] (drivers) · [`device`].
 //! **Invariant:** `machine` names nothing above it and does no I/O.
 
 pub mod clock;
@@ -45,6 +46,7 @@ pub mod handler;
 mod inbox;
 pub mod machine;
 mod patch;
+pub mod push;
 mod replica;
 pub mod rest;
 pub mod retry;
@@ -52,3 +54,4 @@ pub mod settings;
 pub mod state;
 pub mod store;
 pub mod token;
+mod turn;

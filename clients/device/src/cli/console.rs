@@ -68,7 +68,7 @@ impl Console {
 impl Handler for Console {
     async fn execute(&self, command: &Command) -> Outcome {
         self.print(format_args!(
-            "device: {} {} (attempt {}{}) {}",
+            "device: {} {} ({}{}) {}",
             match self.answer {
                 Answer::Applied => "applies",
                 Answer::Rejected => "rejects",
@@ -76,7 +76,7 @@ impl Handler for Console {
                 Answer::None => "leaves",
             },
             command.data_type,
-            command.attempt,
+            command.attempt.map_or_else(|| "by push".to_owned(), |n| format!("attempt {n}")),
             if command.resumed { ", resumed" } else { "" },
             command.value,
         ));

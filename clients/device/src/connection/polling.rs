@@ -276,7 +276,9 @@ async fn not_applied<H: Handler, T: TokenProvider>(
 }
 
 /// Reports everything in the outbox.
-async fn report<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), SyncError> {
+pub(super) async fn report<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+) -> Result<(), SyncError> {
     loop {
         let results = device.store().outbox().await?;
         if results.is_empty() {

@@ -2,5 +2,6 @@
 
 mod plan;
 mod polls;
+mod pushes;
 mod script;
 mod sessions;

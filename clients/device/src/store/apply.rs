@@ -14,6 +14,7 @@ use tidegate_protocol::id::StreamName;
 use crate::handler::Change;
 use crate::machine::streams::EventsPage;
 use crate::replica::{Delta, Fold, Held, Key};
+use crate::store::commands::Closing;
 use crate::store::{Store, StoreError, commands, json, set_cursor, statement, text};
 
 /// What a page amounts to.
@@ -38,7 +39,7 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 enum Step {
     Arrived(Box<CommandBody>),
-    Closed(CommandClosedBody),
+    Closed(Closing),
 }
 
 impl Plan {
@@ -91,9 +92,11 @@ impl Store {
         for step in &plan.steps {
             match step {
                 Step::Arrived(body) => {
-                    commands::arrive(&transaction, &plan.stream, body).await?;
+                    commands::arrive(&transaction, &plan.stream, body.as_ref().into()).await?;
                 }
-                Step::Closed(body) => commands::closed(&transaction, &body.command_id).await?,
+                Step::Closed(closing) => {
+                    commands::closed(&transaction, &plan.stream, closing).await?;
+                }
             }
         }
         set_cursor(&transaction, &plan.stream, &plan.cursor).await?;
@@ -153,7 +156,11 @@ pub(super) fn change(key: &Key, held: &Held) -> Change {
 fn command_step(stream: &StreamName, entry: &Entry) -> Option<Step> {
     let step = match entry.kind.as_str() {
         kind::COMMAND => serde_json::from_str(entry.body.get()).map(Step::Arrived),
-        kind::COMMAND_CLOSED => serde_json::from_str(entry.body.get()).map(Step::Closed),
+        kind::COMMAND_CLOSED => {
+            serde_json::from_str(entry.body.get()).map(|body: CommandClosedBody| {
+                Step::Closed(Closing { command_id: body.command_id, at: entry.at })
+            })
+        }
         _ => return None,
     };
     // Stopping here would stop the stream for ever: pass it over, loudly.

@@ -5,17 +5,29 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
 use serde_json::value::RawValue;
-use tidegate_protocol::command::{CommandResult, Outcome as OutcomeWord};
+use tidegate_protocol::command::{CommandResult, Outcome as OutcomeWord, Priority};
 use tidegate_protocol::entry::CommandBody;
 use tidegate_protocol::id::{CommandId, StreamName};
+use tidegate_protocol::limits::COMMAND_TTL_S;
 use tidegate_protocol::time::Timestamp;
 
 use crate::handler::{Command, Outcome};
 use crate::inbox::{self, Arrival, Known, Stage};
+use crate::push::PushedCommand;
 use crate::store::{Store, StoreError, outbox, statement, text};
 
 /// How long after its expiry an id is remembered: repeats come no later.
 const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// In a column for the attempt: not known, for a push does not say.
+pub(super) const NO_ATTEMPT: i32 = 0;
+
+/// That the gateway closed a command.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) command_id: CommandId,
+    pub(super) at: Timestamp,
+}
 
 impl Store {
     /// Takes the next command to carry out and marks it as begun: by priority,
@@ -45,15 +57,26 @@ impl Store {
         Ok(command)
     }
 
+    /// A push brought a command; what it asks for.
+    pub(crate) async fn arrive_by_push(
+        &self,
+        command: &PushedCommand,
+    ) -> Result<Arrival, StoreError> {
+        let transaction = self.begin().await?;
+        let arrival = arrive(&transaction, &command.stream, command.into()).await?;
+        transaction.commit().await?;
+        Ok(arrival)
+    }
+
     /// Stores an outcome and queues its report, together. The report names the
-    /// newest attempt known: it is the one the gateway waits for.
+    /// newest attempt known, if any: it is the one the gateway waits for.
     pub(crate) async fn finish(
         &self,
         command_id: &CommandId,
         outcome: &Outcome,
     ) -> Result<(), StoreError> {
         let transaction = self.begin().await?;
-        let attempt = known(&transaction, command_id).await?.map_or(1, |known| known.attempt);
+        let attempt = known(&transaction, command_id).await?.and_then(|known| known.attempt);
         match outcome.report(command_id, attempt) {
             None => set_stage(&transaction, command_id, Stage::Postponed).await?,
             Some(result) => {
@@ -87,82 +110,144 @@ impl Store {
     }
 }
 
-/// A command entry or item arrived.
+/// A command as it arrives, whatever brought it.
+pub(super) struct Arriving<'a> {
+    command_id: &'a CommandId,
+    /// `None` when a push brought it.
+    attempt: Option<i32>,
+    data_type: &'a str,
+    value: &'a RawValue,
+    priority: Priority,
+    expires_at: Timestamp,
+}
+
+impl<'a> From<&'a CommandBody> for Arriving<'a> {
+    fn from(body: &'a CommandBody) -> Self {
+        Self {
+            command_id: &body.command_id,
+            attempt: Some(body.attempt),
+            data_type: &body.data_type,
+            value: &body.value,
+            priority: body.priority,
+            expires_at: body.expires_at,
+        }
+    }
+}
+
+impl<'a> From<&'a PushedCommand> for Arriving<'a> {
+    fn from(command: &'a PushedCommand) -> Self {
+        Self {
+            command_id: &command.id,
+            attempt: None,
+            data_type: &command.data_type,
+            value: &command.value,
+            priority: Priority::Normal,
+            expires_at: command.expires_at,
+        }
+    }
+}
+
+/// A command arrived.
 pub(super) async fn arrive(
     transaction: &DatabaseTransaction,
     stream: &StreamName,
-    body: &CommandBody,
-) -> Result<(), StoreError> {
-    let known = known(transaction, &body.command_id).await?;
-    match inbox::arrival(known.as_ref(), body.attempt) {
-        Arrival::Ignore => Ok(()),
-        Arrival::Insert => insert(transaction, stream, body).await,
-        Arrival::Note => {
-            let update = statement(
-                "UPDATE command SET attempt = max(attempt, ?) WHERE id = ?",
-                [body.attempt.into(), body.command_id.as_str().into()],
-            );
-            transaction.execute_raw(update).await?;
-            Ok(())
-        }
+    command: Arriving<'_>,
+) -> Result<Arrival, StoreError> {
+    let known = known(transaction, command.command_id).await?;
+    let arrival = inbox::arrival(known.as_ref(), command.attempt);
+    match arrival {
+        Arrival::Ignore | Arrival::LookUp => {}
+        Arrival::Insert => insert(transaction, stream, &command).await?,
+        Arrival::Note => note_attempt(transaction, &command).await?,
         Arrival::Requeue => {
             let delete =
-                statement("DELETE FROM command WHERE id = ?", [body.command_id.as_str().into()]);
+                statement("DELETE FROM command WHERE id = ?", [command.command_id.as_str().into()]);
             transaction.execute_raw(delete).await?;
-            insert(transaction, stream, body).await
+            insert(transaction, stream, &command).await?;
         }
-        Arrival::Answer => answer(transaction, body).await,
+        Arrival::Answer => {
+            note_attempt(transaction, &command).await?;
+            answer(transaction, &command).await?;
+        }
     }
+    Ok(arrival)
 }
 
 /// The gateway closed a command: it is not begun any more. One that runs at
 /// this moment runs to its end; its outcome is reported and counts as late.
+///
+/// A command never heard of is remembered too: it was left out of the stream
+/// because it was final, but a push that brings it may be under way.
 pub(super) async fn closed(
     transaction: &DatabaseTransaction,
-    command_id: &CommandId,
+    stream: &StreamName,
+    closing: &Closing,
 ) -> Result<(), StoreError> {
-    let update = statement(
-        "UPDATE command SET stage = 'closed' \
-         WHERE id = ? AND stage IN ('waiting', 'started', 'postponed')",
-        [command_id.as_str().into()],
+    let upsert = statement(
+        "INSERT INTO command \
+         (id, stream, arrival, attempt, data_type, value, rank, expires_at_ms, stage) \
+         VALUES (?, ?, 0, ?, '', 'null', 0, ?, 'closed') \
+         ON CONFLICT (id) DO UPDATE SET stage = 'closed' \
+         WHERE stage IN ('waiting', 'started', 'postponed')",
+        [
+            closing.command_id.as_str().into(),
+            stream.as_str().into(),
+            NO_ATTEMPT.into(),
+            closing.at.plus_millis(COMMAND_TTL_S.end() * 1000).millis().into(),
+        ],
     );
-    transaction.execute_raw(update).await?;
+    transaction.execute_raw(upsert).await?;
     Ok(())
 }
 
 async fn insert(
     transaction: &DatabaseTransaction,
     stream: &StreamName,
-    body: &CommandBody,
+    command: &Arriving<'_>,
 ) -> Result<(), StoreError> {
     let insert = statement(
         "INSERT INTO command \
          (id, stream, arrival, attempt, data_type, value, rank, expires_at_ms, stage) \
          SELECT ?, ?, coalesce(max(arrival), 0) + 1, ?, ?, ?, ?, ?, 'waiting' FROM command",
         [
-            body.command_id.as_str().into(),
+            command.command_id.as_str().into(),
             stream.as_str().into(),
-            body.attempt.into(),
-            body.data_type.as_str().into(),
-            body.value.get().into(),
-            inbox::rank(body.priority).into(),
-            body.expires_at.millis().into(),
+            command.attempt.unwrap_or(NO_ATTEMPT).into(),
+            command.data_type.into(),
+            command.value.get().into(),
+            inbox::rank(command.priority).into(),
+            command.expires_at.millis().into(),
         ],
     );
     transaction.execute_raw(insert).await?;
     Ok(())
 }
 
+async fn note_attempt(
+    transaction: &DatabaseTransaction,
+    command: &Arriving<'_>,
+) -> Result<(), StoreError> {
+    let update = statement(
+        "UPDATE command SET attempt = max(attempt, ?) WHERE id = ?",
+        [command.attempt.unwrap_or(NO_ATTEMPT).into(), command.command_id.as_str().into()],
+    );
+    transaction.execute_raw(update).await?;
+    Ok(())
+}
+
 /// Queues the stored outcome again, for the attempt that asks.
-async fn answer(transaction: &DatabaseTransaction, body: &CommandBody) -> Result<(), StoreError> {
+async fn answer(
+    transaction: &DatabaseTransaction,
+    command: &Arriving<'_>,
+) -> Result<(), StoreError> {
     let select = statement(
         "SELECT outcome, error, retryable FROM command WHERE id = ?",
-        [body.command_id.as_str().into()],
+        [command.command_id.as_str().into()],
     );
     let Some(row) = transaction.query_one_raw(select).await? else { return Ok(()) };
     let result = CommandResult {
-        command_id: body.command_id.clone(),
-        attempt: Some(body.attempt),
+        command_id: command.command_id.clone(),
+        attempt: command.attempt,
         status: outcome_word(&text(&row, "outcome")?)?,
         error: row.try_get("", "error")?,
         retryable: row.try_get("", "retryable")?,
@@ -183,7 +268,7 @@ async fn known(
     let retryable: Option<bool> = row.try_get("", "retryable")?;
     Ok(Some(Known {
         stage: stage(&row)?,
-        attempt: row.try_get("", "attempt")?,
+        attempt: attempt(&row)?,
         outcome: outcome.map(|word| outcome_word(&word)).transpose()?,
         retryable: retryable.unwrap_or_default(),
     }))
@@ -205,13 +290,19 @@ async fn set_stage(
 fn read_command(row: &QueryResult) -> Result<Command, StoreError> {
     Ok(Command {
         id: CommandId::parse(&text(row, "id")?)?,
-        attempt: row.try_get("", "attempt")?,
+        attempt: attempt(row)?,
         data_type: text(row, "data_type")?,
         value: RawValue::from_string(text(row, "value")?)?,
         priority: inbox::priority(row.try_get("", "rank")?),
         expires_at: Timestamp::from_millis(row.try_get("", "expires_at_ms")?),
         resumed: stage(row)? == Stage::Started,
     })
+}
+
+/// The attempt in a row of the inbox or the outbox.
+pub(super) fn attempt(row: &QueryResult) -> Result<Option<i32>, StoreError> {
+    let attempt: i32 = row.try_get("", "attempt")?;
+    Ok(Some(attempt).filter(|attempt| *attempt != NO_ATTEMPT))
 }
 
 fn stage(row: &QueryResult) -> Result<Stage, StoreError> {

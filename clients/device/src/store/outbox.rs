@@ -5,7 +5,7 @@ use tidegate_protocol::command::CommandResult;
 use tidegate_protocol::id::CommandId;
 use tidegate_protocol::limits::RESULTS_PER_FRAME;
 
-use crate::store::commands::outcome_word;
+use crate::store::commands::{NO_ATTEMPT, attempt, outcome_word};
 use crate::store::{Store, StoreError, statement, text};
 
 impl Store {
@@ -22,7 +22,7 @@ impl Store {
         for row in &rows {
             results.push(CommandResult {
                 command_id: CommandId::parse(&text(row, "command_id")?)?,
-                attempt: Some(row.try_get("", "attempt")?),
+                attempt: attempt(row)?,
                 status: outcome_word(&text(row, "status")?)?,
                 error: row.try_get("", "error")?,
                 retryable: row.try_get("", "retryable")?,
@@ -31,7 +31,8 @@ impl Store {
         Ok(results)
     }
 
-    /// These reports arrived. A newer attempt queued meanwhile stays.
+    /// These reports arrived; 0 stands for one without an attempt. A newer
+    /// attempt queued meanwhile stays.
     pub(crate) async fn confirm(&self, reports: &[(CommandId, i32)]) -> Result<(), StoreError> {
         let transaction = self.begin().await?;
         for (command_id, attempt) in reports {
@@ -59,7 +60,7 @@ pub(super) async fn queue(
          error = excluded.error, retryable = excluded.retryable",
         [
             result.command_id.as_str().into(),
-            result.attempt.into(),
+            result.attempt.unwrap_or(NO_ATTEMPT).into(),
             result.status.as_str().into(),
             result.error.clone().into(),
             result.retryable.into(),

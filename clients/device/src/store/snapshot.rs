@@ -74,8 +74,9 @@ impl Store {
              WHERE stream = ? AND kind <> 'command'",
             // The snapshot holds every command that is not final: one that is
             // waiting here and not in it was closed while this device was away.
+            // Unless a push brought it: it may be younger than the snapshot.
             "UPDATE command SET stage = 'closed' \
-             WHERE stream = ? AND stage IN ('waiting', 'started', 'postponed') \
+             WHERE stream = ? AND stage IN ('waiting', 'started', 'postponed') AND attempt > 0 \
              AND id NOT IN (SELECT id FROM staged \
                             WHERE staged.stream = command.stream AND kind = 'command')",
         ] {
@@ -88,7 +89,7 @@ impl Store {
         let rows = transaction.query_all_raw(select).await?;
         for row in &rows {
             let body: CommandBody = serde_json::from_str(&text(row, "data")?)?;
-            commands::arrive(&transaction, stream, &body).await?;
+            commands::arrive(&transaction, stream, (&body).into()).await?;
         }
         clear(&transaction, stream).await?;
         set_cursor(&transaction, stream, cursor).await?;

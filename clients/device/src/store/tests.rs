@@ -11,6 +11,8 @@ use super::*;
 use crate::handler::Outcome;
 use crate::machine::streams::{EventsPage, SnapshotPage};
 
+mod pushes;
+
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const A: &str = "00000000-0000-7000-8000-00000000000a";
 const B: &str = "00000000-0000-7000-8000-00000000000b";
@@ -169,7 +171,7 @@ async fn a_repeat_after_a_restart_is_answered_from_the_store() {
     events(&store, 2, &[("command", command(A, 2, "normal", 2_000_000))]).await;
     assert_eq!(next(&store).await, None, "not executed again");
     let outbox = store.outbox().await.unwrap();
-    assert_eq!(outbox, [rejected.report(&taken, 2).unwrap()]);
+    assert_eq!(outbox, [rejected.report(&taken, Some(2)).unwrap()]);
     store.confirm(&[(taken.clone(), 1)]).await.unwrap();
     assert_eq!(store.outbox().await.unwrap().len(), 1, "another attempt's answer");
     store.confirm(&[(taken, 2)]).await.unwrap();

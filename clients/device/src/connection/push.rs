@@ -1,0 +1,123 @@
+//! Acting on a push: the inbox that socket and polls use, or one round of
+//! polling.
+//!
+//! Never opens a socket, and never executes beside a run: only who holds the
+//! device's turn does.
+
+use std::collections::BTreeMap;
+
+use crate::connection::polling::{self, SyncError};
+use crate::device::Device;
+use crate::executor;
+use crate::handler::Handler;
+use crate::inbox::Arrival;
+use crate::push::{Ignored, Push, PushHandled, PushedCommand};
+use crate::state::State;
+use crate::store::StoreError;
+use crate::token::TokenProvider;
+use crate::turn::Turn;
+
+/// See `Device::handle_push`.
+pub(crate) async fn handle<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    map: &BTreeMap<String, String>,
+) -> Result<PushHandled, SyncError> {
+    let handled = match Push::read(map) {
+        Ok(push) => follow(device, push).await?,
+        Err(ignored) => PushHandled::Ignored(ignored),
+    };
+    match &handled {
+        PushHandled::Ignored(reason) => tracing::warn!(%reason, "a push is ignored"),
+        handled => tracing::debug!(?handled, "a push is handled"),
+    }
+    Ok(handled)
+}
+
+async fn follow<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    push: Push,
+) -> Result<PushHandled, SyncError> {
+    let owner = device.store().owner().await?;
+    let stream = push.stream();
+    if stream.owner().is_none() {
+        if !device.profile().subscribe.contains(stream) {
+            return Ok(PushHandled::Ignored(Ignored::NotFollowed));
+        }
+    } else if owner.as_ref().is_some_and(|owner| owner != stream) {
+        return Ok(PushHandled::Ignored(Ignored::AnotherUser));
+    }
+    match push {
+        // Nothing says yet whose device this is: the gateway does.
+        Push::Command(_) if owner.is_none() => catch_up(device, None).await,
+        Push::Command(command) => take(device, &command).await,
+        Push::Sync { .. } => catch_up(device, Some(&push)).await,
+    }
+}
+
+/// Makes the command durable and has it carried out.
+async fn take<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    command: &PushedCommand,
+) -> Result<PushHandled, SyncError> {
+    if command.expires_at <= device.clock().gateway_now() {
+        return Ok(PushHandled::Ignored(Ignored::Expired));
+    }
+    let handled = match device.store().arrive_by_push(command).await? {
+        Arrival::Insert | Arrival::Requeue => PushHandled::Executed(command.id.clone()),
+        Arrival::Note | Arrival::Answer => PushHandled::Repeated(command.id.clone()),
+        Arrival::Ignore => return Ok(PushHandled::Ignored(Ignored::Closed)),
+        Arrival::LookUp => return catch_up(device, None).await,
+    };
+    match device.turns().take_unless_running().await {
+        Turn::Running => {
+            device.work().notify_one();
+            device.results().notify_one();
+            Ok(PushHandled::HandedOver)
+        }
+        Turn::Ours(_turn) => {
+            settle(device).await?;
+            Ok(handled)
+        }
+    }
+}
+
+/// One round of polling, unless what the push announced is here.
+async fn catch_up<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    announced: Option<&Push>,
+) -> Result<PushHandled, SyncError> {
+    match device.turns().take_unless_running().await {
+        Turn::Running => {
+            // A live socket delivers by itself, and so does a poll.
+            let is_waiting = matches!(*device.state().borrow(), State::Offline | State::NeedsAuth);
+            if is_waiting && !is_held(device, announced).await? {
+                device.wake();
+            }
+            Ok(PushHandled::HandedOver)
+        }
+        Turn::Ours(_turn) if is_held(device, announced).await? => {
+            // The gateway pushes again when it misses a result: one may wait.
+            settle(device).await?;
+            Ok(PushHandled::UpToDate)
+        }
+        Turn::Ours(_turn) => {
+            polling::sync_once(device, 0).await?;
+            Ok(PushHandled::CaughtUp)
+        }
+    }
+}
+
+async fn is_held<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    announced: Option<&Push>,
+) -> Result<bool, StoreError> {
+    let Some(Push::Sync { stream, seq }) = announced else { return Ok(false) };
+    let held = device.store().cursors().await?;
+    Ok(held.get(stream).is_some_and(|cursor| cursor.seq >= *seq))
+}
+
+/// Carries out what waits and reports it.
+async fn settle<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), SyncError> {
+    executor::drain(device).await?;
+    polling::report(device).await
+}
