@@ -4,9 +4,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
-mod seed;
-mod support;
-
+mod acks;
+mod attempts;
+mod batch;
+mod command_list;
+mod commands;
 mod crash;
+mod devices;
+mod eligible;
+mod ending;
+mod events;
 mod hello;
+mod idempotency;
+mod push_tokens;
+mod results;
+mod results_http;
+mod seed;
+mod snapshots;
+mod subscribe;
+mod support;
 mod tidy;
+mod who_connects;
+mod window;

@@ -1,6 +1,7 @@
 //! The harness: a gateway for each test, raw clients, and a transcript of
 //! everything they say to each other.
 
+mod calls;
 mod database;
 mod gateway;
 mod http;
@@ -10,9 +11,11 @@ mod token;
 mod transcript;
 mod wait;
 
+pub(crate) use calls::{cursor, put};
 pub(crate) use database::PostgresDatabase;
 pub(crate) use gateway::{Gateway, Setup};
 pub(crate) use http::{Answer, Caller};
+pub(crate) use redact::NO_EPOCH;
 pub(crate) use socket::{Device, Socket};
 pub(crate) use token::{SECRET, Token};
 pub(crate) use transcript::Transcript;

@@ -61,7 +61,8 @@ impl Setup {
             config,
             clock,
             offset_ms,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            // No connection is kept: a jump of time would end it under way.
+            http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
             transcript: Transcript::default(),
             _database: database,
             _data_dir: data_dir,

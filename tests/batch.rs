@@ -1,0 +1,47 @@
+//! Many commands in one call, judged one by one.
+
+use serde_json::json;
+
+use crate::support::{Gateway, check};
+
+const PATH: &str = "/api/v1/commands/batch";
+
+/// Each row has the status its command would have had alone; the good ones
+/// are made, in order.
+#[tokio::test]
+async fn each_command_is_judged_by_itself() {
+    let gateway = Gateway::start().await;
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let mut socket = phone.open().await;
+    gateway.said();
+    let batch = json!({ "commands": [
+        { "user_id": "u1", "data_type": "first", "value": 1 },
+        { "user_id": "u1", "data_type": "", "value": 2 },
+        { "user_id": "u1", "value": 3 },
+        { "user_id": "u1", "data_type": "t", "value": 4,
+          "device_id": "00000000-0000-4000-8000-000000000001" },
+        7,
+        { "user_id": "u2", "data_type": "other user", "value": 5 },
+        { "user_id": "u1", "data_type": "last", "value": 6, "priority": "low" },
+    ]});
+    backend.post(PATH, &batch).await.expect(207);
+    socket.entries(2).await;
+    check!("rows", gateway.said());
+}
+
+/// An empty batch is done at once; one too large is refused as a whole.
+#[tokio::test]
+async fn a_batch_has_bounds() {
+    let gateway = Gateway::start().await;
+    let backend = gateway.backend().quiet();
+    let empty = backend.post(PATH, &json!({ "commands": [] })).await.expect(207);
+    assert_eq!(empty, json!({ "results": [] }));
+    let command = json!({ "user_id": "u1", "data_type": "t", "value": 1 });
+    let many = json!({ "commands": vec![command; 501] });
+    backend.post(PATH, &many).await.expect_error(422, "invalid");
+    for body in ["{}", r#"{"commands":{}}"#, "[]"] {
+        backend.post_text(PATH, body).await.expect_error(422, "invalid");
+    }
+    let list = backend.get("/api/v1/commands?user_id=u1").await.expect(200);
+    assert_eq!(list["items"], json!([]));
+}
