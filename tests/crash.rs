@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::crash::data::Data;
-use crate::crash::device::Device;
+use crate::crash::device::{Device, Log};
 use crate::crash::load::Load;
 use crate::crash::process::Process;
 use crate::seed;
@@ -33,7 +33,7 @@ const USERS: usize = 2;
 const DEVICES: usize = 2;
 
 /// No round takes this long unless something is stuck.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_accepted_is_lost_when_the_process_is_killed() {
@@ -57,7 +57,7 @@ async fn nothing_accepted_is_lost_when_the_process_is_killed() {
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
         }
     }
-    println!("crash: {accepted} commands accepted and accounted for");
+    seed::say(&format!("crash: {accepted} commands accepted and accounted for"));
 }
 
 /// Kills a gateway once or twice, and accounts for everything. How many
@@ -77,7 +77,7 @@ async fn round(seed: u64) -> Result<usize, String> {
         tasks.spawn(device.clone().live(addresses.clone(), end.clone()));
     }
     for device in &devices {
-        device.until("welcomed", |log| log.is_welcomed()).await?;
+        device.until("welcomed", Log::is_welcomed).await?;
     }
     for _ in 0..rng.random_range(1..=2) {
         let creating = load.create(rng.random());
@@ -111,7 +111,7 @@ async fn a_signal_drains_the_process() {
         tasks.spawn(device.clone().live_once(process.address()));
     }
     for device in &devices {
-        device.until("welcomed", |log| log.is_welcomed()).await.unwrap();
+        device.until("welcomed", Log::is_welcomed).await.unwrap();
     }
     let (status, took) = process.terminate().await;
     assert!(status.success(), "{status}\n{}", process.log());
@@ -120,6 +120,6 @@ async fn a_signal_drains_the_process() {
         assert_eq!(closed, Some((1012, "drain".to_owned())));
     }
     for device in &devices {
-        assert!(device.read(|log| log.is_drained()), "`drain` comes before the close frame");
+        assert!(device.read(Log::is_drained), "`drain` comes before the close frame");
     }
 }

@@ -4,8 +4,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod seed;
+mod support;
+
 mod acks;
 mod attempts;
+mod bad_input;
 mod batch;
 mod command_list;
 mod commands;
@@ -19,10 +23,8 @@ mod idempotency;
 mod push_tokens;
 mod results;
 mod results_http;
-mod seed;
 mod snapshots;
 mod subscribe;
-mod support;
 mod tidy;
 mod who_connects;
 mod window;

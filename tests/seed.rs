@@ -13,8 +13,14 @@ pub(crate) fn pick(test: &str) -> u64 {
         text.parse().unwrap_or_else(|_| panic!("{VARIABLE} is a whole number, not {text:?}"))
     });
     let seed = given.unwrap_or_else(rand::random);
-    println!("{test}: replay with {VARIABLE}={seed}");
+    say(&format!("{test}: {}", replay(seed)));
     seed
+}
+
+/// Prints a line; it is shown when the test fails.
+#[expect(clippy::print_stdout, reason = "the test harness keeps it with the test")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
 }
 
 /// Seeds of `count` rounds. With a seed in the environment there is one round:

@@ -137,13 +137,11 @@ impl Device {
         holds: impl FnMut(&Log) -> bool,
     ) -> Result<(), String> {
         let mut log = self.log.subscribe();
-        match tokio::time::timeout(PATIENCE, log.wait_for(holds)).await {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let (cursor, faults) = self.read(|log| (log.cursor.clone(), log.faults.join("; ")));
-                Err(format!("{} of {} is not {what}: {cursor:?} {faults}", self.id, self.user))
-            }
+        if tokio::time::timeout(PATIENCE, log.wait_for(holds)).await.is_ok() {
+            return Ok(());
         }
+        let (cursor, faults) = self.read(|log| (log.cursor.clone(), log.faults.join("; ")));
+        Err(format!("{} of {} is not {what}: {cursor:?} {faults}", self.id, self.user))
     }
 
     /// Stays connected until the end, whatever happens to the gateway.

@@ -61,9 +61,8 @@ impl Process {
         let mut child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let log = Arc::new(Mutex::new(String::new()));
-        let address = match timeout(PATIENCE, listening(&mut lines, &log)).await {
-            Ok(Some(address)) => address,
-            _ => return Err(format!("does not listen:\n{}", log.lock().unwrap())),
+        let Ok(Some(address)) = timeout(PATIENCE, listening(&mut lines, &log)).await else {
+            return Err(format!("does not listen:\n{}", log.lock().unwrap()));
         };
         let mut reading = JoinSet::new();
         let kept = Arc::clone(&log);

@@ -19,12 +19,16 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Modules of one layer know nothing of each other, except:
-const PAIRS: [(&str, &str); 5] = [
+const PAIRS: [(&str, &str); 7] = [
     // The writer hands over what it committed, and forgets it.
     ("ingest", "hub"),
     // The handles that sockets, polls and recurring work are given.
     ("transport", "state"),
     ("upkeep", "state"),
+    // The loop that sends wake-ups is given the handles, and the handles
+    // include what is configured of it, for operators and browsers to ask.
+    ("push", "state"),
+    ("state", "push"),
     // The command line starts things.
     ("cli", "app"),
     ("cli", "log"),

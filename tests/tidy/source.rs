@@ -34,12 +34,16 @@ impl Source {
 
 /// All code files.
 pub(super) fn code_files() -> Vec<Source> {
-    files(|path| path.rsplit_once('.').is_some_and(|(_, ending)| CODE.contains(&ending)))
+    files(|path| ending(path).is_some_and(|ending| CODE.contains(&ending)))
 }
 
 /// The Rust files under a folder.
 pub(super) fn rust_files(folder: &str) -> Vec<Source> {
-    files(|path| path.starts_with(folder) && path.ends_with(".rs"))
+    files(|path| path.starts_with(folder) && ending(path) == Some("rs"))
+}
+
+fn ending(path: &str) -> Option<&str> {
+    path.rsplit_once('.').map(|(_, ending)| ending)
 }
 
 fn files(wanted: impl Fn(&str) -> bool) -> Vec<Source> {
