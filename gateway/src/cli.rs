@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tidegate_protocol::id::{DeviceId, UserId};
 
+use tidegate_services::webpush::vapid;
+
 use crate::auth::{Authenticator, Role, secret};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -45,6 +47,10 @@ enum Command {
     /// Uses `auth.hs256_secret` or, in development without configured auth, the
     /// secret in `data_dir`, as `serve` does.
     Token(TokenArgs),
+    /// Make a VAPID private key for Web Push and print it
+    ///
+    /// Keep it in a file and name that in `push.webpush.private_key_file`.
+    VapidKey,
     /// Check the settings and print those in force, secrets masked
     CheckConfig,
     /// Print the OpenAPI document of the HTTP calls as JSON
@@ -101,6 +107,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             }
             print(load::effective(&config).trim_end())
         }
+        Command::VapidKey => print(&vapid::generate_private_key()?),
         Command::Openapi => print(&serde_json::to_string_pretty(&http::openapi::document())?),
         Command::RenewEpochs => {
             let config = settings()?;

@@ -41,6 +41,7 @@ fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
         .routes(routes!(devices::remove))
         .routes(routes!(devices::list_of_user))
         .routes(routes!(devices::end_sessions))
+        .routes(routes!(devices::webpush_key))
         .routes(routes!(sync::poll))
         .routes(routes!(sync::ack))
         .routes(routes!(sync::results))

@@ -190,6 +190,10 @@ pub(super) async fn get(
         return Err(ApiError::invalid("wait_s", format!("0 to {POLL_WAIT_S}")));
     }
     let id = parse_id(&id)?;
+    // What this node noted for later belongs to the timeline too.
+    if let Err(error) = state.ingest.catch_up_behind().await {
+        tracing::debug!(%error, "the timeline is told without its newest rows");
+    }
     let mut view = load(&state, &id).await?;
     if wait_s > 0 && !view.status.is_final() {
         let wait = Duration::from_secs(u64::from(wait_s));
@@ -214,7 +218,8 @@ async fn wait_for_final(
         let expires_in = view.expires_at.millis() - state.clock.now().millis();
         let expires_in = Duration::from_millis(u64::try_from(expires_in).unwrap_or(0));
         if view.status.is_final() || Instant::now() >= deadline || state.draining.is_cancelled() {
-            return Ok(view);
+            let _ = state.ingest.catch_up_behind().await;
+            return load(state, id).await;
         }
         tokio::select! {
             () = signal.woken() => {}

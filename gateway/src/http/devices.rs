@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use http::StatusCode;
+use serde::Serialize;
 use tidegate_entity::device;
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::{CloseReason, ErrorCode};
@@ -11,6 +12,7 @@ use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::id::{DeviceId, StreamName, UserId};
 use tidegate_protocol::rest::{DeviceView, Page, PushState, RegisterDevice, Registered};
 use tidegate_protocol::time::Timestamp;
+use utoipa::ToSchema;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
@@ -44,7 +46,7 @@ pub(super) async fn register(
         push,
         wants_delta_push: None,
     };
-    check_device(&device, "")?;
+    check_device(&state, &device, "")?;
     let user_id = caller.0.sub;
     let streams = vec![StreamName::of_user(&user_id)];
     let registration = Registration { user_id, device, streams, cursors: Cursors::new() };
@@ -134,6 +136,26 @@ pub(super) async fn remove(
     state.ingest.remove_device(device_key(&user_id, &device_id)).await?;
     state.hub.close_device(&SessionKey { user_id, device_id }, CloseReason::DeviceDeleted);
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What browsers subscribe to Web Push with.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WebPushKey {
+    /// The VAPID public key: base64url, for `applicationServerKey`.
+    public_key: String,
+}
+
+/// The key that browsers subscribe to Web Push with.
+#[utoipa::path(get, path = "/api/v1/push/webpush-key", tag = "devices",
+    responses((status = 200, body = WebPushKey), (status = 404, description = "No Web Push here")))]
+pub(super) async fn webpush_key(
+    State(state): State<AppState>,
+    _: Caller,
+) -> ApiResult<Json<WebPushKey>> {
+    match state.push.webpush_key() {
+        Some(public_key) => Ok(Json(WebPushKey { public_key: public_key.to_owned() })),
+        None => Err(ApiError::new(ErrorCode::NotFound, "Web Push is not configured here")),
+    }
 }
 
 /// Ends all sessions of a user: for a sign-out everywhere.

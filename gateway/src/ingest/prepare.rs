@@ -132,6 +132,12 @@ impl Ingest {
         if batch.is_empty() { Ok(()) } else { self.write_behind(batch).await }
     }
 
+    /// As [`Ingest::flush_behind`], and waits for what others are writing too:
+    /// the writer takes batches in order.
+    pub async fn catch_up_behind(&self) -> ApiResult<()> {
+        self.write_behind(self.behind().take()).await
+    }
+
     /// Writes a batch of what may be late; for callers that wait for it.
     /// Waits for room in the queue instead of being refused: it is the
     /// gateway's own work, and one batch at a time.

@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use tidegate_entity::device;
 use tidegate_protocol::client::HelloDevice;
+use tidegate_protocol::command::{PushProvider, PushRegistration};
 use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::limits::{CAPABILITIES, PUSH_TOKEN_BYTES, SHORT_TEXT_BYTES};
 use tidegate_protocol::server::{ResetReason, StreamStatus, StreamStatuses, Verdict};
+
+use tidegate_services::webpush::address::check_literal;
+use tidegate_services::webpush::subscription::Subscription;
 
 use crate::error::{ApiError, ApiResult};
 use crate::hub::signal::Signal;
 use crate::hub::{Hub, Watch};
 use crate::journal::frame::StreamId;
 use crate::journal::{Viewer, read};
+use crate::push::setup;
 use crate::session::stream::StreamState;
 use crate::session::verdict::{Beginning, judge};
 use crate::state::AppState;
@@ -110,7 +115,7 @@ pub fn device_key(user_id: &UserId, device_id: &DeviceId) -> DeviceKey {
 
 /// Checks what a device says of itself. `prefix` is the path of the device
 /// object in the request, with its dot.
-pub fn check_device(device: &HelloDevice, prefix: &str) -> ApiResult<()> {
+pub fn check_device(state: &AppState, device: &HelloDevice, prefix: &str) -> ApiResult<()> {
     let short = |field: &str, text: Option<&String>| match text {
         Some(text) if text.len() > SHORT_TEXT_BYTES => Err(ApiError::invalid(
             format!("{prefix}{field}"),
@@ -131,11 +136,21 @@ pub fn check_device(device: &HelloDevice, prefix: &str) -> ApiResult<()> {
             return Err(ApiError::invalid(field, format!("1 to {SHORT_TEXT_BYTES} bytes")));
         }
     }
-    if let Some(Some(push)) = &device.push
-        && !(1..=PUSH_TOKEN_BYTES).contains(&push.token.len())
-    {
-        let field = format!("{prefix}push.token");
+    let push = device.push.as_ref().and_then(Option::as_ref);
+    push.map_or(Ok(()), |push| check_push(state, push, &format!("{prefix}push.token")))
+}
+
+/// A push token must be one, and a Web Push endpoint one that the gateway may
+/// contact: devices choose it.
+fn check_push(state: &AppState, push: &PushRegistration, field: &str) -> ApiResult<()> {
+    if !(1..=PUSH_TOKEN_BYTES).contains(&push.token.len()) {
         return Err(ApiError::invalid(field, format!("1 to {PUSH_TOKEN_BYTES} bytes")));
     }
-    Ok(())
+    if push.provider == PushProvider::Fcm {
+        return Ok(());
+    }
+    let subscription = Subscription::from_json(&push.token);
+    let subscription = subscription.map_err(|e| ApiError::invalid(field, e.to_string()))?;
+    check_literal(subscription.endpoint(), setup::policy(&state.config))
+        .map_err(|error| ApiError::invalid(field, error.to_string()))
 }

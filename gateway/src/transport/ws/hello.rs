@@ -258,7 +258,7 @@ fn check(state: &AppState, hello: &Hello) -> ApiResult<()> {
         let reason = format!("at most {streams_max} streams, the user's own included");
         return Err(ApiError::invalid("subscribe", reason));
     }
-    open::check_device(&hello.device, "device.")
+    open::check_device(state, &hello.device, "device.")
 }
 
 fn heartbeat(hello: &Hello) -> u32 {
