@@ -172,7 +172,8 @@ pub(super) async fn results(
     caller: Caller,
     JsonBody(request): JsonBody<ResultsRequest>,
 ) -> ApiResult<Json<ResultsAnswer>> {
-    known_device(&state, &caller, &request.device_id).await?;
+    let device = known_device(&state, &caller, &request.device_id).await?;
+    state.ingest.behind().seen(&device, state.clock.now());
     let results = Results { results: request.results };
     ws::check_results(&results)?;
     let report = Report {

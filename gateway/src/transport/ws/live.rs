@@ -211,6 +211,11 @@ impl Live {
             self.state.metrics.journal_lag_entries.observe(lag.max(0) as f64);
         }
         self.deliver().await?;
+        // Entries kept ready were read by now: thousands of idle users must
+        // not keep them. Another session of the user reads the database.
+        for watch in self.watches.iter().filter(|watch| watch.topic().name().owner().is_some()) {
+            watch.topic().ring().clear();
+        }
         for (id, prev, seq) in self.session.announce() {
             let empty = EventsFrame::build(&id, prev, seq, &[]);
             self.socket.feed(FrameOut::Events, &empty.frame).await?;
