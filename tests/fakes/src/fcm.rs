@@ -7,7 +7,7 @@
 pub mod answer;
 pub mod check;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::clock::FakeClock;
 use crate::fcm::answer::Answer;
 use crate::fcm::check::Checked;
+use crate::feed::{Feed, Growth};
 use crate::fixtures::{PROJECT_ID, fingerprint};
 use crate::google::FakeGoogle;
 use crate::record::Record;
@@ -54,6 +55,15 @@ pub struct Ports {
     pub google: u16,
 }
 
+/// A message as the app's handler gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The data map. Empty for a message without one.
+    pub data: BTreeMap<String, String>,
+    /// Whether it wakes a dozing device.
+    pub is_high_priority: bool,
+}
+
 /// A running service.
 pub struct FakeFcm {
     google: FakeGoogle,
@@ -67,6 +77,7 @@ struct Shared {
     script: Script<Answer>,
     requests: Record<FcmRequest>,
     devices: Mutex<HashMap<String, Device>>,
+    delivered: Growth,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +107,7 @@ impl FakeFcm {
             script: Script::new(Answer::Sent),
             requests: Record::default(),
             devices: Mutex::default(),
+            delivered: Growth::default(),
         });
         let router = Router::new()
             .route("/v1/projects/{project}/{method}", post(send))
@@ -142,6 +154,16 @@ impl FakeFcm {
     /// Messages the device would have got, in order.
     pub fn delivered(&self, token: &str) -> Vec<Value> {
         self.device(token, |device| device.delivered.clone())
+    }
+
+    /// Hands over what reaches the device, from the first message on, as its
+    /// system does to the app: to be read beside the test or the sandbox.
+    pub fn deliveries(&self, token: &str) -> Feed<Delivered> {
+        let (shared, token) = (Arc::clone(&self.shared), token.to_owned());
+        self.shared.delivered.feed(move |index| {
+            let devices = shared.lock_devices();
+            devices.get(&token)?.delivered.get(index).map(Delivered::new)
+        })
     }
 
     /// Messages for the device that were only validated.
@@ -203,6 +225,8 @@ impl Shared {
             let mut devices = self.lock_devices();
             let device = devices.entry(token.to_owned()).or_default();
             device.keep(checked, body["message"].clone());
+            drop(devices);
+            self.delivered.note();
         }
         match answer {
             Answer::Sent if checked.validate_only => Answer::Validated,
@@ -212,6 +236,19 @@ impl Shared {
 
     fn lock_devices(&self) -> MutexGuard<'_, HashMap<String, Device>> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Delivered {
+    /// Of a message that was checked: `android.data` takes the place of `data`.
+    fn new(message: &Value) -> Self {
+        let android = &message["android"];
+        let data = android.get("data").or_else(|| message.get("data"));
+        let fields = data.and_then(Value::as_object).into_iter().flatten();
+        let texts =
+            fields.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        let priority = android["priority"].as_str().unwrap_or_default();
+        Self { data: texts.collect(), is_high_priority: priority.eq_ignore_ascii_case("high") }
     }
 }
 
@@ -230,5 +267,26 @@ impl Device {
                 self.collapse_keys.pop_front();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The handler gets the map that Android gets, and nothing of the envelope.
+    #[test]
+    fn a_delivered_message_is_its_data_map() {
+        let message = json!({"data": {"a": "1"}, "android": {"priority": "HIGH", "ttl": "5s"}});
+        let delivered = Delivered::new(&message);
+        assert!(delivered.is_high_priority);
+        assert_eq!(delivered.data, BTreeMap::from([("a".to_owned(), "1".to_owned())]));
+        let message = json!({"data": {"a": "1"}, "android": {"data": {"b": "2"}}});
+        let delivered = Delivered::new(&message);
+        assert!(!delivered.is_high_priority);
+        assert_eq!(delivered.data, BTreeMap::from([("b".to_owned(), "2".to_owned())]));
+        assert!(Delivered::new(&json!({"notification": {}})).data.is_empty());
     }
 }

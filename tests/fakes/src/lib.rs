@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod clock;
 pub mod fcm;
+pub mod feed;
 pub mod fixtures;
 pub mod google;
 mod jwt;

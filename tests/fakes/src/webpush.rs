@@ -21,6 +21,7 @@ use axum::routing::post;
 use http::HeaderMap;
 
 use crate::clock::FakeClock;
+use crate::feed::{Feed, Growth};
 use crate::fixtures::fingerprint;
 use crate::record::Record;
 use crate::script::Script;
@@ -65,6 +66,7 @@ struct Shared {
     script: Script<Answer>,
     requests: Record<PushRequest>,
     browsers: Mutex<HashMap<String, Browser>>,
+    received: Growth,
 }
 
 impl FakeWebPush {
@@ -82,6 +84,7 @@ impl FakeWebPush {
             script: Script::new(Answer::Created),
             requests: Record::default(),
             browsers: Mutex::default(),
+            received: Growth::default(),
         });
         let router = Router::new().route("/push/{id}", post(push)).with_state(Arc::clone(&shared));
         Ok(Self { server: bound.serve(router), shared })
@@ -118,11 +121,20 @@ impl FakeWebPush {
     pub fn go_online(&self, id: &str) {
         let now_s = self.shared.clock.now_s();
         self.with_browser(id, |browser| browser.go_online(now_s));
+        self.shared.received.note();
     }
 
     /// What the service worker got, in order, decrypted.
     pub fn messages(&self, id: &str) -> Vec<Pushed> {
         self.with_browser(id, |browser| browser.received().to_vec()).unwrap_or_default()
+    }
+
+    /// Hands over what the service worker gets, from the first message on.
+    pub fn deliveries(&self, id: &str) -> Feed<Pushed> {
+        let (shared, id) = (Arc::clone(&self.shared), id.to_owned());
+        self.shared
+            .received
+            .feed(move |index| shared.lock_browsers().get(&id)?.received().get(index).cloned())
     }
 
     /// Lays down answers for a subscription, each used once, in order.
@@ -176,6 +188,8 @@ impl Shared {
         let answer = self.script.next(id);
         if answer.is_taken() {
             browser.receive(pushed, now_s);
+            drop(browsers);
+            self.received.note();
         }
         answer
     }
