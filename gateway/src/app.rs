@@ -192,11 +192,10 @@ async fn drain_sessions(state: &AppState) {
     let sessions = state.hub.all_sessions();
     let spread = Duration::from_millis(state.config.drain.spread_ms);
     let step = spread / u32::try_from(sessions.len().max(1)).unwrap_or(u32::MAX);
-    for (index, session) in sessions.iter().enumerate() {
-        if index > 0 {
-            tokio::time::sleep(step).await;
-        }
+    for session in &sessions {
         session.close(CloseReason::Drain);
+        // After the last one too: whoever watches readiness needs the window.
+        tokio::time::sleep(step).await;
     }
     // Those that said hello in the meantime.
     for session in state.hub.all_sessions() {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::id::StreamName;
+use tidegate_services::webpush::address::Policy;
 
 pub mod check;
 pub mod load;
@@ -47,6 +48,17 @@ pub struct Config {
     pub drain: Drain,
     /// Logs.
     pub log: Log,
+}
+
+impl Config {
+    /// Which Web Push endpoints may be contacted. Devices choose them: in
+    /// production only public https ones.
+    pub const fn endpoint_policy(&self) -> Policy {
+        match self.environment {
+            Environment::Production => Policy::PublicHttps,
+            Environment::Development => Policy::AllowInsecure,
+        }
+    }
 }
 
 /// What is allowed and what is required.

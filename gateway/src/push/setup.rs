@@ -6,12 +6,11 @@ use anyhow::Context as _;
 use tidegate_services::clock::Clock as ServiceClock;
 use tidegate_services::fcm::{Fcm, FcmSettings};
 use tidegate_services::oauth::account::ServiceAccount;
-use tidegate_services::webpush::address::Policy;
 use tidegate_services::webpush::vapid::Vapid;
 use tidegate_services::webpush::{WebPush, WebPushSettings};
 
 use crate::clock::Clock;
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::push::Push;
 use crate::push::circuit::Circuits;
 use crate::push::send::SEND_TIMEOUT;
@@ -47,16 +46,8 @@ fn webpush(config: &Config, clock: &Clock) -> anyhow::Result<Option<WebPush>> {
         return Ok(None);
     }
     let vapid = Vapid::new(read(&settings.private_key_file)?.trim(), &settings.subject)?;
-    let options = WebPushSettings { request_timeout: SEND_TIMEOUT, policy: policy(config) };
+    let options = WebPushSettings { request_timeout: SEND_TIMEOUT, policy: config.endpoint_policy() };
     Ok(Some(WebPush::new(vapid, &options, service_clock(clock))?))
-}
-
-/// Endpoints come from devices: in production only public https ones.
-pub fn policy(config: &Config) -> Policy {
-    match config.environment {
-        Environment::Production => Policy::PublicHttps,
-        Environment::Development => Policy::AllowInsecure,
-    }
 }
 
 fn read(path: &str) -> anyhow::Result<String> {

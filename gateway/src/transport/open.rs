@@ -19,7 +19,6 @@ use crate::hub::signal::Signal;
 use crate::hub::{Hub, Watch};
 use crate::journal::frame::StreamId;
 use crate::journal::{Viewer, read};
-use crate::push::setup;
 use crate::session::stream::StreamState;
 use crate::session::verdict::{Beginning, judge};
 use crate::state::AppState;
@@ -151,6 +150,6 @@ fn check_push(state: &AppState, push: &PushRegistration, field: &str) -> ApiResu
     }
     let subscription = Subscription::from_json(&push.token);
     let subscription = subscription.map_err(|e| ApiError::invalid(field, e.to_string()))?;
-    check_literal(subscription.endpoint(), setup::policy(&state.config))
+    check_literal(subscription.endpoint(), state.config.endpoint_policy())
         .map_err(|error| ApiError::invalid(field, error.to_string()))
 }
