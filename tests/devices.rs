@@ -39,7 +39,7 @@ async fn hello_registers_too() {
     let calls = gateway.calls_of(&phone);
     let mut hello = phone.hello();
     hello["device"]["name"] = json!("My phone");
-    hello["device"]["push"] = json!({ "provider": "webpush", "token": "{}" });
+    hello["device"]["push"] = json!({ "provider": "fcm", "token": "t1" });
     phone.open_with(&hello).await.0.close().await;
     let of = |page: Value| page["items"][0].clone();
     let first = of(calls.get("/api/v1/devices").await.expect(200));

@@ -40,7 +40,7 @@ async fn a_command_runs_out_of_time() {
     socket.entries(1).await;
     backend.timeline(&id, 2).await;
     let path = format!("/api/v1/commands/{id}");
-    gateway.move_clock(Duration::from_secs(60));
+    gateway.move_clock(Duration::from_mins(1));
     backend.get(&path).await.expect(200);
     gateway.pass_time(Duration::from_secs(1)).await;
     socket.entries(1).await;

@@ -4,27 +4,37 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
-mod seed;
-mod support;
-
 mod acks;
 mod attempts;
 mod bad_input;
 mod batch;
 mod command_list;
 mod commands;
+mod compression;
 mod crash;
 mod devices;
+mod drain;
 mod eligible;
 mod ending;
+mod envelopes;
 mod events;
+mod heartbeat;
 mod hello;
 mod idempotency;
+mod operation;
+mod poll;
+mod poll_wait;
+mod properties;
+mod publish;
 mod push_tokens;
+mod replacement;
 mod results;
 mod results_http;
+mod seed;
 mod snapshots;
 mod subscribe;
+mod support;
 mod tidy;
+mod token_life;
 mod who_connects;
 mod window;

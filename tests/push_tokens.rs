@@ -4,6 +4,9 @@ use serde_json::json;
 
 use crate::support::{Device, Gateway};
 
+/// A subscription as browsers give it (the keys are those of RFC 8291).
+const SUBSCRIPTION: &str = r#"{"endpoint":"https://push.example/1","keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}"#;
+
 async fn register(gateway: &Gateway, device: &Device, provider: &str, token: &str) {
     let body = json!({
         "device_id": device.id, "platform": "ios",
@@ -29,14 +32,14 @@ async fn a_token_moves_to_its_last_owner() {
     let next_user = gateway.device_with_id("next", "u2", &phone.id);
     let mut owner: Option<&Device> = None;
     for device in [&phone, &tablet, &next_user, &phone] {
-        register(&gateway, device, "fcm", "token-1").await;
+        register(&gateway, device, "fcm", SUBSCRIPTION).await;
         assert_eq!(push_state(&gateway, device).await, "active");
         if let Some(before) = owner.replace(device) {
             assert_eq!(push_state(&gateway, before).await, "none");
         }
     }
     // Of another provider the same text is another token.
-    register(&gateway, &tablet, "webpush", "token-1").await;
+    register(&gateway, &tablet, "webpush", SUBSCRIPTION).await;
     assert_eq!(push_state(&gateway, &phone).await, "active");
 }
 

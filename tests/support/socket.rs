@@ -91,6 +91,7 @@ impl Device {
             transcript: self.transcript.clone(),
             is_quiet: false,
             last_text: String::new(),
+            last_was_binary: false,
         })
     }
 
@@ -119,6 +120,8 @@ pub(crate) struct Socket {
     is_quiet: bool,
     /// The text of the frame received last.
     pub(crate) last_text: String,
+    /// Whether it came compressed.
+    pub(crate) last_was_binary: bool,
 }
 
 impl Socket {
@@ -174,6 +177,7 @@ impl Socket {
         };
         let frame: Value = serde_json::from_str(&text).expect("frames are JSON");
         self.last_text = text;
+        self.last_was_binary = !mark.is_empty();
         self.write(&format!("gateway -> {}{mark}", self.name), &frame);
         frame
     }
@@ -233,6 +237,8 @@ impl Socket {
         };
         assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason));
         self.transcript.say(&format!("gateway -> {} close {code} {reason}", self.name));
+        // The answer to a close leaves with the next call.
+        let _ = tokio::time::timeout(LIMIT, self.ws.close(None)).await;
     }
 
     /// Like [`Socket::expect_close`], past frames that come before.

@@ -1,0 +1,86 @@
+//! Polls that wait.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Caller, Device, Gateway, put};
+
+/// A first poll, to wait from; the path of the next one.
+async fn waiting(calls: &Caller, device: &Device, query: &str) -> String {
+    calls.register(device).await;
+    let path = format!("/api/v1/sync/poll?device_id={}&subscribe=news{query}", device.id);
+    let answer = calls.get(&path).await.expect(200);
+    format!("{path}&cursor={}", answer["cursor"].as_str().unwrap())
+}
+
+fn entries(answer: &Value) -> usize {
+    let frames = answer["frames"].as_array().unwrap().iter();
+    frames.map(|frame| frame["entries"].as_array().unwrap().len()).sum()
+}
+
+/// A command, a record and a closing each end the wait.
+#[tokio::test]
+async fn something_new_ends_the_wait() {
+    let gateway = Gateway::start().await;
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let calls = gateway.calls_of(&phone);
+    let path = waiting(&calls, &phone, "&wait_s=9").await;
+    let (answer, _) = tokio::join!(calls.get(&path), backend.make("u1", "steps"));
+    assert_eq!(entries(&answer.expect(200)), 1);
+    let path = waiting(&calls, &phone, "&wait_s=9").await;
+    let records = json!([put("a", &json!({}))]);
+    let (answer, _) = tokio::join!(calls.get(&path), backend.publish("news", records));
+    assert_eq!(entries(&answer.expect(200)), 1);
+}
+
+/// What is for another device or another user does not.
+#[tokio::test]
+async fn what_is_for_others_does_not_end_the_wait() {
+    let gateway = Gateway::start().await;
+    let (phone, tablet) = (gateway.device("phone", "u1"), gateway.device("tablet", "u1"));
+    let backend = gateway.backend();
+    let calls = gateway.calls_of(&phone);
+    gateway.calls_of(&tablet).register(&tablet).await;
+    let path = waiting(&calls, &phone, "&wait_s=9").await;
+    let (answer, ()) = tokio::join!(calls.get(&path), async {
+        backend.make("u2", "steps").await;
+        backend.make_for(&tablet, "steps").await;
+        backend.make("u1", "weight").await;
+    });
+    let answer = answer.expect(200);
+    assert_eq!(answer["frames"][0]["seq"], 2);
+    assert_eq!(answer["frames"][0]["entries"][0]["body"]["data_type"], "weight");
+}
+
+/// With nothing new the answer comes at the end of the wait, empty.
+#[tokio::test]
+async fn a_wait_ends() {
+    let gateway = Gateway::start().await;
+    let phone = gateway.device("phone", "u1");
+    let calls = gateway.calls_of(&phone);
+    let path = waiting(&calls, &phone, "&wait_s=1").await;
+    let start = tokio::time::Instant::now();
+    let answer = calls.get(&path).await.expect(200);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert_eq!((&answer["frames"], &answer["more"]), (&json!([]), &json!(false)));
+}
+
+/// A node that goes away answers at once.
+#[tokio::test]
+async fn a_drain_ends_the_wait() {
+    let mut gateway = Gateway::start().await;
+    let phone = gateway.device("phone", "u1");
+    let calls = gateway.calls_of(&phone);
+    let path = waiting(&calls, &phone, "&wait_s=55").await;
+    let metrics = gateway.caller("operator", "");
+    let answer = tokio::join!(calls.get(&path), async {
+        crate::support::eventually("the poll to wait", async || {
+            let figures = metrics.quiet().get("/metrics").await;
+            figures.text().contains("poll_waiters 1").then_some(())
+        })
+        .await;
+        gateway.stop().await;
+    });
+    assert_eq!(answer.0.expect(200)["frames"], json!([]));
+}
