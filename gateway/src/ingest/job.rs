@@ -126,6 +126,8 @@ pub struct Registration {
     pub streams: Vec<StreamName>,
     /// What the device holds, as far as it is valid; acked.
     pub cursors: Cursors,
+    /// Whether it says so over its socket, which is about to live.
+    pub has_socket: bool,
 }
 
 /// A device as registered.

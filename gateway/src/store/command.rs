@@ -176,8 +176,9 @@ pub async fn mark_pushed(
     Ok(())
 }
 
-/// Users with open commands after `after`, in id order.
-pub async fn users_with_open(
+/// Users after `after` with open commands for which no push provider took a
+/// wake-up, in id order.
+pub async fn users_with_unpushed(
     db: &impl ConnectionTrait,
     after: &str,
     limit: u64,
@@ -188,6 +189,7 @@ pub async fn users_with_open(
         .distinct()
         .filter(Column::UserId.gt(after))
         .filter(Column::Open.eq(true))
+        .filter(Column::PushedBy.is_null())
         .order_by_asc(Column::UserId)
         .limit(limit)
         .into_tuple()
@@ -196,10 +198,11 @@ pub async fn users_with_open(
 }
 
 /// Starts the retry clock of acked commands: another attempt at `due_at`
-/// unless life ends first. Only the first ack of an attempt counts.
+/// unless life ends first. Only the first ack of the current attempt counts.
 pub async fn start_retry_clock(
     db: &impl ConnectionTrait,
     ids: &[String],
+    attempt: i32,
     due_at: i64,
 ) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
@@ -207,6 +210,7 @@ pub async fn start_retry_clock(
             .col_expr(Column::DueAt, Expr::value(due_at))
             .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
             .filter(Column::Open.eq(true))
+            .filter(Column::Attempt.eq(attempt))
             .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
             .filter(Column::ExpiresAt.gt(due_at))
             .exec(db)

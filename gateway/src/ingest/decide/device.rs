@@ -29,11 +29,13 @@ pub(super) fn register(
         return Err(ApiError::new(ErrorCode::TooManyDevices, message).with_retry_after(60));
     }
     let row = devices.entry(key.device_id.clone()).or_insert_with(|| new_device(&key, now));
+    let token_before = row.push_token.clone();
     refresh(row, &registration.device, now);
     working.changes.changed_devices.insert(key.clone());
     if let Some(Some(push)) = &registration.device.push {
         claim_token(working, &key, push);
-        wake::for_token(working, &key);
+        let is_another = token_before.as_deref() != Some(&*push.token);
+        wake::for_token(working, &key, is_another, registration.has_socket);
     }
     let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
     working.changes.ensured.extend(streams.iter().cloned());
