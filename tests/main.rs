@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop where it stands")]
 
+mod seed;
+mod support;
+
 mod acks;
 mod attempts;
 mod bad_input;
@@ -12,15 +15,18 @@ mod command_list;
 mod commands;
 mod compression;
 mod crash;
+mod decoders;
 mod devices;
 mod drain;
 mod eligible;
 mod ending;
 mod envelopes;
+mod epochs;
 mod events;
 mod heartbeat;
 mod hello;
 mod idempotency;
+mod limits;
 mod operation;
 mod poll;
 mod poll_wait;
@@ -30,10 +36,8 @@ mod push_tokens;
 mod replacement;
 mod results;
 mod results_http;
-mod seed;
 mod snapshots;
 mod subscribe;
-mod support;
 mod tidy;
 mod token_life;
 mod who_connects;
