@@ -2,13 +2,20 @@
 
 CARGO ?= cargo
 
-.PHONY: run test bench fmt lint doc deny
+.PHONY: run sandbox test bench fmt lint doc deny
 
 # Builds, migrates an embedded SQLite, starts the gateway in development mode,
 # and prints its URL, a token and the next command to try.
 run:
 	$(CARGO) build --locked --release --package tidegate --package tidegate-device
 	./target/release/tidegate serve
+
+# The gateway, fakes of the push services and two simulated devices: shows
+# commands on their way by socket, by push and by poll, and fails when one does
+# not end. `./target/debug/tidegate-sandbox --stay` leaves all of it running.
+sandbox:
+	$(CARGO) build --locked --package tidegate --package tidegate-sandbox
+	./target/debug/tidegate-sandbox
 
 # All tests on SQLite; with DATABASE_URL=postgres://… the integration tests run
 # on PostgreSQL instead. The binaries are built first: the crash test kills

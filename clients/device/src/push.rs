@@ -33,6 +33,19 @@ pub enum PushHandled {
     Ignored(Ignored),
 }
 
+impl fmt::Display for PushHandled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executed(id) => write!(f, "executed command {id}"),
+            Self::Repeated(id) => write!(f, "had command {id} before"),
+            Self::CaughtUp => f.write_str("caught up by a poll"),
+            Self::UpToDate => f.write_str("held what it announces"),
+            Self::HandedOver => f.write_str("handed over to the run under way"),
+            Self::Ignored(reason) => write!(f, "ignored: {reason}"),
+        }
+    }
+}
+
 /// Why nothing was done about a push.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {

@@ -37,7 +37,7 @@ pub(crate) async fn run(push: Push) -> anyhow::Result<ExitCode> {
     let is_complete = device.handler().is_complete();
     device.close().await.context("closing the store")?;
     let handled = handled?;
-    writeln!(std::io::stdout(), "push: {}", describe(&handled))?;
+    writeln!(std::io::stdout(), "push: {handled}")?;
     let is_followed = !matches!(handled, PushHandled::Ignored(_));
     Ok(if is_followed && is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -47,15 +47,4 @@ fn read_input() -> anyhow::Result<String> {
     let mut input = std::io::stdin().lock().take(MAP_BYTES_MAX);
     input.read_to_string(&mut text).context("reading the map from standard input")?;
     Ok(text)
-}
-
-fn describe(handled: &PushHandled) -> String {
-    match handled {
-        PushHandled::Executed(id) => format!("executed {id}"),
-        PushHandled::Repeated(id) => format!("had {id} before, reported again"),
-        PushHandled::CaughtUp => "caught up by a poll".to_owned(),
-        PushHandled::UpToDate => "holds what it announces".to_owned(),
-        PushHandled::HandedOver => "handed over".to_owned(),
-        PushHandled::Ignored(reason) => format!("ignored: {reason}"),
-    }
 }
