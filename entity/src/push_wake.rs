@@ -19,13 +19,14 @@ pub struct Model {
     pub due_at: i64,
     /// Not earlier, whatever is wanted: `Retry-After`, backoff, bucket.
     pub not_before: i64,
-    /// How often a wake-up was wanted; tells a sender that more came meanwhile.
+    /// How often commands or tokens wanted a wake-up; tells a sender that more came meanwhile.
     pub wanted: i64,
     /// Sends that failed in a row.
     pub failures: i32,
     /// Sends that went well since the last command came.
     pub repeats: i32,
-    /// When a wake-up for data went out last.
+    /// When a wake-up went out last, or was given up: until the device is seen
+    /// again, data gives it no other.
     pub delta_sent_at: Option<i64>,
     /// Thousandths of a push left in the device's bucket.
     pub bucket_milli: i64,

@@ -49,7 +49,8 @@ pub(super) async fn register(
     check_device(&state, &device, "")?;
     let user_id = caller.0.sub;
     let streams = vec![StreamName::of_user(&user_id)];
-    let registration = Registration { user_id, device, streams, cursors: Cursors::new() };
+    let cursors = Cursors::new();
+    let registration = Registration { user_id, device, streams, cursors, has_socket: false };
     state.ingest.register(registration).await?;
     Ok(Json(Registered { success: true, device_id }))
 }

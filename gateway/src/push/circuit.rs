@@ -51,11 +51,6 @@ impl Circuits {
         lock(&self.open).get(circuit).copied().filter(|until_ms| *until_ms > now_ms)
     }
 
-    /// The service answered: it is not paused any more.
-    pub fn close(&self, circuit: &Circuit) {
-        lock(&self.open).remove(circuit);
-    }
-
     /// Whether FCM, or any Web Push service, is paused.
     pub fn is_any_open(&self, now_ms: i64) -> bool {
         lock(&self.open).values().any(|until_ms| *until_ms > now_ms)

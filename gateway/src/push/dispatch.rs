@@ -2,7 +2,6 @@
 //! settles. Everything it must remember is in the database; a node that is
 //! killed leaves claims that end by themselves.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -11,7 +10,6 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use rand::Rng as _;
 use sea_orm::DbErr;
 use tidegate_entity::{device, push_wake};
-use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_services::outcome::Action;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -34,16 +32,18 @@ mod look;
 /// committed gives no notice here.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long to wait for the rate to allow another send.
-const RATE_WAIT: Duration = Duration::from_millis(20);
-
-/// Devices that lag on data, found by one scan.
-const DELTAS_PER_SCAN: u64 = 500;
+/// How long to wait when what is due is in another node's hands.
+const TAKEN_WAIT: Duration = Duration::from_millis(50);
 
 /// Sends wake-ups until it is told to stop.
 pub async fn run(state: AppState, push: Push, stop: CancellationToken) -> anyhow::Result<()> {
     let mut dispatcher = Dispatcher::new(state, push)?;
-    dispatcher.begin().await?;
+    while let Err(error) = dispatcher.begin().await {
+        tracing::warn!(%error, "the push tier could not begin; it is tried again");
+        if stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
+            return Ok(());
+        }
+    }
     dispatcher.run(stop).await;
     Ok(())
 }
@@ -56,10 +56,17 @@ struct Dispatcher {
     bucket: DeviceBucket,
     rate: Rate,
     sending: FuturesUnordered<BoxFuture<'static, Sent>>,
-    /// Devices that lag on data, from the last scans.
-    deltas: HashMap<DeviceKey, (StreamName, Seq)>,
+    /// Where the scan for devices that lag on data stands; `None` between two.
+    scan: Option<Scan>,
     /// Moved on, not written yet.
     settled: Settled,
+}
+
+/// A scan for devices that lag on data.
+#[derive(Default)]
+struct Scan {
+    /// The last device of the page before.
+    after: Option<DeviceKey>,
 }
 
 /// A wake-up that was sent, with its answer.
@@ -91,7 +98,7 @@ impl Dispatcher {
             bucket: bucket(settings),
             rate: Rate::new(settings.project_per_minute, ramp, Instant::now()),
             sending: FuturesUnordered::new(),
-            deltas: HashMap::new(),
+            scan: None,
             settled: Settled::default(),
             state,
             push,
@@ -128,7 +135,7 @@ impl Dispatcher {
                 () = stop.cancelled() => return self.finish().await,
                 Some(sent) = self.sending.next() => self.take(sent),
                 () = wakes.notified() => {}
-                _ = delta_ticks.tick() => self.scan().await,
+                _ = delta_ticks.tick(), if self.scan.is_none() => self.scan = Some(Scan::default()),
                 () = tokio::time::sleep(wait) => {}
             }
             while let Some(Some(sent)) = self.sending.next().now_or_never() {
@@ -137,47 +144,59 @@ impl Dispatcher {
         }
     }
 
-    /// Writes what was settled, claims what is due; how long to wait then.
+    /// Writes what was settled, sends what is due, or looks for devices that
+    /// lag on data; how long to wait then.
     async fn turn(&mut self) -> Result<Duration, DbErr> {
         self.write().await?;
+        self.state.metrics.pushes_in_flight.set(i64::try_from(self.sending.len()).unwrap_or(0));
         let room = self.state.config.push.concurrency.saturating_sub(self.sending.len());
         if room == 0 {
             return Ok(LOOK_AGAIN);
         }
+        // Looking costs nothing; claiming takes the write lock.
+        let now_ms = self.state.clock.now().millis();
+        let next = store::wake::next_due(self.state.store.readers(), now_ms).await?;
+        let wait_ms = next.map_or(i64::MAX, |due_at| due_at.saturating_sub(now_ms));
+        if wait_ms > 0 {
+            if self.scan.is_some() {
+                self.scan_page().await?;
+                return Ok(Duration::ZERO);
+            }
+            let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+            return Ok(wait.min(LOOK_AGAIN));
+        }
         let allowed = self.rate.take(room, Instant::now());
         if allowed == 0 {
-            return Ok(RATE_WAIT);
+            return Ok(self.rate.until_next().min(LOOK_AGAIN));
         }
-        let claimed = self.claim(allowed).await?;
-        let is_full = claimed.len() == allowed;
         let before = self.sending.len();
-        for wake in claimed {
-            self.look(wake).await?;
-        }
+        let found = self.claim_and_send(allowed).await;
         self.rate.give_back(allowed - (self.sending.len() - before));
-        self.state.metrics.pushes_in_flight.set(i64::try_from(self.sending.len()).unwrap_or(0));
-        self.write().await?;
-        if is_full { Ok(Duration::ZERO) } else { self.until_next().await }
+        if found? == 0 { Ok(TAKEN_WAIT) } else { Ok(Duration::ZERO) }
     }
 
-    async fn until_next(&mut self) -> Result<Duration, DbErr> {
-        let next = store::wake::next_due(self.state.store.readers()).await?;
-        let now_ms = self.state.clock.now().millis();
-        let wait_ms = next.map_or(i64::MAX, |due_at| due_at.saturating_sub(now_ms));
-        // A claimed wake-up is due by its time and nobody's to take: not again
-        // at once.
-        let wait_ms = u64::try_from(wait_ms).unwrap_or(0).max(10);
-        Ok(Duration::from_millis(wait_ms).min(LOOK_AGAIN))
+    /// How many were due.
+    async fn claim_and_send(&mut self, limit: usize) -> Result<usize, DbErr> {
+        let claimed = self.claim(limit).await?;
+        let found = claimed.len();
+        let mut failed = None;
+        for wake in claimed {
+            let mut kept = wake.clone();
+            if failed.is_none() {
+                let Err(error) = self.look(wake).await else { continue };
+                // Later than the others: it may be the row itself.
+                kept.due_at = kept.claimed_until;
+                failed = Some(error);
+            }
+            self.settle(kept);
+        }
+        failed.map_or(Ok(found), Err)
     }
 
     async fn claim(&mut self, limit: usize) -> Result<Vec<push_wake::Model>, DbErr> {
         let now_ms = self.state.clock.now().millis();
         let until_ms = now_ms + i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX);
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        // Looking costs nothing; claiming takes the write lock.
-        if store::wake::next_due(self.state.store.readers()).await?.is_none_or(|at| at > now_ms) {
-            return Ok(Vec::new());
-        }
         let tx = self.state.store.begin_write().await?;
         let claimed = store::wake::claim(&tx, &self.node, now_ms, until_ms, limit).await?;
         tx.commit().await?;
@@ -191,10 +210,7 @@ impl Dispatcher {
         metrics.push_seconds.observe(answer.seconds);
         metrics.pushes.of(PushOutcome::of(answer.result.as_ref().err())).inc();
         let outcome = match answer.result {
-            Ok(_) => {
-                self.push.0.circuits.close(&address.circuit());
-                Outcome::Taken
-            }
+            Ok(_) => Outcome::Taken,
             Err(action) => Outcome::Refused(action, self.refused(action, &address, &device)),
         };
         self.state.ingest.behind().pushed(PushNote {
@@ -224,9 +240,15 @@ impl Dispatcher {
             }
             Action::OperatorAlert => {
                 let now_ms = self.state.clock.now().millis();
-                let circuit = address.circuit();
-                tracing::error!(?circuit, "a push service refuses this project: sending pauses");
-                return self.push.0.circuits.open(circuit, now_ms);
+                let (circuit, circuits) = (address.circuit(), &self.push.0.circuits);
+                // Those under way when it opened say the same.
+                if circuits.paused_until(&circuit, now_ms).is_none() {
+                    tracing::error!(
+                        ?circuit,
+                        "a push service refuses this project: sending pauses"
+                    );
+                }
+                return circuits.open(circuit, now_ms);
             }
             Action::MessageInvalid => {
                 tracing::error!(channel = %address.channel(), "a push message was refused as invalid");
@@ -260,6 +282,9 @@ impl Dispatcher {
         if self.settled.wakes.is_empty() && self.settled.dead_tokens.is_empty() {
             return Ok(());
         }
+        self.settled
+            .dead_tokens
+            .sort_unstable_by(|a, b| (&a.user_id, &a.device_id).cmp(&(&b.user_id, &b.device_id)));
         let tx = self.state.store.begin_write().await?;
         for owner in &self.settled.dead_tokens {
             store::device::end_token(&tx, owner).await?;
@@ -270,12 +295,13 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Finds devices that lag on data and notes wake-ups for them.
-    async fn scan(&mut self) {
-        match look::note_lagging(&self.state, self.bucket, DELTAS_PER_SCAN).await {
-            Ok(found) => self.deltas.extend(found),
-            Err(error) => tracing::warn!(%error, "devices that lag could not be looked for"),
-        }
+    /// Looks for devices that lag on data, a page at a time, and notes
+    /// wake-ups for them.
+    async fn scan_page(&mut self) -> Result<(), DbErr> {
+        let Some(Scan { after }) = self.scan.take() else { return Ok(()) };
+        let last = look::note_lagging(&self.state, self.bucket, after.as_ref()).await?;
+        self.scan = last.map(|after| Scan { after: Some(after) });
+        Ok(())
     }
 
     /// Waits for the sends under way; what does not end in time is claimed

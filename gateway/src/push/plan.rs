@@ -171,10 +171,7 @@ pub fn settle(
     wake.not_before = now_ms;
     wake.due_at = NEVER;
     match outcome {
-        Outcome::Taken if is_delta => {
-            wake.failures = 0;
-            wake.delta_sent_at = Some(now_ms);
-        }
+        Outcome::Taken if is_delta => wake.failures = 0,
         Outcome::Taken => {
             wake.failures = 0;
             wake.repeats += 1;
@@ -192,6 +189,11 @@ pub fn settle(
         Outcome::Refused(Action::TokenDead | Action::TokenForeign | Action::MessageInvalid, _) => {
             wake.failures = 0;
         }
+    }
+    if outcome == Outcome::Taken || wake.due_at == NEVER {
+        // Whatever woke it, or was given up: data alone gives it no other
+        // until it is seen.
+        wake.delta_sent_at = Some(now_ms);
     }
 }
 

@@ -9,6 +9,9 @@ const RAMP_START: f64 = 0.05;
 /// Seconds of sends that may be saved up.
 const BURST_S: f64 = 1.0;
 
+/// Shortest wait for the next send: at high rates several come together.
+const WAIT_MIN: Duration = Duration::from_millis(5);
+
 /// Sends per second, with a ramp.
 #[derive(Debug)]
 pub(crate) struct Rate {
@@ -46,6 +49,13 @@ impl Rate {
         taken
     }
 
+    /// How long until one more may be sent, as it stands.
+    pub(crate) fn until_next(&self) -> Duration {
+        let rate = self.per_second * self.share(self.counted);
+        let missing = (1.0 - self.tokens).max(0.0);
+        Duration::try_from_secs_f64(missing / rate).unwrap_or(Duration::MAX).max(WAIT_MIN)
+    }
+
     /// Gives back what was taken and not sent.
     pub(crate) fn give_back(&mut self, unused: usize) {
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -72,6 +82,7 @@ mod tests {
         let start = Instant::now();
         let mut rate = Rate::new(60_000, Duration::from_mins(1), start);
         assert_eq!(rate.take(10_000, start), 1, "nothing was saved up");
+        assert_eq!(rate.until_next(), Duration::from_millis(20), "5 % of 1,000 a second");
         assert_eq!(rate.take(10_000, start + Duration::from_secs(1)), 66, "5 % and a second");
         let later = start + Duration::from_mins(2);
         assert_eq!(rate.take(10_000, later), 1_000, "the full rate, one second saved up");

@@ -46,7 +46,8 @@ fn webpush(config: &Config, clock: &Clock) -> anyhow::Result<Option<WebPush>> {
         return Ok(None);
     }
     let vapid = Vapid::new(read(&settings.private_key_file)?.trim(), &settings.subject)?;
-    let options = WebPushSettings { request_timeout: SEND_TIMEOUT, policy: config.endpoint_policy() };
+    let options =
+        WebPushSettings { request_timeout: SEND_TIMEOUT, policy: config.endpoint_policy() };
     Ok(Some(WebPush::new(vapid, &options, service_clock(clock))?))
 }
 

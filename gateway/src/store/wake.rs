@@ -1,10 +1,12 @@
 //! Wake-ups by push: wanted in the transaction of what waits, claimed by one
 //! node at a time, settled with what came of them.
 
+use std::collections::BTreeMap;
+
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, LockBehavior, LockType, OnConflict};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Iterable, JoinType, Order, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, Select,
 };
 use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{device, device_cursor, stream_head};
@@ -22,19 +24,37 @@ pub struct WantedWake {
     pub device: DeviceKey,
     /// When, at the earliest.
     pub due_at: i64,
-    /// The device registered a token: what held back the old one is over.
-    pub is_fresh: bool,
+    /// Why.
+    pub cause: Cause,
     /// Pushes in a new device's bucket, in thousandths.
     pub bucket_milli: i64,
+}
+
+/// Why a device is to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A command waits. It gets its own wake-up and repeat, also where one
+    /// was under way or had its share.
+    Command,
+    /// The device registered another token: what held back the old one is
+    /// over, a send to it under way included.
+    Token,
+    /// The device lags on data: only a look. What commands are due to is
+    /// untouched.
+    Data,
+}
+
+impl Cause {
+    const ALL: [Self; 3] = [Self::Token, Self::Command, Self::Data];
 }
 
 /// Notes wake-ups. One that is due sooner stays so; what holds a device back
 /// (`not_before`) keeps doing so.
 pub async fn want(db: &impl ConnectionTrait, wanted: &[WantedWake], now: i64) -> Result<(), DbErr> {
-    for is_fresh in [true, false] {
-        let of_kind = wanted.iter().filter(|wake| wake.is_fresh == is_fresh);
+    for cause in Cause::ALL {
+        let of_kind = wanted.iter().filter(|wake| wake.cause == cause);
         let rows: Vec<ActiveModel> = of_kind.map(|wake| new_row(wake, now)).collect();
-        insert_rows(db, rows.into_iter(), Some(&on_wanted(is_fresh))).await?;
+        insert_rows(db, rows.into_iter(), Some(&on_wanted(cause))).await?;
     }
     Ok(())
 }
@@ -70,24 +90,31 @@ fn later(a: Expr, b: Expr) -> CaseStatement {
     CaseStatement::new().case(a.clone().gt(b.clone()), a).finally(b)
 }
 
-fn on_wanted(is_fresh: bool) -> OnConflict {
+fn on_wanted(cause: Cause) -> OnConflict {
+    let sooner = CaseStatement::new()
+        .case(
+            new(Column::DueAt).lt(stored(Column::DueAt)),
+            later(new(Column::DueAt), stored(Column::NotBefore)),
+        )
+        .finally(stored(Column::DueAt));
+    let more = stored(Column::Wanted).add(1);
     let mut on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId]);
-    on_conflict.value(Column::Wanted, stored(Column::Wanted).add(1));
-    if is_fresh {
-        on_conflict
+    match cause {
+        Cause::Command => on_conflict
+            .value(Column::DueAt, sooner)
+            .value(Column::Wanted, more)
+            .value(Column::Repeats, 0),
+        Cause::Token => on_conflict
             .value(Column::DueAt, new(Column::DueAt))
             .value(Column::NotBefore, 0)
-            .value(Column::Failures, 0);
-    } else {
-        let sooner = CaseStatement::new()
-            .case(
-                new(Column::DueAt).lt(stored(Column::DueAt)),
-                later(new(Column::DueAt), stored(Column::NotBefore)),
-            )
-            .finally(stored(Column::DueAt));
-        on_conflict.value(Column::DueAt, sooner);
-    }
-    on_conflict.value(Column::Repeats, 0).to_owned()
+            .value(Column::Wanted, more)
+            .value(Column::Failures, 0)
+            .value(Column::Repeats, 0)
+            .value(Column::Claim, stored(Column::Claim).add(1))
+            .value(Column::ClaimedUntil, 0),
+        Cause::Data => on_conflict.value(Column::DueAt, sooner),
+    };
+    on_conflict
 }
 
 /// Takes wake-ups that are due, for one node: nobody else sees them until the
@@ -126,7 +153,54 @@ pub async fn claim(
 
 /// Settles claimed wake-ups. A claim that was lost meanwhile changes nothing;
 /// a wake-up wanted meanwhile is due as soon as the device may be sent to.
+///
+/// Rows are locked in the order in which the writer writes them, so that the
+/// two cannot wait for each other.
 pub async fn settle(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let mut newest: BTreeMap<DeviceKey, Model> = BTreeMap::new();
+    for row in rows {
+        let key = DeviceKey { user_id: row.user_id.clone(), device_id: row.device_id.clone() };
+        // No statement may touch a row twice.
+        if newest.get(&key).is_none_or(|known| known.claim < row.claim) {
+            newest.insert(key, row);
+        }
+    }
+    let mut left = Vec::new();
+    for key in lock(db, newest.keys()).await? {
+        left.extend(newest.remove(&key));
+    }
+    insert_rows(db, left.into_iter().map(ActiveModel::from), Some(&on_settled())).await
+}
+
+/// Those of these wake-ups that still exist, locked: a device that was removed
+/// meanwhile must not leave a row.
+async fn lock(
+    db: &impl ConnectionTrait,
+    devices: impl Iterator<Item = &DeviceKey>,
+) -> Result<Vec<DeviceKey>, DbErr> {
+    let keys: Vec<_> = devices.map(|key| (key.user_id.clone(), key.device_id.clone())).collect();
+    let mut found = Vec::new();
+    for chunk in keys.chunks(KEYS_PER_STATEMENT) {
+        let rows: Vec<(String, String)> = Entity::find()
+            .select_only()
+            .column(Column::UserId)
+            .column(Column::DeviceId)
+            .filter(
+                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
+                    .in_tuples(chunk.iter().cloned()),
+            )
+            .order_by_asc(Column::UserId)
+            .order_by_asc(Column::DeviceId)
+            .lock_exclusive()
+            .into_tuple()
+            .all(db)
+            .await?;
+        found.extend(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }));
+    }
+    Ok(found)
+}
+
+fn on_settled() -> OnConflict {
     let more_came = stored(Column::Wanted).ne(new(Column::Wanted));
     let due = CaseStatement::new()
         .case(more_came.clone(), new(Column::NotBefore))
@@ -144,13 +218,12 @@ pub async fn settle(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
                 | Column::ClaimedUntil
         )
     });
-    let on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId])
+    OnConflict::columns([Column::UserId, Column::DeviceId])
         .value(Column::DueAt, due)
         .value(Column::Repeats, repeats)
         .update_columns(plain)
         .action_and_where(stored(Column::Claim).eq(new(Column::Claim)))
-        .to_owned();
-    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+        .to_owned()
 }
 
 /// Ends the claims of a node that was killed and has come back.
@@ -164,11 +237,12 @@ pub async fn retake(db: &impl ConnectionTrait, node: &str) -> Result<u64, DbErr>
     Ok(ended.rows_affected)
 }
 
-/// When the next look is due.
-pub async fn next_due(db: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
+/// When the next look is due, among wake-ups that nobody has claimed.
+pub async fn next_due(db: &impl ConnectionTrait, now: i64) -> Result<Option<i64>, DbErr> {
     Entity::find()
         .select_only()
         .column(Column::DueAt)
+        .filter(Column::ClaimedUntil.lte(now))
         .order_by_asc(Column::DueAt)
         .limit(1)
         .into_tuple()
@@ -191,14 +265,53 @@ pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<
     Ok(())
 }
 
-/// Devices that asked for wake-ups on data, lag behind a shared stream they
-/// follow, and were seen since the last such wake-up: each with one stream it
-/// lacks and that stream's head.
+/// Devices after `after` that asked for wake-ups on data, lag behind a shared
+/// stream they follow, were seen since the last such wake-up, and are not to be
+/// looked at anyway; in key order, one row for each stream they lack.
 pub async fn lagging(
     db: &impl ConnectionTrait,
+    after: Option<&DeviceKey>,
     limit: u64,
-) -> Result<Vec<(DeviceKey, String, i64)>, DbErr> {
-    let lag = device::Entity::find()
+) -> Result<Vec<DeviceKey>, DbErr> {
+    let mut query = lag()
+        .join(JoinType::LeftJoin, wakes_of_device())
+        .filter(stored(Column::DueAt).is_null().or(stored(Column::DueAt).eq(NEVER)))
+        .filter(stored(Column::DeltaSentAt).is_null().or(
+            stored(Column::DeltaSentAt).lt(Expr::col((device::Entity, device::Column::LastSeenAt))),
+        ))
+        .order_by(device::Column::UserId, Order::Asc)
+        .order_by(device::Column::DeviceId, Order::Asc)
+        .limit(limit);
+    if let Some(after) = after {
+        let (user_id, device_id) = (after.user_id.as_str(), after.device_id.as_str());
+        query =
+            query.filter(device::Column::UserId.gt(user_id).or(
+                device::Column::UserId.eq(user_id).and(device::Column::DeviceId.gt(device_id)),
+            ));
+    }
+    let rows: Vec<(String, String, String, i64)> = query.into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(user_id, device_id, ..)| DeviceKey { user_id, device_id }).collect())
+}
+
+/// A shared stream that this device asked to be woken for and lacks, with that
+/// stream's head.
+pub async fn lag_of(
+    db: &impl ConnectionTrait,
+    key: &DeviceKey,
+) -> Result<Option<(String, i64)>, DbErr> {
+    let row: Option<(String, String, String, i64)> = lag()
+        .filter(device::Column::UserId.eq(key.user_id.as_str()))
+        .filter(device::Column::DeviceId.eq(key.device_id.as_str()))
+        .order_by_asc(device_cursor::Column::Stream)
+        .limit(1)
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(row.map(|(_, _, stream, head)| (stream, head)))
+}
+
+fn lag() -> Select<device::Entity> {
+    device::Entity::find()
         .select_only()
         .column(device::Column::UserId)
         .column(device::Column::DeviceId)
@@ -206,25 +319,13 @@ pub async fn lagging(
         .column_as(Expr::col((stream_head::Entity, stream_head::Column::Seq)), "head")
         .join(JoinType::InnerJoin, cursors_of_device())
         .join(JoinType::InnerJoin, heads_of_cursor())
-        .join(JoinType::LeftJoin, wakes_of_device())
         .filter(device::Column::WantsDeltaPush.eq(true))
         .filter(device::Column::PushToken.is_not_null())
-        .filter(device::Column::PushState.is_in(["active", "stale"]))
         .filter(device_cursor::Column::Stream.not_like("user:%"))
         .filter(
             Expr::col((stream_head::Entity, stream_head::Column::Seq))
                 .gt(Expr::col((device_cursor::Entity, device_cursor::Column::Seq))),
         )
-        .filter(stored(Column::DeltaSentAt).is_null().or(
-            stored(Column::DeltaSentAt).lt(Expr::col((device::Entity, device::Column::LastSeenAt))),
-        ))
-        .order_by(device::Column::UserId, Order::Asc)
-        .order_by(device::Column::DeviceId, Order::Asc)
-        .limit(limit);
-    let rows: Vec<(String, String, String, i64)> = lag.into_tuple().all(db).await?;
-    let lagging =
-        |(user_id, device_id, stream, head)| (DeviceKey { user_id, device_id }, stream, head);
-    Ok(rows.into_iter().map(lagging).collect())
 }
 
 fn cursors_of_device() -> sea_orm::RelationDef {

@@ -13,11 +13,17 @@ use crate::push::send::{Address, NoAddress};
 use crate::state::AppState;
 use crate::store;
 use crate::store::device::DeviceKey;
-use crate::store::wake::{NEVER, WantedWake};
+use crate::store::wake::{Cause, NEVER, WantedWake};
 
 /// Commands one wake-up is for at most; the device finds the others in its
 /// stream.
-const COMMANDS_PER_WAKE: u64 = 100;
+const COMMANDS_PER_WAKE: usize = 100;
+
+/// Open commands of a user read at once.
+const COMMANDS_PER_STEP: u64 = 100;
+
+/// Devices that lag on data, found by one step of the scan.
+const DEVICES_PER_STEP: u64 = 500;
 
 /// Users looked at by one step of the sweep at start.
 const USERS_PER_STEP: u64 = 500;
@@ -39,22 +45,35 @@ pub(super) async fn decide(
         Some(device) => waiting(state, device).await?,
         None => Vec::new(),
     };
+    let online_for = state.hub.online_for(&key.user_id, &key.device_id);
+    let delta = match &device {
+        Some(device) if waiting.is_empty() && online_for.is_none() && may_hear(&wake, device) => {
+            lag_of(state, &key).await?
+        }
+        _ => None,
+    };
     let now = state.clock.now();
     let look = Look {
         wake: &wake,
         device: device.as_ref(),
         waiting: &waiting,
+        // Asked again: it may have connected during the reads.
         online_for: state.hub.online_for(&key.user_id, &key.device_id),
-        delta: dispatcher.deltas.get(&key),
+        delta: delta.as_ref(),
         now,
     };
     let plan = plan::plan(&look, &dispatcher.options);
-    dispatcher.deltas.remove(&key);
     wake.not_before = now.millis();
     let (due_at, job) = match (plan, device) {
         (Plan::Send(order), Some(device)) => send_or_wait(dispatcher, &mut wake, device, order),
         (Plan::Later(at), _) => (at, None),
-        (Plan::Idle | Plan::Send(_), _) => (NEVER, None),
+        (Plan::Idle | Plan::Send(_), _) => {
+            if !waiting.is_empty() {
+                // It had its wake-ups: data gives it no other.
+                wake.delta_sent_at = Some(now.millis());
+            }
+            (NEVER, None)
+        }
     };
     if let Some((device, address, order)) = job {
         return Ok(Some((wake, device, address, order)));
@@ -77,7 +96,10 @@ fn send_or_wait(
     let now_ms = dispatcher.state.clock.now().millis();
     let address = match Address::of(&dispatcher.push, &device) {
         Ok(address) => address,
-        Err(NoAddress::NotConfigured) => return (NEVER, None),
+        Err(NoAddress::NotConfigured) => {
+            wake.delta_sent_at = Some(now_ms);
+            return (NEVER, None);
+        }
         Err(NoAddress::Invalid) => {
             dispatcher.end_token(&device);
             return (NEVER, None);
@@ -96,43 +118,60 @@ fn send_or_wait(
 /// Commands that wait for the device, oldest first.
 async fn waiting(state: &AppState, device: &device::Model) -> Result<Vec<command::Model>, DbErr> {
     let db = state.store.readers();
-    let open = store::command::open_after(db, &device.user_id, 0, COMMANDS_PER_WAKE).await?;
     let now_ms = state.clock.now().millis();
-    let mut waiting: Vec<command::Model> = open
-        .into_iter()
-        .filter(|command| command.expires_at > now_ms && is_eligible(command, device))
-        .collect();
-    let ids: Vec<String> = waiting.iter().map(|command| command.id.clone()).collect();
-    let settled = store::outcome::settled_by(db, &device.device_id, &ids).await?;
-    waiting.retain(|command| !settled.contains(&command.id));
-    Ok(waiting)
+    let (mut waiting, mut after) = (Vec::new(), 0);
+    loop {
+        let open = store::command::open_after(db, &device.user_id, after, COMMANDS_PER_STEP);
+        let mut open: Vec<command::Model> = open.await?;
+        let Some(last) = open.last() else { return Ok(waiting) };
+        after = last.last_seq;
+        let is_last = (open.len() as u64) < COMMANDS_PER_STEP;
+        open.retain(|command| command.expires_at > now_ms && is_eligible(command, device));
+        let ids: Vec<String> = open.iter().map(|command| command.id.clone()).collect();
+        let settled = store::outcome::settled_by(db, &device.device_id, &ids).await?;
+        open.retain(|command| !settled.contains(&command.id));
+        waiting.append(&mut open);
+        // Those of the user's other devices may come first.
+        if is_last || waiting.len() >= COMMANDS_PER_WAKE {
+            waiting.truncate(COMMANDS_PER_WAKE);
+            return Ok(waiting);
+        }
+    }
 }
 
-/// Notes wake-ups for devices that lag on data; what each lacks.
+/// Whether data may wake the device: it asked for that, and was seen since its
+/// last wake-up.
+fn may_hear(wake: &push_wake::Model, device: &device::Model) -> bool {
+    device.wants_delta_push && wake.delta_sent_at.is_none_or(|at| at < device.last_seen_at)
+}
+
+async fn lag_of(state: &AppState, key: &DeviceKey) -> Result<Option<(StreamName, Seq)>, DbErr> {
+    let lag = store::wake::lag_of(state.store.readers(), key).await?;
+    Ok(lag.and_then(|(stream, head)| Some((StreamName::parse(&stream).ok()?, Seq::new(head)))))
+}
+
+/// Notes wake-ups for devices after `after` that lag on data; the last device
+/// looked at, if there may be more.
 pub(super) async fn note_lagging(
     state: &AppState,
     bucket: DeviceBucket,
-    limit: u64,
-) -> Result<Vec<(DeviceKey, (StreamName, Seq))>, DbErr> {
-    let lagging = store::wake::lagging(state.store.readers(), limit).await?;
-    let found: Vec<_> = lagging
-        .into_iter()
-        .filter(|(key, ..)| !state.hub.is_online(&key.user_id, &key.device_id))
-        .filter_map(|(key, stream, head)| {
-            Some((key, (StreamName::parse(&stream).ok()?, Seq::new(head))))
-        })
-        .collect();
-    let keys: Vec<DeviceKey> = found.iter().map(|(key, _)| key.clone()).collect();
-    want(state, keys, bucket).await?;
-    Ok(found)
+    after: Option<&DeviceKey>,
+) -> Result<Option<DeviceKey>, DbErr> {
+    let mut found = store::wake::lagging(state.store.readers(), after, DEVICES_PER_STEP).await?;
+    let is_last = (found.len() as u64) < DEVICES_PER_STEP;
+    let last = found.last().filter(|_| !is_last).cloned();
+    found.retain(|key| !state.hub.is_online(&key.user_id, &key.device_id));
+    want(state, found, Cause::Data, bucket).await?;
+    Ok(last)
 }
 
 /// Notes wake-ups for commands that came while no push tier was configured.
+/// What was pushed before the restart is not pushed anew.
 pub(super) async fn note_missing(state: &AppState, bucket: DeviceBucket) -> Result<(), DbErr> {
     let mut after = String::new();
     loop {
         let db = state.store.readers();
-        let users = store::command::users_with_open(db, &after, USERS_PER_STEP).await?;
+        let users = store::command::users_with_unpushed(db, &after, USERS_PER_STEP).await?;
         let Some(last) = users.last() else { return Ok(()) };
         after.clone_from(last);
         let devices = store::device::of_users(db, &users).await?;
@@ -140,13 +179,14 @@ pub(super) async fn note_missing(state: &AppState, bucket: DeviceBucket) -> Resu
         let keys: Vec<DeviceKey> = with_token
             .map(|device| DeviceKey { user_id: device.user_id, device_id: device.device_id })
             .collect();
-        want(state, keys, bucket).await?;
+        want(state, keys, Cause::Command, bucket).await?;
     }
 }
 
 async fn want(
     state: &AppState,
     mut keys: Vec<DeviceKey>,
+    cause: Cause,
     bucket: DeviceBucket,
 ) -> Result<(), DbErr> {
     if keys.is_empty() {
@@ -158,7 +198,7 @@ async fn want(
     let bucket_milli = bucket.full_milli();
     let wanted: Vec<WantedWake> = keys
         .into_iter()
-        .map(|device| WantedWake { device, due_at: now_ms, is_fresh: false, bucket_milli })
+        .map(|device| WantedWake { device, due_at: now_ms, cause, bucket_milli })
         .collect();
     let tx = state.store.begin_write().await?;
     store::wake::want(&tx, &wanted, now_ms).await?;

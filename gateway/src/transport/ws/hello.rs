@@ -135,6 +135,7 @@ async fn begin(
         device: hello.device.clone(),
         streams: wanted.open.clone(),
         cursors: hello.cursors.clone(),
+        has_socket: true,
     };
     let registered = state.ingest.register(registration).await.map_err(refuse)?;
     let opened = open::begin(watches, &registered.heads, &hello.cursors).map_err(refuse)?;
