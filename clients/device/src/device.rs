@@ -180,6 +180,7 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
             state: watch::Sender::new(State::Offline),
             turns: Turns::new(),
             wake: Notify::new(),
+            doubt: watch::Sender::new(()),
             work: Notify::new(),
             results: Notify::new(),
         })
@@ -201,6 +202,8 @@ pub struct Device<H, T> {
     turns: Turns,
     /// Connect now.
     wake: Notify,
+    /// The socket that is open now may be dead.
+    doubt: watch::Sender<()>,
     /// Commands may wait in the inbox.
     work: Notify,
     /// Outcomes may wait in the outbox.
@@ -271,7 +274,8 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
     /// do nothing but leave a line in the log.
     ///
     /// While [`Device::run`] is under way this returns at once and the run does
-    /// the work; otherwise when the work is done, so that the app may sleep
+    /// the work, on a new socket if the one it has did not bring what the push
+    /// announces; otherwise when the work is done, so that the app may sleep
     /// again. After an error nothing is lost: what came is durable, and an
     /// outcome is reported by the next push, round or run.
     pub async fn handle_push(
@@ -364,6 +368,10 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
 
     pub(crate) fn woken(&self) -> &Notify {
         &self.wake
+    }
+
+    pub(crate) fn doubt(&self) -> &watch::Sender<()> {
+        &self.doubt
     }
 
     pub(crate) fn work(&self) -> &Notify {

@@ -35,6 +35,9 @@ pub struct Settings {
     pub ack_entries: usize,
     /// Results that are not confirmed by then are sent again.
     pub results_timeout: Duration,
+    /// A push brought what the socket should have: how long the socket must
+    /// have been silent to be given up. One just opened may be overtaken.
+    pub doubt_after: Duration,
     /// Failed attempts in a row before polling begins.
     pub socket_attempts: u32,
     /// While polling, how often to try for a socket again.
@@ -66,6 +69,7 @@ impl Default for Settings {
             ack_delay: Duration::from_millis(50),
             ack_entries: 100,
             results_timeout: Duration::from_secs(15),
+            doubt_after: Duration::from_secs(1),
             socket_attempts: 3,
             socket_interval: Duration::from_mins(1),
             replaced_wait: Some(Duration::from_mins(1)),

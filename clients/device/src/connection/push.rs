@@ -72,6 +72,7 @@ async fn take<H: Handler, T: TokenProvider>(
         Turn::Running => {
             device.work().notify_one();
             device.results().notify_one();
+            nudge(device, matches!(handled, PushHandled::Executed(_)));
             Ok(PushHandled::HandedOver)
         }
         Turn::Ours(_turn) => {
@@ -88,10 +89,8 @@ async fn catch_up<H: Handler, T: TokenProvider>(
 ) -> Result<PushHandled, SyncError> {
     match device.turns().take_unless_running().await {
         Turn::Running => {
-            // A live socket delivers by itself, and so does a poll.
-            let is_waiting = matches!(*device.state().borrow(), State::Offline | State::NeedsAuth);
-            if is_waiting && !is_held(device, announced).await? {
-                device.wake();
+            if !is_held(device, announced).await? {
+                nudge(device, announced.is_some());
             }
             Ok(PushHandled::HandedOver)
         }
@@ -104,6 +103,20 @@ async fn catch_up<H: Handler, T: TokenProvider>(
             polling::sync_once(device, 0).await?;
             Ok(PushHandled::CaughtUp)
         }
+    }
+}
+
+/// Has the run under way get to the gateway soon. With news that a socket
+/// should have brought, the socket is in doubt.
+fn nudge<H: Handler, T: TokenProvider>(device: &Device<H, T>, is_news: bool) {
+    let state = device.state().borrow().clone();
+    match state {
+        State::Offline | State::NeedsAuth => device.wake(),
+        State::Live if is_news => {
+            device.doubt().send_replace(());
+        }
+        // On its way, or a poll that is answered by itself.
+        _ => {}
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, OptionFuture};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -81,6 +82,10 @@ struct Session<'d, H, T> {
     heartbeat: Duration,
     /// Asked for when the one in use ends soon; frames go on meanwhile.
     token_request: Option<TokenRequest<'d>>,
+    /// Doubts since this session began.
+    doubts: watch::Receiver<()>,
+    /// When the last frame came.
+    heard_at: Instant,
     /// Silence until then means that the path is dead.
     silent_at: Instant,
     ack_at: Option<Instant>,
@@ -94,6 +99,7 @@ enum Woken {
     Deadline,
     Token(Result<Token, TokenError>),
     Results,
+    Doubt,
     Frame(Result<Incoming, Lost>),
 }
 
@@ -123,6 +129,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             welcomed_at: None,
             heartbeat: Duration::ZERO,
             token_request: None,
+            doubts: device.doubt().subscribe(),
+            heard_at: Instant::now(),
             silent_at: Instant::now() + device.settings().connect_timeout,
             ack_at: None,
             results_at: None,
@@ -168,6 +176,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             () = self.device.results().notified(), if self.machine.can_send_results() => {
                 Woken::Results
             }
+            Ok(()) = self.doubts.changed() => Woken::Doubt,
             frame = self.wire.read() => Woken::Frame(frame),
         }
     }
@@ -181,6 +190,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             Woken::Deadline => self.on_deadline().await,
             Woken::Token(token) => self.on_token(token).await,
             Woken::Results => self.send_results().await,
+            Woken::Doubt => self.on_doubt(),
             Woken::Frame(frame) => self.on_frame(frame?).await,
         }
     }
@@ -217,7 +227,19 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         }
     }
 
+    /// The gateway pushes to devices that it does not reach otherwise. A phone
+    /// that slept may hold a socket that ended long ago, and its results would
+    /// wait in it for the next heartbeat.
+    fn on_doubt(&self) -> Result<(), Over> {
+        if self.heard_at.elapsed() < self.device.settings().doubt_after {
+            return Ok(());
+        }
+        tracing::info!("connecting anew: a push brought what the socket did not");
+        Err(Over(None))
+    }
+
     async fn on_frame(&mut self, frame: Incoming) -> Result<(), Over> {
+        self.heard_at = Instant::now();
         if self.welcomed_at.is_some() {
             let patience = 2 * self.heartbeat + self.device.settings().write_timeout;
             self.silent_at = Instant::now() + patience;

@@ -6,9 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate_protocol::id::{CommandId, StreamName};
 
-use super::script::{COMMAND, EPOCH, Gateway, Http, Recorder, command, event, play, results_ok};
+use super::script::{
+    COMMAND, EPOCH, Gateway, Http, Recorder, command, event, play, quick, results_ok,
+};
 use crate::device::Device;
 use crate::push::{Ignored, PushHandled};
+use crate::settings::Settings;
 use crate::state::State;
 use crate::token::StaticToken;
 
@@ -195,6 +198,30 @@ async fn a_wake_up_ends_the_wait_between_attempts() {
         device.state().wait_for(|state| *state == State::Offline).await.unwrap();
         let handled = device.handle_push(wake_up("user:u1", "1")).await.unwrap();
         assert_eq!(handled, PushHandled::HandedOver);
+        gateway.accept_live().await;
+    })
+    .await
+    .unwrap();
+}
+
+/// A push that the socket should have brought ends a socket that is silent;
+/// the result goes out on the next one.
+#[tokio::test]
+async fn a_push_past_a_silent_socket_ends_it() {
+    let gateway = Gateway::bind().await;
+    let settings = Settings { doubt_after: Duration::ZERO, ..quick() };
+    let device = gateway.builder().settings(settings).build().await.unwrap();
+    play(&device, async {
+        let (peer, _) = gateway.accept_live().await;
+        device.handle_push(wake_up("user:u1", "0")).await.unwrap();
+        assert!(!gateway.is_called_within(Duration::from_millis(50)).await, "it is here");
+        device.handle_push(write_health()).await.unwrap();
+        peer.gone().await;
+        let (mut peer, _) = gateway.accept_live().await;
+        assert_eq!(peer.recv().await["results"][0]["command_id"], COMMAND);
+        peer.send(&results_ok()).await;
+        device.handle_push(wake_up("user:u1", "7")).await.unwrap();
+        peer.gone().await;
         gateway.accept_live().await;
     })
     .await

@@ -64,6 +64,7 @@ pub(super) fn quick() -> Settings {
         connect_timeout: Duration::from_secs(2),
         socket_interval: Duration::from_millis(200),
         poll_wait_s: 1,
+        doubt_after: PATIENCE,
         ..Settings::default()
     }
 }
