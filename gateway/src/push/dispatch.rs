@@ -25,6 +25,7 @@ use crate::push::{Push, node};
 use crate::state::AppState;
 use crate::store;
 use crate::store::device::{DeviceKey, TokenOwner};
+use crate::store::wake::Claim;
 
 mod look;
 
@@ -197,8 +198,13 @@ impl Dispatcher {
         let now_ms = self.state.clock.now().millis();
         let until_ms = now_ms + i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX);
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let claim = Claim { node: &self.node, now: now_ms, until: until_ms };
+        let charge = |wake: &mut push_wake::Model| {
+            // Empty: it will not be sent.
+            let _ = self.bucket.take(wake, now_ms);
+        };
         let tx = self.state.store.begin_write().await?;
-        let claimed = store::wake::claim(&tx, &self.node, now_ms, until_ms, limit).await?;
+        let claimed = store::wake::claim(&tx, claim, limit, charge).await?;
         tx.commit().await?;
         Ok(claimed)
     }

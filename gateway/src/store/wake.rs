@@ -117,15 +117,30 @@ fn on_wanted(cause: Cause) -> OnConflict {
     on_conflict
 }
 
-/// Takes wake-ups that are due, for one node: nobody else sees them until the
-/// claim ends. A claim that was not settled in time is due again by itself.
+/// Whose claim, and until when.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The node.
+    pub node: &'a str,
+    /// Now.
+    pub now: i64,
+    /// The end of the claim.
+    pub until: i64,
+}
+
+/// Takes at most `limit` wake-ups that are due, for one node: nobody else sees
+/// them until the claim ends. A claim that was not settled in time is due again
+/// by itself.
+///
+/// Each is stored as `charge` leaves it and given as it was before: settling
+/// what was not sent gives it back, and a node that is killed has paid.
 pub async fn claim(
     db: &impl ConnectionTrait,
-    node: &str,
-    now: i64,
-    until: i64,
+    claim: Claim<'_>,
     limit: u64,
+    charge: impl Fn(&mut Model),
 ) -> Result<Vec<Model>, DbErr> {
+    let Claim { node, now, until } = claim;
     let due = Entity::find()
         .filter(Column::DueAt.lte(now))
         .filter(Column::ClaimedUntil.lte(now))
@@ -144,9 +159,20 @@ pub async fn claim(
         })
         .collect();
     let on_conflict = OnConflict::columns([Column::UserId, Column::DeviceId])
-        .update_columns([Column::ClaimedBy, Column::ClaimedUntil, Column::Claim])
+        .update_columns([
+            Column::ClaimedBy,
+            Column::ClaimedUntil,
+            Column::Claim,
+            Column::BucketMilli,
+            Column::BucketAt,
+        ])
         .to_owned();
-    let rows: Vec<ActiveModel> = claimed.iter().cloned().map(ActiveModel::from).collect();
+    let charged = |row: &Model| {
+        let mut row = row.clone();
+        charge(&mut row);
+        ActiveModel::from(row)
+    };
+    let rows: Vec<ActiveModel> = claimed.iter().map(charged).collect();
     insert_rows(db, rows.into_iter(), Some(&on_conflict)).await?;
     Ok(claimed)
 }

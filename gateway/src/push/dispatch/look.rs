@@ -65,7 +65,14 @@ pub(super) async fn decide(
     let plan = plan::plan(&look, &dispatcher.options);
     wake.not_before = now.millis();
     let (due_at, job) = match (plan, device) {
-        (Plan::Send(order), Some(device)) => send_or_wait(dispatcher, &mut wake, device, order),
+        (Plan::Send(order), Some(device)) => {
+            let (due_at, job) = send_or_wait(dispatcher, &mut wake, device, order);
+            if job.is_none() && due_at < NEVER {
+                wake.not_before = due_at;
+            }
+            (due_at, job)
+        }
+        // Holds nothing back: without its session it may be woken at once.
         (Plan::Later(at), _) => (at, None),
         (Plan::Idle | Plan::Send(_), _) => {
             if !waiting.is_empty() {
@@ -79,9 +86,6 @@ pub(super) async fn decide(
         return Ok(Some((wake, device, address, order)));
     }
     wake.due_at = due_at;
-    if due_at < NEVER {
-        wake.not_before = due_at;
-    }
     dispatcher.settle(wake);
     Ok(None)
 }
