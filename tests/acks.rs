@@ -99,3 +99,29 @@ async fn acks_over_http_answer_what_is_stored() {
     assert_eq!(stored(&calls, &phone, epoch).await, 3);
     check!("over_http", gateway.said());
 }
+
+/// A cursor in `hello` acks what it claims, where it is one of this stream.
+#[tokio::test]
+async fn hello_acks_what_it_claims() {
+    let gateway = Gateway::start().await;
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let calls = gateway.calls_of(&phone);
+    let (_, welcome) = phone.open_with(&phone.hello()).await;
+    let epoch = &welcome["streams"]["user:u1"]["epoch"];
+    backend.make_many("u1", 3, 1).await;
+    for (claimed, seq, expected) in [
+        (epoch.clone(), 2, 2),
+        (json!(NO_EPOCH), 3, 2),
+        (epoch.clone(), 4, 2),
+        (epoch.clone(), 1, 2),
+        (epoch.clone(), 3, 3),
+    ] {
+        let mut hello = phone.hello();
+        hello["cursors"] = cursor("user:u1", &claimed, seq);
+        phone.open_with(&hello).await;
+        eventually("the stored position", async || {
+            (stored(&calls, &phone, epoch).await == expected).then_some(())
+        })
+        .await;
+    }
+}

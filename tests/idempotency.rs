@@ -1,8 +1,10 @@
 //! Idempotency-Key: a request that is repeated is done once.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::support::{Gateway, Token, check};
+use crate::support::{Gateway, Setup, Token, check};
 
 const PATH: &str = "/api/v1/commands";
 
@@ -82,4 +84,26 @@ async fn keys_work_in_a_batch() {
     let single = json!({ "user_id": "u1", "data_type": "t", "value": 1 });
     backend.clone().with_key("a").post(PATH, &single).await.expect(200);
     check!("batch", gateway.said());
+}
+
+/// A key is kept for a day, and as long as its command lives.
+#[tokio::test]
+async fn keys_are_kept() {
+    let gateway = Setup::new().set("journal.trim_interval_s", "1").start().await;
+    let backend = gateway.backend();
+    let command =
+        |ttl_s: u32| json!({ "user_id": "u1", "data_type": "t", "value": 1, "ttl_s": ttl_s });
+    let (brief, long) = (command(1), command(3 * 86_400));
+    backend.clone().with_key("brief").post(PATH, &brief).await.expect(202);
+    backend.clone().with_key("long").post(PATH, &long).await.expect(202);
+    for hours in [23, 48] {
+        gateway.move_clock(Duration::from_hours(hours));
+        gateway.pass_time(Duration::from_secs(1)).await;
+        if hours == 23 {
+            let standing = backend.clone().with_key("brief").post(PATH, &brief).await.expect(200);
+            assert_eq!(standing["status"], "expired");
+        }
+        let standing = backend.clone().with_key("long").post(PATH, &long).await.expect(200);
+        assert_ne!(standing["status"], "expired");
+    }
 }

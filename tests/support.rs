@@ -18,8 +18,7 @@ pub(crate) use http::{Answer, Caller};
 pub(crate) use redact::NO_EPOCH;
 pub(crate) use socket::{Device, Socket};
 pub(crate) use token::{SECRET, Token};
-pub(crate) use transcript::Transcript;
-pub(crate) use wait::{LIMIT, bounded, eventually};
+pub(crate) use wait::{bounded, eventually};
 
 /// Compares a text with the snapshot of this name, in the folder named after
 /// the test's file.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Setup, Socket, cursor, put};
+use crate::support::{Gateway, Setup, Socket, cursor, eventually, put};
 
 /// A session of `u1` that resumed at 0, with so many commands waiting.
 async fn with_backlog(gateway: &Gateway, commands: usize, bytes: usize) -> (Socket, Value) {
@@ -98,4 +98,44 @@ async fn snapshots_do_not_fill_the_window() {
     assert_eq!(socket.snapshot().await.len(), 600);
     backend.make("u1", "next").await;
     socket.entries(1).await;
+}
+
+/// A session that waits while the journal is trimmed past it is closed, and
+/// comes back to a snapshot: never a part of what it missed.
+#[tokio::test]
+async fn a_session_that_is_overtaken_begins_anew() {
+    let trimming = Setup::new().set("journal.retention_entries", "100");
+    let gateway = trimming.set("journal.trim_interval_s", "1").start().await;
+    let phone = gateway.device("phone", "u1");
+    gateway.calls_of(&phone).register(&phone).await;
+    let calls = gateway.calls_of(&phone).quiet();
+    let poll = format!("/api/v1/sync/poll?device_id={}", phone.id);
+    let answer = calls.get(&poll).await.expect(200);
+    let epoch = &answer["streams"]["user:u1"]["epoch"];
+    let mut hello = phone.hello();
+    hello["cursors"] = cursor("user:u1", epoch, 0);
+    let (mut socket, _) = phone.open_with(&hello).await;
+    for _ in 0..4 {
+        // In steps that the retention leaves alone.
+        gateway.backend().make_many("u1", 95, 1).await;
+        socket.entries(95).await;
+    }
+    gateway.backend().make_many("u1", 400, 1).await;
+    socket.entries(120).await;
+    socket.expect_nothing_pending().await;
+    let at_window =
+        format!("{poll}&cursors=%7B%22user:u1%22:%7B%22epoch%22:{epoch},%22seq%22:500%7D%7D");
+    let at_window = at_window.replace('"', "%22");
+    gateway.pass_time(Duration::from_secs(1)).await;
+    eventually("the trim", async || {
+        let answer = calls.get(&at_window).await.expect(200);
+        (answer["streams"]["user:u1"]["reason"] == "trimmed").then_some(())
+    })
+    .await;
+    socket.send(&json!({ "type": "ack", "cursors": cursor("user:u1", epoch, 500) })).await;
+    socket.expect_close(4410, "overtaken").await;
+    hello["cursors"] = cursor("user:u1", epoch, 500);
+    let (mut socket, welcome) = phone.open_with(&hello).await;
+    assert_eq!(welcome["streams"]["user:u1"]["reason"], "trimmed");
+    assert_eq!(socket.snapshot().await.len(), 780);
 }

@@ -1,7 +1,5 @@
 //! A raw WebSocket client, written down.
 
-use std::time::Duration;
-
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tidegate_protocol::encoding::Encoding;
@@ -252,13 +250,6 @@ impl Socket {
                 Message::Close(None) => self.fail("closed without a code"),
                 _ => {}
             }
-        }
-    }
-
-    /// Nothing comes for this long.
-    pub(crate) async fn expect_silence(&mut self, wait: Duration) {
-        if let Ok(message) = tokio::time::timeout(wait, self.ws.next()).await {
-            self.fail(&format!("expected silence, got {message:?}"));
         }
     }
 
