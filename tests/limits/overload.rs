@@ -99,3 +99,29 @@ async fn a_drain_ends_when_everybody_has_gone() {
     tokio::join!(gateway.stop(), leaving);
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
 }
+
+/// A device that says hello while the drain begins hears of it all the same:
+/// it is told by the drain, or turned away after it.
+#[tokio::test]
+async fn a_drain_misses_nobody_who_says_hello() {
+    let setup = Setup::new().set("drain.deadline_ms", "60000").set("drain.spread_ms", "200");
+    let mut gateway = setup.start().await;
+    let device = gateway.device("phone", "u1");
+    let mut socket = device.connect().await;
+    let state = gateway.running().state().clone();
+    let blocking = block_writer(&gateway).await;
+    socket.send(&device.hello()).await;
+    let heard = async || state.hub.is_watched("user:u1").then_some(());
+    eventually("hello was heard", heard).await;
+    let begin = Instant::now();
+    let joining = async {
+        state.draining.cancelled().await;
+        // The drain has looked for sessions by now; the hello waits for us.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        blocking.rollback().await.unwrap();
+        socket.expect_close_after_frames(1012, "drain").await;
+        socket.close().await;
+    };
+    tokio::join!(gateway.stop(), joining);
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}

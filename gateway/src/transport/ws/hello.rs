@@ -146,6 +146,10 @@ async fn begin(
         let code = tidegate_protocol::code::ErrorCode::TooManyConnections;
         Stop::Refuse(CloseReason::Forbidden, ApiError::new(code, message))
     })?;
+    // A drain tells those that have entered; it may have looked just before.
+    if state.draining.is_cancelled() {
+        return Err(CloseReason::Drain.into());
+    }
     ack_claims(state, &key, &opened);
     let heartbeat_s = heartbeat(&hello);
     let session = Session::new(
