@@ -36,6 +36,7 @@ mod push_tokens;
 mod replacement;
 mod results;
 mod results_http;
+mod sdk;
 mod snapshots;
 mod subscribe;
 mod tidy;
