@@ -235,8 +235,9 @@ impl Socket {
         };
         assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason));
         self.transcript.say(&format!("gateway -> {} close {code} {reason}", self.name));
-        // The answer to a close leaves with the next call.
-        let _ = tokio::time::timeout(LIMIT, self.ws.close(None)).await;
+        // The answer to a close leaves with the next read.
+        let end = tokio::time::timeout(LIMIT, self.ws.next()).await;
+        assert!(matches!(end, Ok(None | Some(Err(_)))), "after the close: {end:?}");
     }
 
     /// Like [`Socket::expect_close`], past frames that come before.
