@@ -122,6 +122,10 @@ impl Store {
     }
 }
 
+/// Prepared statements that a SQLite connection keeps: those of fixed text, and
+/// some of the row counts that come up again and again.
+const STATEMENTS_KEPT: usize = 40;
+
 /// 64 MiB of 4 KiB pages.
 const WAL_PAGES_MAX: i32 = 16_384;
 
@@ -140,8 +144,12 @@ fn sqlite_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(synchronous)
                 .busy_timeout(BUSY_TIMEOUT)
+                .statement_cache_capacity(STATEMENTS_KEPT)
                 // The checkpointer does it; inside a commit it costs 10 ms.
                 .pragma("wal_autocheckpoint", "0")
+                // What a failed statement would undo is kept in memory: a
+                // statement of many rows would write and cut a file each time.
+                .pragma("temp_store", "memory")
         },
     );
     connect
@@ -168,8 +176,10 @@ fn common_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
     connect
 }
 
-/// Most values bound to one statement: below SQLite's 32,766.
-const BINDS_MAX: usize = 30_000;
+/// Most values bound to one statement: far below what the databases take,
+/// because connections keep the statements they have prepared, and one with
+/// 30,000 values is several megabytes of memory.
+const BINDS_MAX: usize = 4_000;
 
 /// How many rows of so many columns fit one statement.
 const fn rows_per_statement(columns: usize) -> usize {

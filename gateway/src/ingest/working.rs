@@ -172,7 +172,7 @@ impl Working {
         if advances.is_empty() {
             return Ok(());
         }
-        let heads = store::head::advance(db, &advances).await?;
+        let heads = store::head::advance(db, &self.heads, &advances).await?;
         let mut next: HashMap<&str, i64> = heads
             .iter()
             .map(|(stream, head)| (stream.as_str(), head.seq - advances[stream].entries + 1))

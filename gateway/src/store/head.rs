@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, Query};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, JoinType,
-    Order, QueryFilter, QueryOrder, QuerySelect, Select,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
+    FromQueryResult, InsertMany, JoinType, Order, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use tidegate_entity::journal_entry;
 use tidegate_entity::stream_head::{self, Column, Entity, Model};
@@ -33,7 +33,35 @@ pub async fn load(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads
 
 /// As [`load`], keeping other writers away until the transaction ends.
 pub async fn lock(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
-    select(db, streams, QuerySelect::lock_exclusive).await
+    match db.get_database_backend() {
+        // A write transaction has the whole database locked.
+        DatabaseBackend::Sqlite => load_packed(db, streams).await,
+        _ => select(db, streams, QuerySelect::lock_exclusive).await,
+    }
+}
+
+/// As [`load`], in one row: SQLite's rows come one by one from another thread,
+/// and waking for each costs more than reading it.
+async fn load_packed(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+    const COLUMNS: [Column; 5] =
+        [Column::Stream, Column::Epoch, Column::Seq, Column::Trimmed, Column::Pending];
+    let mut heads = Heads::new();
+    for chunk in streams.chunks(KEYS_PER_STATEMENT) {
+        let row = Func::cust("json_array").args(COLUMNS.map(Expr::col));
+        let statement = Query::select()
+            .expr(Func::cust("json_group_array").arg(row))
+            .from(Entity)
+            .and_where(Column::Stream.is_in(chunk.iter().map(String::as_str)))
+            .take();
+        let Some(packed) = db.query_one(&statement).await? else { continue };
+        let packed: String = packed.try_get_by_index(0)?;
+        let rows: Vec<(String, String, i64, i64, i64)> =
+            serde_json::from_str(&packed).map_err(|error| DbErr::Json(error.to_string()))?;
+        for (stream, epoch, seq, trimmed, pending) in rows {
+            heads.insert(stream.clone(), Model { stream, epoch, seq, trimmed, pending });
+        }
+    }
+    Ok(heads)
 }
 
 async fn select(
@@ -55,33 +83,50 @@ async fn select(
     Ok(heads)
 }
 
-/// Gives out positions on many streams in one statement, and creates the
-/// streams that do not exist. The heads returned are those after the advance:
-/// a stream's new positions are `seq - entries + 1 ..= seq`.
+/// Gives out positions on many streams, and creates the streams that do not
+/// exist. The heads returned are those after the advance: a stream's new
+/// positions are `seq - entries + 1 ..= seq`.
+///
+/// `locked` are heads that this transaction has locked: nobody else moves
+/// them, so where they go is known and need not be read back row by row.
 pub async fn advance(
     db: &impl ConnectionTrait,
+    locked: &Heads,
     advances: &BTreeMap<String, Advance>,
 ) -> Result<Heads, DbErr> {
-    let rows: Vec<_> = advances.iter().collect();
+    let (known, new): (Vec<_>, Vec<_>) =
+        advances.iter().partition(|(stream, _)| locked.contains_key(*stream));
     let mut heads = Heads::new();
-    for chunk in rows.chunks(rows_per_statement(5)) {
-        let models = chunk.iter().map(|(stream, advance)| stream_head::ActiveModel {
-            stream: Set((*stream).clone()),
-            epoch: Set(advance.new_epoch.clone()),
-            seq: Set(advance.entries),
-            trimmed: Set(0),
-            pending: Set(advance.pending),
-        });
-        let add = |column: Column| Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
-        let on_conflict = OnConflict::column(Column::Stream)
-            .value(Column::Seq, add(Column::Seq))
-            .value(Column::Pending, add(Column::Pending))
-            .to_owned();
-        let updated =
-            Entity::insert_many(models).on_conflict(on_conflict).exec_with_returning(db).await?;
-        heads.extend(updated.into_iter().map(|head| (head.stream.clone(), head)));
+    for chunk in known.chunks(rows_per_statement(5)) {
+        upsert(chunk).exec_without_returning(db).await?;
+        for (stream, advance) in chunk {
+            let mut head = locked[*stream].clone();
+            head.seq += advance.entries;
+            head.pending += advance.pending;
+            heads.insert((*stream).clone(), head);
+        }
+    }
+    for chunk in new.chunks(rows_per_statement(5)) {
+        let created = upsert(chunk).exec_with_returning(db).await?;
+        heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
     }
     Ok(heads)
+}
+
+fn upsert(advances: &[(&String, &Advance)]) -> InsertMany<stream_head::ActiveModel> {
+    let models = advances.iter().map(|(stream, advance)| stream_head::ActiveModel {
+        stream: Set((*stream).clone()),
+        epoch: Set(advance.new_epoch.clone()),
+        seq: Set(advance.entries),
+        trimmed: Set(0),
+        pending: Set(advance.pending),
+    });
+    let add = |column: Column| Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
+    let on_conflict = OnConflict::column(Column::Stream)
+        .value(Column::Seq, add(Column::Seq))
+        .value(Column::Pending, add(Column::Pending))
+        .to_owned();
+    Entity::insert_many(models).on_conflict(on_conflict)
 }
 
 /// Streams after `after` in name order, for sweeps over all of them.
