@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::check::MARKETPLACE;
 use crate::config::{Config, Synchronous};
 use crate::hub::Hub;
+use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::Metrics;
 use crate::push::{Push, dispatch, setup};
@@ -74,6 +75,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let auth = auth.context("reading the keys that tokens are checked with")?;
     let push = setup::open(&config, &clock)?;
     let store = open_store(&config).await?;
+    let is_embedded = store.is_embedded();
     let hub = Hub::new();
     let writer_stop = CancellationToken::new();
     let (ingest, writer) = Ingest::new(
@@ -113,6 +115,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     }
     let serve_stop = CancellationToken::new();
     let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
+    let writing = start_writer(writer, is_embedded)?;
     tracing::info!(%address, "listening");
     Ok(Running {
         address,
@@ -122,7 +125,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         serve_stop,
         serving: spawn(serving),
         writer_stop,
-        writing: spawn(writer.run()),
+        writing,
     })
 }
 
@@ -131,6 +134,19 @@ async fn dispatch(state: AppState, push: Push, stop: CancellationToken) {
     if let Err(error) = dispatch::run(state, push, stop).await {
         tracing::error!(error = format!("{error:#}"), "the push tier ended");
     }
+}
+
+/// Starts the writer. With SQLite it has a thread of its own: each statement
+/// is answered by another thread, and among thousands of ready sessions the
+/// writer would wait for its turn after every one of them. Connections to
+/// PostgreSQL belong to the runtime that opened them.
+fn start_writer(writer: Writer, is_embedded: bool) -> anyhow::Result<JoinHandle<()>> {
+    if !is_embedded {
+        return Ok(spawn(writer.run()));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.context("starting the writer's thread")?;
+    Ok(tokio::task::spawn_blocking(move || runtime.block_on(writer.run())))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks that live as long as the gateway")]

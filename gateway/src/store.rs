@@ -87,6 +87,11 @@ impl Store {
         self.readers.execute_unprepared("SELECT 1").await.map(drop)
     }
 
+    /// Whether the database is part of this process: SQLite.
+    pub const fn is_embedded(&self) -> bool {
+        self.checkpointer.is_some()
+    }
+
     /// Starts a write. On SQLite it takes the write lock at once: a deferred
     /// transaction that reads first fails with "database is locked" as soon as
     /// another one commits.

@@ -68,7 +68,9 @@ impl Writer {
             let mut weight = first.job.weight();
             batch.push(first);
             // No timer: whatever came while the last batch was committed waits
-            // here already.
+            // here already. After an idle moment, callers that became ready
+            // together get their turn to hand in first.
+            tokio::task::yield_now().await;
             while weight < self.options.batch
                 && let Ok(next) = self.jobs.try_recv()
             {
