@@ -98,7 +98,7 @@ impl Session {
         let bucket = Bucket::full(options.frames_burst, now.mono_ms);
         Self {
             options,
-            streams: Vec::with_capacity(1),
+            streams: Vec::new(),
             heartbeat_ms,
             heard_ms: now.mono_ms,
             ping_due_ms: now.mono_ms + heartbeat_ms,
@@ -124,6 +124,8 @@ impl Session {
             self.streams[index] = stream;
             return index;
         }
+        // Most sessions follow one or two, and never more later.
+        self.streams.reserve_exact(1);
         self.streams.push(stream);
         self.streams.len() - 1
     }

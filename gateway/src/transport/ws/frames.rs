@@ -30,15 +30,22 @@ impl Live {
             hello::close_reason(&error)
         })?;
         self.state.metrics.frames_received.of(FrameIn::from(&frame.body)).inc();
-        let reference = frame.reference;
         match frame.body {
+            ClientMessage::Ack(ack) => self.ack(ack),
+            // Boxed: an idle session must not have room for it.
+            other => Box::pin(self.act(other, frame.reference)).await,
+        }
+    }
+
+    async fn act(&mut self, body: ClientMessage, reference: Reference) -> Result<(), End> {
+        match body {
             ClientMessage::Ack(ack) => self.ack(ack),
             ClientMessage::Pong => Ok(()),
             ClientMessage::Hello(_) => Err(CloseReason::SecondHello.into()),
-            ClientMessage::Results(results) => Box::pin(self.results(results, reference)).await,
-            ClientMessage::Subscribe(ask) => Box::pin(self.subscribe(ask, reference)).await,
+            ClientMessage::Results(results) => self.results(results, reference).await,
+            ClientMessage::Subscribe(ask) => self.subscribe(ask, reference).await,
             ClientMessage::Unsubscribe(ask) => self.unsubscribe(&ask, reference).await,
-            ClientMessage::Auth(auth) => Box::pin(self.auth(auth, reference)).await,
+            ClientMessage::Auth(auth) => self.auth(auth, reference).await,
             ClientMessage::Mutate => {
                 let message = "offline edits are not part of this gateway yet";
                 self.refuse(&ApiError::new(ErrorCode::NotSupported, message), reference).await

@@ -52,7 +52,7 @@ pub(super) async fn open(
     upgraded: hyper::upgrade::Upgraded,
     claims: Option<Claims>,
     session_id: String,
-) -> Option<Live> {
+) -> Option<Box<Live>> {
     let write_timeout = Duration::from_millis(state.config.session.write_timeout_ms);
     let mut socket = Socket::accept(upgraded, state.metrics.clone(), write_timeout).await;
     let reason = match begin(state, &mut socket, claims, session_id).await {
@@ -88,7 +88,7 @@ struct Begun {
 }
 
 impl Begun {
-    fn into_live(self, state: AppState, socket: Socket) -> Live {
+    fn into_live(self, state: AppState, socket: Socket) -> Box<Live> {
         let mut session = self.session;
         let mut watches = Vec::with_capacity(self.opened.len());
         let device = self.registration.device;

@@ -78,7 +78,7 @@ impl Live {
         presence: Presence,
         user_id: UserId,
         device: &device::Model,
-    ) -> Self {
+    ) -> Box<Self> {
         let capabilities: Vec<String> =
             serde_json::from_str(&device.capabilities).unwrap_or_default();
         let viewer = Viewer {
@@ -87,7 +87,7 @@ impl Live {
         };
         let key =
             DeviceKey { user_id: device.user_id.clone(), device_id: device.device_id.clone() };
-        Self {
+        Box::new(Self {
             state,
             socket,
             session,
@@ -98,15 +98,20 @@ impl Live {
             device: key,
             unacked: VecDeque::new(),
             presence,
-        }
+        })
     }
 
-    /// Lives until the end and closes.
-    pub(super) async fn run(mut self) {
+    /// Lives until the end and closes. What is awaited here and in
+    /// [`Self::live`] is memory of every idle session: rare work is boxed.
+    pub(super) async fn run(mut self: Box<Self>) {
         self.state.metrics.sessions.inc();
         let end = self.live().await;
         self.state.metrics.sessions.dec();
-        let Self { state, socket, watches, presence, session, device, .. } = self;
+        Box::pin(self.finish(end)).await;
+    }
+
+    async fn finish(self: Box<Self>, end: End) {
+        let Self { state, socket, watches, presence, session, device, .. } = *self;
         // The next session of the device must not find this one any more.
         drop((watches, presence, session));
         state.ingest.behind().seen(&device, state.clock.now());
@@ -144,9 +149,12 @@ impl Live {
                 // session must not act any more. Then the client, so that acks
                 // open the window. Time last: it is never urgent.
                 biased;
-                () = self.signal.woken() => self.obey().await,
+                () = self.signal.woken() => match self.signal.order() {
+                    None => Ok(()),
+                    Some(order) => Box::pin(self.obey(order)).await,
+                },
                 incoming = self.socket.next() => self.hear(incoming).await,
-                () = &mut timer => self.keep_time().await,
+                () = &mut timer => Box::pin(self.keep_time()).await,
             };
             if let Err(end) = turn {
                 return end;
@@ -154,18 +162,17 @@ impl Live {
         }
     }
 
-    /// Acts on an order, if the wake-up was one.
-    async fn obey(&mut self) -> Result<(), End> {
-        match self.signal.order() {
-            None => Ok(()),
-            Some(Order::Close(CloseReason::Drain)) => {
+    /// Acts on an order: every one ends the session.
+    async fn obey(&mut self, order: Order) -> Result<(), End> {
+        match order {
+            Order::Close(CloseReason::Drain) => {
                 let window_ms = self.state.config.drain.reconnect_window_ms;
                 let reconnect_after_ms = rand::rng().random_range(0..=window_ms);
                 let drain = ServerMessage::Drain(Drain { reconnect_after_ms });
                 self.socket.feed_message(&drain, None).await?;
                 Err(CloseReason::Drain.into())
             }
-            Some(Order::Close(reason)) => Err(reason.into()),
+            Order::Close(reason) => Err(reason.into()),
         }
     }
 
@@ -184,7 +191,7 @@ impl Live {
     async fn keep_time(&mut self) -> Result<(), End> {
         while let Some(due) = self.session.due(self.state.now()) {
             match due {
-                Due::Heartbeat => Box::pin(self.heartbeat()).await?,
+                Due::Heartbeat => self.heartbeat().await?,
                 Due::AuthExpiring => {
                     let expires_at = self.session.token_ends();
                     let warning = ServerMessage::AuthExpiring(AuthOk { expires_at });
