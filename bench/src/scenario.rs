@@ -68,6 +68,10 @@ impl Scale {
     }
 }
 
+/// For devices that do not report results: no command is tried again while a
+/// run lasts.
+const NO_RETRIES: (&str, &str) = ("TIDEGATE_PUSH__ACK_TIMEOUT_MS", "600000");
+
 /// Devices that ack a hundred entries at a time.
 const ACK_COALESCED: Policy = Policy { ack_entries: 100, report: false };
 

@@ -1,6 +1,6 @@
 //! A backend's connection to the HTTP API: one request at a time, kept alive.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -14,7 +14,14 @@ pub(crate) struct Caller {
     link: Link,
     connected: bool,
     busy: bool,
+    /// The gateway closed it, as it does after a while without requests.
+    closed: bool,
+    used: Instant,
 }
+
+/// Idle for longer, and the gateway may be closing it just now (it does after
+/// 10 s): use another one.
+const IDLE_MAX: Duration = Duration::from_secs(5);
 
 /// An answer that came.
 #[derive(Debug)]
@@ -30,8 +37,8 @@ pub(crate) struct Response {
 }
 
 impl Caller {
-    pub(crate) const fn new(link: Link) -> Self {
-        Self { link, connected: false, busy: false }
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, connected: false, busy: false, closed: false, used: clock::now() }
     }
 
     /// Whether it waits for no answer.
@@ -39,7 +46,12 @@ impl Caller {
         self.connected && !self.busy
     }
 
-    /// Sends a request.
+    /// Whether it was idle for so long that a request may cross its end.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.closed || self.used.elapsed() > IDLE_MAX
+    }
+
+    /// Sends a request; on a new connection as soon as it stands.
     pub(crate) fn post(&mut self, path: &str, token: &str, body: &str) -> anyhow::Result<()> {
         ensure!(!self.busy, "a caller has one request at a time");
         self.busy = true;
@@ -62,16 +74,19 @@ impl Caller {
         let open = self.link.read(scratch)?;
         let bytes = scratch.filled();
         match http::parse(bytes)? {
+            None if bytes.is_empty() => {}
             Some(answer) => {
                 ensure!(answer.total == bytes.len(), "an answer nobody asked for");
                 let body = bytes[answer.body_at..].to_vec();
                 self.busy = false;
                 let at = clock::now();
+                self.used = at;
                 responses.push(Response { caller: index, status: answer.status, body, at });
             }
             None => self.link.keep(bytes),
         }
-        ensure!(open, "the gateway closed the connection of a caller");
+        ensure!(open || !self.busy, "the gateway closed a connection instead of answering");
+        self.closed = !open;
         Ok(())
     }
 }

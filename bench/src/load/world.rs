@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -125,12 +124,6 @@ impl World {
         })
     }
 
-    /// Replaces the callers by new ones.
-    pub(crate) fn renew_callers(&mut self, count: usize) -> anyhow::Result<()> {
-        self.callers.clear();
-        self.add_callers(count)
-    }
-
     /// How many callers there are.
     pub(crate) fn callers(&self) -> usize {
         self.callers.len()
@@ -138,8 +131,12 @@ impl World {
 
     /// Sends a request on a connection that waits for no answer.
     pub(crate) fn post(&mut self, caller: usize, path: &str, body: &str) -> anyhow::Result<()> {
-        let token = Rc::<str>::from(&*self.service_token);
-        self.callers[caller].post(path, &token, body)
+        if self.callers[caller].is_stale() {
+            let token = Token(CALLERS + caller);
+            let link = Link::open(self.poll.registry(), self.address, token)?;
+            self.callers[caller] = Caller::new(link);
+        }
+        self.callers[caller].post(path, &self.service_token, body)
     }
 
     /// Serves what is ready, waiting at most so long for it.

@@ -75,8 +75,6 @@ impl Side {
     }
 
     fn measure(&mut self, length: Duration) -> anyhow::Result<Run> {
-        // Connections idle since the last turn may have been closed.
-        self.world.renew_callers(CALLERS)?;
         let before = self.gateway.usage()?;
         let end = clock::now() + length;
         let (mut idle, mut accepted): (Vec<usize>, usize) = ((0..CALLERS).collect(), 0);

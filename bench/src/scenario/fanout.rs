@@ -20,11 +20,14 @@ const BYTES: usize = 128;
 /// Publishes not yet with everybody at a time, where they may overlap.
 const IN_FLIGHT: usize = 16;
 
+/// A publish may be with everybody before its answer is with its caller.
+const CALLERS: usize = 2 * IN_FLIGHT;
+
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let gateway = Gateway::start(&[])?;
     let tokens = Tokens::new();
     let mut world = World::new(gateway.address(), &tokens, ACK_COALESCED)?;
-    world.add_callers(IN_FLIGHT)?;
+    world.add_callers(CALLERS)?;
     world.add_devices(SESSIONS, &tokens, Some(SHARED))?;
     let mut fanout = Fanout { gateway, world, counts: Vec::new(), complete: 0 };
     fanout.measure(IN_FLIGHT, Duration::from_millis(500))?;

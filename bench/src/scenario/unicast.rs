@@ -11,7 +11,7 @@ use crate::load::device::{Policy, user};
 use crate::load::world::World;
 use crate::numbers::{Random, float, median};
 use crate::report::{Budget, Row};
-use crate::scenario::{Scale, command, expect, expect_batch, foreign, rate};
+use crate::scenario::{NO_RETRIES, Scale, command, expect, expect_batch, foreign, rate};
 use crate::token::Tokens;
 
 /// Bytes of each command's value.
@@ -28,7 +28,7 @@ const SINGLES: usize = 64;
 const ACK_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let gateway = Gateway::start(&[])?;
+    let gateway = Gateway::start(&[NO_RETRIES])?;
     let tokens = Tokens::new();
     let policy = Policy { ack_entries: 200, report: false };
     let mut world = World::new(gateway.address(), &tokens, policy)?;
