@@ -16,10 +16,10 @@ use crate::crash::process::Process;
 use crate::seed;
 
 mod account;
-mod data;
+pub(crate) mod data;
 mod device;
 mod load;
-mod process;
+pub(crate) mod process;
 mod wire;
 
 const ROUNDS: usize = 20;

@@ -32,6 +32,7 @@ mod poll;
 mod poll_wait;
 mod properties;
 mod publish;
+mod push;
 mod push_tokens;
 mod replacement;
 mod results;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::support::PostgresDatabase;
 
 /// Data of one gateway.
-pub(super) struct Data {
+pub(crate) struct Data {
     /// On the server; `None`: SQLite in the folder.
     database: Option<PostgresDatabase>,
     folder: TempDir,
@@ -16,11 +16,11 @@ pub(super) struct Data {
 
 impl Data {
     /// Nothing in it yet.
-    pub(super) async fn fresh() -> Self {
+    pub(crate) async fn fresh() -> Self {
         Self { database: PostgresDatabase::create().await, folder: TempDir::new().unwrap() }
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 

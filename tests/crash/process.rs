@@ -20,7 +20,7 @@ use crate::support::SECRET;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running gateway.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
     log: Arc<Mutex<String>>,
@@ -43,6 +43,14 @@ fn program() -> PathBuf {
 impl Process {
     /// Starts the program on this data and waits until it listens.
     pub(super) async fn start(data: &Data) -> Result<Self, String> {
+        Self::start_with(data, &[]).await
+    }
+
+    /// Starts it with more variables.
+    pub(crate) async fn start_with(
+        data: &Data,
+        variables: &[(String, String)],
+    ) -> Result<Self, String> {
         let mut command = Command::new(program());
         command
             .arg("serve")
@@ -54,6 +62,7 @@ impl Process {
             .env("TIDEGATE_AUTH__HS256_SECRET", SECRET)
             .env("TIDEGATE_DRAIN__SPREAD_MS", "200")
             .env("TIDEGATE_LOG__FORMAT", "json")
+            .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -71,18 +80,23 @@ impl Process {
         Ok(Self { child, address, log, _reading: reading })
     }
 
-    pub(super) const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// What it logged.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
     /// SIGKILL: it cannot do anything about it.
-    pub(super) async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("a child can be killed");
+    }
+
+    /// The process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// SIGTERM: how it exited, and how long that took.

@@ -44,6 +44,8 @@ pub struct FcmRequest {
     pub body: Value,
     /// The answer, as a word: `sent`, a scripted one, or a check that failed.
     pub answer: &'static str,
+    /// When it came, milliseconds since the Unix epoch.
+    pub at_ms: i64,
 }
 
 /// Where to listen on loopback; 0 picks a free port.
@@ -146,6 +148,11 @@ impl FakeFcm {
         self.shared.requests.all()
     }
 
+    /// The requests after the first `count`.
+    pub fn requests_after(&self, count: usize) -> Vec<FcmRequest> {
+        self.shared.requests.after(count)
+    }
+
     /// Waits for `count` requests in all. Panics after 10 s.
     pub async fn wait_for(&self, count: usize) -> Vec<FcmRequest> {
         self.shared.requests.wait_for(count).await
@@ -208,7 +215,8 @@ async fn send(
         decided.map_or_else(|refusal| refusal, |checked| shared.answer(&token, &checked, &body));
     let name = answer.name();
     tracing::info!(token = fingerprint(&token), answer = name, "FCM message");
-    shared.requests.push(FcmRequest { token, headers, body, answer: name });
+    let at_ms = shared.clock.now_ms();
+    shared.requests.push(FcmRequest { token, headers, body, answer: name, at_ms });
     answer.respond(&shared.clock).await
 }
 

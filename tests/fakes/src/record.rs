@@ -35,6 +35,12 @@ impl<T: Clone> Record<T> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Those after the first `count`.
+    pub fn after(&self, count: usize) -> Vec<T> {
+        let items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
+        items.get(count..).unwrap_or_default().to_vec()
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         *self.count.borrow()
