@@ -38,6 +38,7 @@ mod replacement;
 mod results;
 mod results_http;
 mod sdk;
+mod simulation;
 mod snapshots;
 mod subscribe;
 mod tidy;

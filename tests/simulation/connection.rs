@@ -1,0 +1,309 @@
+//! A device and its session: the machine, driven as a socket drives it, with
+//! a network in between that loses what is on its way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use tidegate::hub::Watch;
+use tidegate::hub::signal::Signal;
+use tidegate::ingest::job::Registration;
+use tidegate::journal::Viewer;
+use tidegate::journal::frame::EventsFrame;
+use tidegate::journal::read::{self, Read, Room, SnapshotAt};
+use tidegate::journal::ring::Stretch;
+use tidegate::session::stream::Phase;
+use tidegate::session::verdict::Beginning;
+use tidegate::session::{Moment, ReadWhat, Session, SessionOptions};
+use tidegate::store;
+use tidegate::store::device::DeviceKey;
+use tidegate::transport::open;
+use tidegate_protocol::client::HelloDevice;
+use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::command::{Channel, Platform};
+use tidegate_protocol::cursor::{Cursor, Cursors};
+use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
+use tidegate_protocol::server::{ServerMessage, Snapshot};
+use tidegate_protocol::time::Timestamp;
+
+use crate::simulation::client::{Client, Mismatch};
+use crate::simulation::world::Node;
+
+/// The shared stream of the simulation.
+pub(super) fn news() -> StreamName {
+    StreamName::parse("news").unwrap()
+}
+
+/// A device with what it holds, and its session while it has one.
+pub(super) struct Device {
+    pub(super) user: UserId,
+    pub(super) id: DeviceId,
+    capabilities: Vec<String>,
+    pub(super) client: Client,
+    pub(super) session: Option<Connection>,
+}
+
+/// A session and the network to its device.
+pub(super) struct Connection {
+    pub(super) machine: Session,
+    watches: Vec<Watch>,
+    viewer: Viewer,
+    /// Sent, and not yet received.
+    flying: VecDeque<String>,
+    /// Acks that the device made; any may arrive, again and in any order.
+    acks: Vec<Cursors>,
+}
+
+fn options() -> Arc<SessionOptions> {
+    Arc::new(SessionOptions {
+        ack_timeout_ms: 60_000,
+        auth_warning_ms: 60_000,
+        frames_per_second: 100,
+        frames_burst: 200,
+    })
+}
+
+impl Device {
+    pub(super) fn new(user: &str, capabilities: &[&str]) -> Self {
+        Self {
+            user: UserId::parse(user).unwrap(),
+            id: DeviceId::generate(),
+            capabilities: capabilities.iter().map(|&name| name.to_owned()).collect(),
+            client: Client::default(),
+            session: None,
+        }
+    }
+
+    pub(super) fn key(&self) -> DeviceKey {
+        open::device_key(&self.user, &self.id)
+    }
+
+    pub(super) fn own_stream(&self) -> StreamName {
+        StreamName::of_user(&self.user)
+    }
+
+    /// Says hello; an older session of the device is gone.
+    pub(super) async fn connect(&mut self, node: &Node, now: Moment) {
+        self.session = None;
+        self.client.begin();
+        let names = [self.own_stream(), news()];
+        let watches = open::watch(&node.hub, &names, &Arc::new(Signal::default()));
+        let device = HelloDevice {
+            id: self.id.clone(),
+            platform: Platform::Other,
+            name: None,
+            app_version: None,
+            capabilities: Some(self.capabilities.clone()),
+            push: None,
+            wants_delta_push: None,
+        };
+        let cursors = self.client.cursors();
+        let registration = Registration {
+            user_id: self.user.clone(),
+            device,
+            streams: names.to_vec(),
+            cursors: cursors.clone(),
+            has_socket: true,
+        };
+        let registered = node.ingest.register(registration).await.unwrap();
+        let never = Timestamp::from_millis(i64::MAX / 2);
+        let mut connection = Connection {
+            machine: Session::new(options(), 30_000, never, now),
+            watches: Vec::new(),
+            viewer: open::viewer(&registered.device).unwrap(),
+            flying: VecDeque::new(),
+            acks: Vec::new(),
+        };
+        for opened in open::begin(watches, &registered.heads, &cursors).unwrap() {
+            let (name, epoch) = (opened.state.id.name.clone(), opened.state.id.epoch.clone());
+            if let Beginning::Resumed(seq) = opened.beginning {
+                let cursor = Cursor { epoch, seq };
+                node.ingest.behind().ack(&self.key(), &name, cursor, now.wall);
+            }
+            connection.machine.follow(opened.state);
+            connection.watches.push(opened.watch);
+        }
+        self.session = Some(connection);
+    }
+
+    /// Sends up to so many pages, from the ring or the database as `rng` says.
+    pub(super) async fn deliver(
+        &mut self,
+        node: &Node,
+        now: Moment,
+        pages: usize,
+        rng: &mut StdRng,
+    ) {
+        let key = self.key();
+        for _ in 0..pages {
+            let Some(connection) = &mut self.session else { return };
+            let watches = &connection.watches;
+            let heads = |index: usize| watches[index].topic().head();
+            let Some(plan) = connection.machine.next_read(&heads, now) else { return };
+            let goes_on = match plan.what {
+                ReadWhat::Events(mut room) => {
+                    if rng.random_bool(0.7) {
+                        // Small pages, so that the device lags.
+                        room.entries = room.entries.min(rng.random_range(1..4));
+                    }
+                    let from_ring = rng.random_bool(0.5);
+                    connection.events(node, &key, plan.index, room, from_ring, now.wall).await
+                }
+                ReadWhat::Snapshot(at) => {
+                    let limit = rng.random_range(1..6);
+                    connection.snapshot(node, &key, plan.index, &at, limit, now.wall).await;
+                    true
+                }
+            };
+            if !goes_on {
+                // Overtaken by trimming: closed 4410.
+                self.session = None;
+            }
+        }
+    }
+
+    /// Receives up to so many frames and makes an ack of what it holds.
+    pub(super) fn receive(&mut self, frames: usize) {
+        let Some(connection) = &mut self.session else { return };
+        let mut received = 0;
+        while received < frames
+            && let Some(frame) = connection.flying.pop_front()
+        {
+            received += 1;
+            if let Err(Mismatch(stream)) = self.client.take(&frame) {
+                self.client.forget(&stream);
+                self.session = None;
+                return;
+            }
+        }
+        if received > 0 {
+            let mut cursors = self.client.cursors();
+            // What was held before a reset is not acked in this session.
+            let machine = &connection.machine;
+            cursors.retain(|name, cursor| {
+                let index = machine.position(name).unwrap();
+                let stream = &machine.streams()[index];
+                stream.phase == Phase::Live && cursor.seq <= stream.sent
+            });
+            connection.acks.push(cursors);
+        }
+    }
+
+    /// One of its acks arrives; it may arrive again.
+    pub(super) fn ack(&mut self, node: &Node, now: Moment, rng: &mut StdRng) {
+        let key = self.key();
+        let Some(connection) = self.session.as_mut().filter(|c| !c.acks.is_empty()) else { return };
+        let at = rng.random_range(0..connection.acks.len());
+        let cursors = connection.acks[at].clone();
+        if rng.random_bool(0.7) {
+            connection.acks.swap_remove(at);
+        }
+        let counted = connection.machine.ack(cursors).expect("it was sent");
+        for (stream, cursor) in counted {
+            node.ingest.behind().ack(&key, &stream, cursor, now.wall);
+        }
+    }
+
+    /// An ack beyond what was sent, or of a stream in reset, ends the session
+    /// and moves nothing.
+    pub(super) fn bad_ack(&mut self) {
+        let Some(connection) = &mut self.session else { return };
+        let stream = &connection.machine.streams()[0];
+        let seq = match stream.phase {
+            Phase::Live => stream.sent.next(),
+            Phase::Snapshot { .. } => Seq::ZERO,
+        };
+        let before = stream.window.acked();
+        let cursor = Cursor { epoch: stream.id.epoch.clone(), seq };
+        let cursors = Cursors::from([(stream.id.name.clone(), cursor)]);
+        assert_eq!(connection.machine.ack(cursors), Err(CloseReason::AckBeyondSent));
+        assert_eq!(connection.machine.streams()[0].window.acked(), before);
+        self.session = None;
+    }
+
+    /// Announces what was read silently.
+    pub(super) fn heartbeat(&mut self) {
+        let Some(connection) = &mut self.session else { return };
+        for (id, prev, seq) in connection.machine.announce() {
+            let frame = EventsFrame::build(&id, prev, seq, &[]);
+            connection.flying.push_back(frame.frame.text().to_owned());
+        }
+    }
+
+    /// Whether something addressed like this is for the device.
+    pub(super) fn is_concerned(&self, device_id: Option<&str>, requires: Option<&str>) -> bool {
+        device_id.is_none_or(|id| id == self.id.as_str())
+            && requires.is_none_or(|needed| self.capabilities.iter().any(|has| has == needed))
+    }
+
+    /// Whether everything that there is has come.
+    pub(super) fn is_idle(&self) -> bool {
+        self.session.as_ref().is_some_and(|connection| connection.flying.is_empty())
+    }
+}
+
+impl Connection {
+    /// Sends a page of entries; false when the session was overtaken.
+    async fn events(
+        &mut self,
+        node: &Node,
+        device: &DeviceKey,
+        index: usize,
+        room: Room,
+        try_ring: bool,
+        now: Timestamp,
+    ) -> bool {
+        let stream = &self.machine.streams()[index];
+        let (id, sent, after) = (stream.id.clone(), stream.sent, stream.read);
+        let stretch = Stretch { stream: &id, sent, after, room };
+        let watch = &self.watches[index];
+        let ready =
+            try_ring.then(|| watch.topic().ring().read(&stretch, &self.viewer, now)).flatten();
+        let page = match ready {
+            Some(page) => page,
+            None => match read::stretch(&node.store, &stretch, &self.viewer, now).await.unwrap() {
+                Read::Page(page) => page,
+                Read::Overtaken => return false,
+            },
+        };
+        watch.advance(page.head);
+        assert!(page.upto > after, "the head promised more");
+        self.machine.read(index, page.upto, page.frame.as_deref());
+        if let Some(frame) = page.frame {
+            for command in &frame.commands {
+                let row = store::command::get(node.store.readers(), command.id.as_str()).await;
+                let row = row.unwrap().unwrap();
+                let is_over = !row.open || row.expires_at <= now.millis();
+                assert!(!is_over, "{} is over, and is sent all the same", command.id);
+            }
+            let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
+            node.ingest.behind().sent(device, commands, Channel::Socket, now);
+            self.flying.push_back(frame.frame.text().to_owned());
+        }
+        true
+    }
+
+    /// Sends a page of current state.
+    async fn snapshot(
+        &mut self,
+        node: &Node,
+        device: &DeviceKey,
+        index: usize,
+        at: &SnapshotAt,
+        limit: usize,
+        now: Timestamp,
+    ) {
+        let stream = &self.machine.streams()[index];
+        let Phase::Snapshot { seq, .. } = stream.phase else { return };
+        let id = stream.id.clone();
+        let page = read::snapshot(&node.store, &id, at, limit, &self.viewer, now).await.unwrap();
+        let last = page.next.is_none();
+        let (stream, epoch) = (id.name, id.epoch);
+        let message =
+            ServerMessage::Snapshot(Snapshot { stream, epoch, seq, items: page.items, last });
+        self.flying.push_back(message.write(None));
+        node.ingest.behind().sent(device, page.commands, Channel::Socket, now);
+        self.machine.read_snapshot(index, page.next);
+    }
+}

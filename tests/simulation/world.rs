@@ -1,0 +1,378 @@
+//! Everything there is: a node that can be dropped and opened again, a clock,
+//! a backend, and devices.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rand::Rng as _;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tidegate::clock::Clock;
+use tidegate::hub::Hub;
+use tidegate::ingest::job::Report;
+use tidegate::ingest::{Ingest, IngestOptions};
+use tidegate::metrics::Metrics;
+use tidegate::session::Moment;
+use tidegate::store::{self, Store, StoreOptions};
+use tidegate_protocol::command::{Channel, CommandResult, Outcome};
+use tidegate_protocol::id::{CommandId, UserId};
+use tidegate_protocol::rest::{CreateCommand, RecordChange};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::seed;
+use crate::simulation::Step;
+use crate::simulation::connection::{Device, news};
+use crate::support::PostgresDatabase;
+
+/// A row of a journal, kept beyond its trimming.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) seq: i64,
+    pub(super) kind: String,
+    pub(super) body: String,
+    pub(super) command_id: Option<String>,
+}
+
+/// A command that was asked for.
+pub(super) struct Asked {
+    pub(super) id: CommandId,
+    pub(super) user: UserId,
+    key: String,
+    body: Value,
+}
+
+/// The store and the writer, as `app` puts them together.
+pub(super) struct Node {
+    pub(super) store: Store,
+    pub(super) hub: Arc<Hub>,
+    pub(super) ingest: Ingest,
+    stop: CancellationToken,
+    writing: JoinSet<()>,
+}
+
+pub(super) struct World {
+    pub(super) rng: StdRng,
+    pub(super) node: Node,
+    pub(super) devices: Vec<Device>,
+    pub(super) asked: Vec<Asked>,
+    /// Rows that were trimmed, by stream.
+    pub(super) trimmed: BTreeMap<String, Vec<Row>>,
+    pub(super) clock: Clock,
+    offset_ms: Arc<AtomicI64>,
+    /// The time that never jumps back.
+    mono_ms: u64,
+    url: String,
+    trace: Vec<String>,
+    _database: Option<PostgresDatabase>,
+    _folder: TempDir,
+}
+
+/// How long a result may take, as in the defaults.
+const ACK_TIMEOUT_MS: u64 = 10_000;
+
+impl Node {
+    async fn open(url: &str, clock: &Clock) -> Self {
+        let options = StoreOptions { url: url.to_owned(), connections: 2, synchronous_full: false };
+        let store = Store::open(&options).await.unwrap();
+        store::schema::migrate(&store).await.unwrap();
+        let (hub, stop) = (Hub::new(), CancellationToken::new());
+        let options = IngestOptions {
+            queue: 1024,
+            batch: 512,
+            ack_timeout_ms: ACK_TIMEOUT_MS,
+            pending_per_user: 10_000,
+            devices_per_user: 50,
+            push_bucket_milli: None,
+        };
+        let (ingest, writer) = Ingest::new(
+            store.clone(),
+            Arc::clone(&hub),
+            clock.clone(),
+            Metrics::new(),
+            options,
+            stop.clone(),
+        );
+        let mut writing = JoinSet::new();
+        writing.spawn(writer.run());
+        Self { store, hub, ingest, stop, writing }
+    }
+
+    /// What was noted for later and not written is lost, as in a crash.
+    async fn drop_all(self) {
+        self.stop.cancel();
+        self.writing.join_all().await;
+        self.store.close().await.unwrap();
+    }
+}
+
+impl World {
+    pub(super) async fn new(seed: u64) -> Self {
+        let folder = TempDir::new().unwrap();
+        let database = PostgresDatabase::create().await;
+        let file = folder.path().join("simulation.db");
+        let url = match &database {
+            Some(database) => database.url(),
+            None => format!("sqlite://{}?mode=rwc", file.display()),
+        };
+        let (clock, offset_ms) = Clock::movable();
+        let devices = vec![
+            Device::new("u1", &["scale"]),
+            Device::new("u1", &[]),
+            Device::new("u2", &[]),
+            Device::new("u2", &["scale"]),
+            Device::new("u3", &[]),
+        ];
+        Self {
+            rng: seed::rng(seed),
+            node: Node::open(&url, &clock).await,
+            devices,
+            asked: Vec::new(),
+            trimmed: BTreeMap::new(),
+            clock,
+            offset_ms,
+            mono_ms: 0,
+            url,
+            trace: Vec::new(),
+            _database: database,
+            _folder: folder,
+        }
+    }
+
+    /// Remembers the last steps for the message of a failure.
+    pub(super) fn trace(&mut self, number: usize, step: Step) {
+        self.trace.push(format!("{number}: {step:?}"));
+        seed::say(self.trace.last().unwrap());
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment { mono_ms: self.mono_ms, wall: self.clock.now() }
+    }
+
+    pub(super) async fn take(&mut self, step: Step) {
+        self.mono_ms += self.rng.random_range(0..500);
+        let (at, now) = (self.rng.random_range(0..self.devices.len()), self.now());
+        let count = self.rng.random_range(1..5);
+        let (device, node) = (&mut self.devices[at], &self.node);
+        match step {
+            Step::Connect => {
+                // Mostly one that is away; else it replaces its own session.
+                let away = self.devices.iter().position(|device| device.session.is_none());
+                let at = away.filter(|_| self.rng.random_bool(0.8)).unwrap_or(at);
+                self.devices[at].connect(node, now).await;
+            }
+            Step::Deliver => device.deliver(node, now, count, &mut self.rng).await,
+            Step::Receive => device.receive(count),
+            Step::Ack => device.ack(node, now, &mut self.rng),
+            Step::BadAck => device.bad_ack(),
+            Step::Cut => device.session = None,
+            Step::Heartbeat => device.heartbeat(),
+            Step::Create => {
+                for _ in 0..count {
+                    self.create().await;
+                }
+            }
+            Step::Publish => {
+                for _ in 0..count {
+                    self.publish().await;
+                }
+            }
+            Step::Cancel => self.cancel().await,
+            Step::Report => self.report(at).await,
+            Step::WriteBehind => self.node.ingest.flush_behind().await.unwrap(),
+            Step::Sweep => self.sweep().await,
+            Step::JumpClock => self.jump(),
+            Step::Trim => self.trim().await,
+            Step::Restart => self.restart().await,
+        }
+    }
+
+    /// A new command, or an old one asked for again with its key.
+    async fn create(&mut self) {
+        if self.rng.random_bool(0.15)
+            && let Some(known) = self.asked.choose(&mut self.rng)
+        {
+            let (key, body, id) = (known.key.clone(), known.body.clone(), known.id.clone());
+            let (again, is_new) = self.ask(&key, &body).await;
+            assert_eq!((again, is_new), (id, false), "one key, one command");
+            return;
+        }
+        let device = self.devices.choose(&mut self.rng).unwrap();
+        let user = device.user.clone();
+        let mut body = json!({ "user_id": user, "data_type": "steps", "value": { "n": 1 } });
+        match self.rng.random_range(0..10) {
+            // A device is known from its first hello.
+            0..4 if device.session.is_some() => body["device_id"] = json!(device.id),
+            4 => body["requires"] = json!("scale"),
+            5 => body["ttl_s"] = json!(self.rng.random_range(1..120)),
+            _ => {}
+        }
+        let key = format!("{:016x}", self.rng.random::<u64>());
+        let (id, is_new) = self.ask(&key, &body).await;
+        assert!(is_new);
+        self.asked.push(Asked { id, user, key, body });
+    }
+
+    async fn ask(&self, key: &str, body: &Value) -> (CommandId, bool) {
+        let request: CreateCommand = serde_json::from_str(&body.to_string()).unwrap();
+        let key = Some(("backend".to_owned(), key.to_owned()));
+        let command = self.node.ingest.prepare(&request, key).unwrap();
+        let created = self.node.ingest.create(vec![command]).await.unwrap().pop().unwrap().unwrap();
+        (created.accepted.command_id, created.is_new)
+    }
+
+    async fn publish(&mut self) {
+        let records = store::record::page(self.node.store.readers(), "news", ("", ""), 100).await;
+        let present: HashMap<String, bool> =
+            records.unwrap().into_iter().map(|row| (row.id, row.data.is_some())).collect();
+        let id = self.rng.random_range(0..8).to_string();
+        let is_present = present.get(&id).copied().unwrap_or(false);
+        let mut change = json!({ "collection": "c", "id": id });
+        let value = json!({ "text": "x".repeat(60), "n": self.rng.random::<u16>() });
+        match self.rng.random_range(0..10) {
+            0..2 if is_present => change["op"] = json!("delete"),
+            2..8 if is_present => {
+                change["op"] = json!("patch");
+                change["patch"] = json!({ "n": self.rng.random::<u16>() });
+            }
+            _ => {
+                change["op"] = json!("put");
+                change["data"] = value;
+            }
+        }
+        let change: RecordChange = serde_json::from_str(&change.to_string()).unwrap();
+        self.node.ingest.publish(news(), vec![change], None).await.unwrap();
+    }
+
+    async fn cancel(&mut self) {
+        if let Some(asked) = self.asked.choose(&mut self.rng) {
+            // One that has ended already stays as it is.
+            let _ = self.node.ingest.cancel(asked.id.clone()).await;
+        }
+    }
+
+    /// A device reports some of what it saw, new or old, once or again.
+    async fn report(&mut self, at: usize) {
+        let device = &self.devices[at];
+        let mut seen: Vec<_> = device.client.seen.iter().collect();
+        seen.sort_unstable();
+        let mut results = Vec::new();
+        for (id, attempt) in seen {
+            if !self.rng.random_bool(0.15) {
+                continue;
+            }
+            let status = match self.rng.random_range(0..10) {
+                0 => Outcome::Rejected,
+                1..4 => Outcome::Failed,
+                _ => Outcome::Applied,
+            };
+            let attempt = self.rng.random_bool(0.8).then(|| self.rng.random_range(1..=*attempt));
+            let retryable = (status == Outcome::Failed).then(|| self.rng.random_bool(0.7));
+            results.push(CommandResult {
+                command_id: id.clone(),
+                attempt,
+                status,
+                error: None,
+                retryable,
+            });
+        }
+        let known = self.asked.iter().map(|asked| (&asked.id, &asked.user));
+        let owners: HashMap<_, _> = known.collect();
+        assert!(results.iter().all(|row| owners[&row.command_id] == &device.user), "a stranger's");
+        self.send_report(at, results).await;
+    }
+
+    pub(super) async fn send_report(&self, at: usize, results: Vec<CommandResult>) {
+        let device = &self.devices[at];
+        let report = Report {
+            user_id: device.user.clone(),
+            device_id: device.id.clone(),
+            channel: Channel::Socket,
+            results,
+        };
+        let count = report.results.len();
+        let rows = self.node.ingest.report(report).await.unwrap();
+        assert_eq!(rows.len(), count);
+        for row in rows {
+            assert_eq!(row.error, None, "{row:?}");
+        }
+    }
+
+    /// Expiry and retries that are due.
+    pub(super) async fn sweep(&self) {
+        loop {
+            let now = self.clock.now().millis();
+            let due = store::command::due(self.node.store.readers(), now, 100).await.unwrap();
+            if due.is_empty() {
+                return;
+            }
+            self.node.ingest.sweep(due).await.unwrap();
+        }
+    }
+
+    /// Mostly forward, sometimes a little back, as clocks that are set right.
+    fn jump(&mut self) {
+        let by_ms = match self.rng.random_range(0..4) {
+            0 => -self.rng.random_range(0..3_000),
+            1 => self.rng.random_range(0..120_000),
+            _ => self.rng.random_range(0..25_000),
+        };
+        self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn pass_days(&self, days: i64) {
+        self.offset_ms.fetch_add(days * 24 * 3_600_000, Ordering::Relaxed);
+    }
+
+    /// Removes a part of one stream, as retention does.
+    async fn trim(&mut self) {
+        let heads = self.heads().await;
+        let names: Vec<&String> = heads.keys().collect();
+        let Some(name) = names.choose(&mut self.rng) else { return };
+        let head = &heads[*name];
+        let upto = self.rng.random_range(head.1..=head.0);
+        let removed = self.rows(name, head.1).await.into_iter().filter(|row| row.seq <= upto);
+        self.trimmed.entry((*name).clone()).or_default().extend(removed);
+        let tx = self.node.store.begin_write().await.unwrap();
+        let (reached, _) =
+            store::journal::remove_upto(&tx, name, head.1, upto, i64::MAX / 2).await.unwrap();
+        store::head::set_trimmed(&tx, name, reached).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Everything in memory is gone; the database stays.
+    async fn restart(&mut self) {
+        for device in &mut self.devices {
+            device.session = None;
+        }
+        let node = Node::open(&self.url, &self.clock).await;
+        std::mem::replace(&mut self.node, node).drop_all().await;
+    }
+
+    /// Head and highest position removed, of every stream.
+    pub(super) async fn heads(&self) -> BTreeMap<String, (i64, i64)> {
+        let heads = store::head::page(self.node.store.readers(), "", 100).await.unwrap();
+        heads.into_iter().map(|head| (head.stream, (head.seq, head.trimmed))).collect()
+    }
+
+    /// The rows of a stream after a position.
+    pub(super) async fn rows(&self, stream: &str, after: i64) -> Vec<Row> {
+        let readers = self.node.store.readers();
+        let page = store::journal::page(readers, stream, after, 1_000_000).await.unwrap();
+        let row = |row: store::journal::JournalRow| Row {
+            seq: row.entry.seq,
+            kind: row.entry.kind,
+            body: row.entry.body,
+            command_id: row.entry.command_id,
+        };
+        page.unwrap().rows.into_iter().map(row).collect()
+    }
+
+    pub(super) async fn end(self) {
+        drop(self.devices);
+        self.node.drop_all().await;
+    }
+}
