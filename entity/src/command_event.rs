@@ -28,6 +28,10 @@ pub struct Model {
     /// More, in words.
     #[sea_orm(column_type = "Text", nullable)]
     pub detail: Option<String>,
+    /// What must not be told twice: event, device, channel and attempt of a
+    /// delivery or its ack. Null for what may repeat.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub once: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

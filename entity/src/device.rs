@@ -31,6 +31,10 @@ pub struct Model {
     /// The provider's token; a secret. One device holds it at a time.
     #[sea_orm(column_type = "Text", nullable)]
     pub push_token: Option<String>,
+    /// SHA-256 of the token, hex: what makes it unique, for tokens are longer
+    /// than an index takes.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub push_token_hash: Option<String>,
     /// `none`, `active`, `invalid` or `stale`.
     #[sea_orm(column_type = "Text")]
     pub push_state: String,

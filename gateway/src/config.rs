@@ -80,7 +80,7 @@ pub struct Database {
     pub url: String,
     /// Whether `serve` migrates. Otherwise it refuses an old schema.
     pub auto_migrate: bool,
-    /// Connections for reading (SQLite), or in all (PostgreSQL).
+    /// Connections for reading.
     pub connections: u32,
     /// SQLite: what a commit waits for.
     pub synchronous: Synchronous,

@@ -83,7 +83,7 @@ impl ServeOptions {
             connections_per_address: config.limits.connections_per_address,
             first_byte_timeout: Duration::from_millis(config.http.first_byte_timeout_ms),
             header_timeout: Duration::from_millis(config.http.header_timeout_ms),
-            drain_deadline: Duration::from_millis(config.drain.deadline_ms),
+            drain_deadline: drain_deadline(&config.drain),
             trusted_proxies: config.http.trusted_proxies.clone(),
             tls: (!config.tls.cert_file.is_empty()).then(|| TlsFiles {
                 cert: PathBuf::from(&config.tls.cert_file),
@@ -93,6 +93,14 @@ impl ServeOptions {
             metrics,
         }
     }
+}
+
+/// What is left of the drain's time for connections: before them sockets are
+/// told, after them the last writes are committed.
+fn drain_deadline(drain: &crate::config::Drain) -> Duration {
+    const LAST_WRITES_MS: u64 = 2_000;
+    let left_ms = drain.deadline_ms.saturating_sub(drain.spread_ms + LAST_WRITES_MS);
+    Duration::from_millis(left_ms.max(500))
 }
 
 /// Serves until `shutdown` is cancelled, then drains: accepts no more, lets

@@ -30,14 +30,15 @@ pub mod wake;
 pub struct StoreOptions {
     /// `sqlite://path?mode=rwc` or `postgres://…`.
     pub url: String,
-    /// Reading connections (SQLite) or all connections (PostgreSQL).
+    /// Reading connections.
     pub connections: u32,
     /// SQLite: whether a commit waits for the disk.
     pub synchronous_full: bool,
 }
 
-/// Handles to the database: one connection that writes, several that read.
-/// On PostgreSQL both are the same pool.
+/// Handles to the database: connections that write, and others that read, so
+/// that a storm of readers does not keep commits waiting. SQLite has one that
+/// writes.
 #[derive(Clone, Debug)]
 pub struct Store {
     writer: DatabaseConnection,
@@ -46,6 +47,10 @@ pub struct Store {
     /// no commit has to.
     checkpointer: Option<DatabaseConnection>,
 }
+
+/// PostgreSQL: connections that write: the writer, the push tier, upkeep, and
+/// one that holds the migration lock.
+const WRITERS: u32 = 4;
 
 /// How long a query waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -62,8 +67,9 @@ impl Store {
             let checkpointer = Database::connect(sqlite_options(options, 1)).await?;
             Ok(Self { writer, readers, checkpointer: Some(checkpointer) })
         } else {
-            let pool = Database::connect(postgres_options(options)).await?;
-            Ok(Self { writer: pool.clone(), readers: pool, checkpointer: None })
+            let writer = Database::connect(postgres_options(options, WRITERS)).await?;
+            let readers = Database::connect(postgres_options(options, options.connections)).await?;
+            Ok(Self { writer, readers, checkpointer: None })
         }
     }
 
@@ -121,8 +127,8 @@ impl Store {
     pub async fn close(self) -> Result<(), DbErr> {
         if let Some(checkpointer) = self.checkpointer {
             checkpointer.close().await?;
-            self.readers.close().await?;
         }
+        self.readers.close().await?;
         self.writer.close().await
     }
 }
@@ -160,8 +166,8 @@ fn sqlite_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
     connect
 }
 
-fn postgres_options(options: &StoreOptions) -> ConnectOptions {
-    let mut connect = common_options(options, options.connections.max(2));
+fn postgres_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
+    let mut connect = common_options(options, connections);
     connect
         .idle_timeout(Duration::from_mins(10))
         .max_lifetime(Duration::from_mins(30))

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use sea_orm::DbErr;
+use tidegate_protocol::code::ErrorCode;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -204,7 +205,19 @@ async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
             return Ok(());
         }
         for device in unseen {
-            state.ingest.remove_device(device).await?;
+            if state.hub.is_online(&device.user_id, &device.device_id) {
+                // It is here, only silent: pongs are not stored.
+                let now = state.clock.now();
+                let batch = std::slice::from_ref(&device);
+                store::device::touch(state.store.writer(), batch, now.millis()).await?;
+                continue;
+            }
+            match state.ingest.remove_device(device).await {
+                Ok(()) => {}
+                // Another node, or its user, was faster.
+                Err(error) if error.code == ErrorCode::DeviceNotFound => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 }

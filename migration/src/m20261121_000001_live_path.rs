@@ -120,6 +120,7 @@ impl Schema {
             .col(self.optional("channel"))
             .col(self.optional("device_id"))
             .col(self.optional("detail"))
+            .col(self.optional("once"))
             .take()
     }
 
@@ -134,6 +135,7 @@ impl Schema {
             .col(self.required("capabilities"))
             .col(self.optional("push_provider"))
             .col(self.optional("push_token"))
+            .col(self.optional("push_token_hash"))
             .col(self.required("push_state"))
             .col(integer_null("push_refreshed_at"))
             .col(ColumnDef::new("wants_delta_push").boolean().not_null())
@@ -192,7 +194,9 @@ fn indexes() -> Vec<IndexCreateStatement> {
         // Timelines.
         index("command_event_command", "command_event", &["command_id"]),
         // A push token belongs to one device.
-        index("device_push_token", "device", &["push_token"]),
+        index("device_push_token", "device", &["push_provider", "push_token_hash"]).unique().take(),
+        // A device is told of a delivery, or its ack, once.
+        index("command_event_once", "command_event", &["command_id", "once"]).unique().take(),
         index("device_last_seen", "device", &["last_seen_at"]),
         index("idempotency_key_expiry", "idempotency_key", &["expires_at"]),
     ]

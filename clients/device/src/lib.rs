@@ -45,7 +45,6 @@ mod executor;
 pub mod handler;
 mod inbox;
 pub mod machine;
-mod patch;
 pub mod push;
 mod replica;
 pub mod rest;

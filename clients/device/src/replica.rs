@@ -8,8 +8,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidegate_protocol::entry::{RecordOp, kind};
 
-use crate::patch;
-
 /// Which value a change is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
@@ -131,7 +129,7 @@ impl Delta {
             Write::Patch { base_version, patch } => {
                 let base = held.filter(|held| *base_version == Some(held.version));
                 let base = base.and_then(|held| held.data.as_deref());
-                match base.map(|base| patch::merge(base, patch)) {
+                match base.map(|base| tidegate_protocol::patch::merge(base, patch)) {
                     Some(Ok(merged)) => Some(merged),
                     Some(Err(_)) | None => return Fold::Mismatch,
                 }

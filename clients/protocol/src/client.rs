@@ -133,6 +133,9 @@ pub enum ParseError {
     /// A field is missing or mistyped.
     #[error("a field is missing or has the wrong type: {0}")]
     InvalidField(String),
+    /// `hello.protocol` names a version that this one is not.
+    #[error("the protocol version is not supported")]
+    UnsupportedProtocol,
 }
 
 /// Longest `ref` echoed, in bytes of JSON.
@@ -148,6 +151,10 @@ pub fn parse(text: &str) -> Result<ClientFrame, ParseError> {
         reference: Option<Box<RawValue>>,
     }
     json::check(text).map_err(|_| ParseError::InvalidJson)?;
+    // A list would be taken for an object by its members' order.
+    if !text.trim_start().starts_with('{') {
+        return Err(ParseError::InvalidJson);
+    }
     let head: Head<'_> = serde_json::from_str(text).map_err(|_| ParseError::InvalidJson)?;
     let frame_type = head.frame_type.ok_or(ParseError::MissingType)?;
     let frame_type: String =
@@ -158,7 +165,10 @@ pub fn parse(text: &str) -> Result<ClientFrame, ParseError> {
         )));
     }
     let body = match frame_type.as_str() {
-        "hello" => ClientMessage::Hello(Box::new(body(text)?)),
+        "hello" => {
+            check_version(text)?;
+            ClientMessage::Hello(Box::new(body(text)?))
+        }
         "ack" => ClientMessage::Ack(body(text)?),
         "results" => ClientMessage::Results(body(text)?),
         "mutate" => ClientMessage::Mutate,
@@ -169,6 +179,18 @@ pub fn parse(text: &str) -> Result<ClientFrame, ParseError> {
         _ => ClientMessage::Unknown,
     };
     Ok(ClientFrame { reference: head.reference, body })
+}
+
+/// The version goes first: another one may mean other fields.
+fn check_version(text: &str) -> Result<(), ParseError> {
+    #[derive(Deserialize)]
+    struct Version {
+        protocol: u64,
+    }
+    match body::<Version>(text)?.protocol {
+        version if version == u64::from(crate::VERSION) => Ok(()),
+        _ => Err(ParseError::UnsupportedProtocol),
+    }
 }
 
 fn body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ParseError> {

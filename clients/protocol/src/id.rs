@@ -67,23 +67,18 @@ fn is_lower_uuid(text: &str) -> bool {
 }
 
 fn is_user_id(text: &str) -> bool {
-    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_shared_name(text: &str) -> bool {
-    let mut bytes = text.bytes();
-    (1..=64).contains(&text.len())
-        && bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        && bytes.all(|byte| {
-            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-.".contains(&byte)
-        })
+    is_visible(text)
 }
 
 fn is_stream_name(text: &str) -> bool {
     match text.strip_prefix("user:") {
         Some(user) => is_user_id(user),
-        None => is_shared_name(text),
+        None => is_visible(text),
     }
+}
+
+fn is_visible(text: &str) -> bool {
+    (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn is_epoch(text: &str) -> bool {
@@ -104,17 +99,20 @@ text_id!(
     "a user id is 1 to 128 visible ASCII characters"
 );
 text_id!(
-    /// A command: a lower-case UUID made by the gateway.
+    /// A command. The gateway makes lower-case UUIDs; other texts of 1 to 128
+    /// visible ASCII characters name no command.
     CommandId,
-    is_lower_uuid,
-    "a command id is a lower-case UUID"
+    is_visible,
+    "a command id is 1 to 128 visible ASCII characters"
 );
 text_id!(
-    /// A stream: `user:{user_id}`, or the name of a shared one (1 to 64 of
-    /// `[a-z0-9._-]`, beginning with a letter or digit).
+    /// A stream: `user:{user_id}`, or any other name of 1 to 128 visible ASCII
+    /// characters. Shared streams are named more strictly, see
+    /// [`StreamName::is_shared_name`]; a name that no stream has is unknown,
+    /// not wrong.
     StreamName,
     is_stream_name,
-    "a stream is `user:{user_id}` or a shared name of 1 to 64 characters [a-z0-9._-]"
+    "a stream is named by 1 to 128 visible ASCII characters"
 );
 text_id!(
     /// The life of a stream's numbering: 8 characters of `[0-9a-z]`.
@@ -127,6 +125,16 @@ impl StreamName {
     /// The stream that belongs to one user.
     pub fn of_user(user: &UserId) -> Self {
         Self(format!("user:{user}").into())
+    }
+
+    /// Whether a shared stream may have this name: 1 to 64 of `[a-z0-9._-]`,
+    /// beginning with a letter or digit.
+    pub fn is_shared_name(&self) -> bool {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let mut bytes = self.0.bytes();
+        self.0.len() <= 64
+            && bytes.next().is_some_and(plain)
+            && bytes.all(|byte| plain(byte) || b"_-.".contains(&byte))
     }
 
     /// The user whose own stream this is; `None` for a shared stream.
@@ -208,7 +216,9 @@ mod tests {
         assert!(UserId::parse(&"u".repeat(129)).is_err());
         assert!(StreamName::parse("user:u1").is_ok());
         assert!(StreamName::parse("user:").is_err());
-        assert!(StreamName::parse("News").is_err());
+        assert!(!StreamName::parse("News").unwrap().is_shared_name());
+        assert!(StreamName::parse("news.de_1").unwrap().is_shared_name());
+        assert!(StreamName::parse("a b").is_err());
         assert!(Epoch::parse("0a1b2c3d").is_ok());
         assert!(Epoch::parse("0a1b2c3").is_err());
         assert!(serde_json::from_str::<Seq>("-1").is_err());

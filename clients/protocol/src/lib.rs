@@ -19,6 +19,7 @@ pub mod entry;
 pub mod id;
 pub mod json;
 pub mod limits;
+pub mod patch;
 pub mod rest;
 pub mod server;
 pub mod time;

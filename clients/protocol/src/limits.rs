@@ -32,9 +32,6 @@ pub const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 /// Most results in one `results` frame or call.
 pub const RESULTS_PER_FRAME: usize = 100;
 
-/// Most mutations in one `mutate` frame or call.
-pub const MUTATIONS_PER_FRAME: usize = 100;
-
 /// Most commands in one batch call.
 pub const COMMANDS_PER_BATCH: usize = 500;
 
@@ -73,6 +70,3 @@ pub const RESULT_ERROR_BYTES: usize = 2000;
 
 /// Most capabilities one device may name.
 pub const CAPABILITIES: usize = 64;
-
-/// Most streams one session may follow, its user's own included.
-pub const STREAMS_PER_SESSION: usize = 64;

@@ -124,10 +124,11 @@ pub struct Welcome {
     pub streams: StreamStatuses,
 }
 
-/// Answers `subscribe` and `unsubscribe`.
+/// Answers `subscribe` with the streams named, and `unsubscribe` with those
+/// still followed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Streams {
-    /// The streams named, as in `welcome`.
+    /// As in `welcome`.
     pub streams: StreamStatuses,
 }
 

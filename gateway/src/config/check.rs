@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use reqwest::Url;
+use tidegate_protocol::id::StreamName;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Auth, Config, Environment, Http, Push, Synchronous};
@@ -123,6 +124,9 @@ fn http(http: &Http, refuse: &mut impl FnMut(&'static str, &str)) {
 
 fn shared_streams(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
     let shared = &config.streams.shared;
+    if !shared.iter().all(StreamName::is_shared_name) {
+        refuse("streams.shared", "1 to 64 of [a-z0-9._-], beginning with a letter or digit");
+    }
     if shared.iter().any(|stream| stream.owner().is_some()) {
         refuse("streams.shared", "`user:` begins the names of users' own streams");
     }

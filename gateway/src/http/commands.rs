@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, QueryOf, parse_json};
+use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf, parse_json};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::hub::signal::Signal;
 use crate::ingest::job::{Created, NewCommand};
@@ -181,7 +181,7 @@ pub(super) struct GetQuery {
 pub(super) async fn get(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathOf(id): PathOf,
     QueryOf(query): QueryOf<GetQuery>,
 ) -> ApiResult<Json<CommandView>> {
     caller.require_role(Role::Service)?;
@@ -295,7 +295,7 @@ pub(super) async fn list(
 pub(super) async fn cancel(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathOf(id): PathOf,
 ) -> ApiResult<Json<CommandView>> {
     caller.require_role(Role::Service)?;
     let id = parse_id(&id)?;

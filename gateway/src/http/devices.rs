@@ -1,14 +1,13 @@
 //! Devices: registering, listing, deleting, ending sessions.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 use tidegate_entity::device;
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::{Platform, PushProvider, PushRegistration};
-use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::id::{DeviceId, StreamName, UserId};
 use tidegate_protocol::rest::{DeviceView, Page, PushState, RegisterDevice, Registered};
 use tidegate_protocol::time::Timestamp;
@@ -16,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, QueryOf};
+use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::hub::SessionKey;
 use crate::ingest::job::Registration;
@@ -48,11 +47,29 @@ pub(super) async fn register(
     };
     check_device(&state, &device, "")?;
     let user_id = caller.0.sub;
+    let caller_id = user_id.clone();
+    let before = store::device::get(state.store.readers(), user_id.as_str(), device_id.as_str());
+    let before = before.await.map_err(|error| ApiError::internal(&error))?;
     let streams = vec![StreamName::of_user(&user_id)];
-    let cursors = Cursors::new();
-    let registration = Registration { user_id, device, streams, cursors, has_socket: false };
-    state.ingest.register(registration).await?;
+    let registration = Registration { user_id, device, streams, has_socket: false };
+    let registered = state.ingest.register(registration).await?;
+    end_outdated(&state, &caller_id, &device_id, before.as_ref(), &registered.device);
     Ok(Json(Registered { success: true, device_id }))
+}
+
+/// A live session judges entries by the capabilities it began with. With other
+/// ones it must begin again: the device comes back and resumes.
+fn end_outdated(
+    state: &AppState,
+    user_id: &UserId,
+    device_id: &DeviceId,
+    before: Option<&device::Model>,
+    after: &device::Model,
+) {
+    if before.is_some_and(|before| before.capabilities != after.capabilities) {
+        let key = SessionKey { user_id: user_id.clone(), device_id: device_id.clone() };
+        state.hub.close_device(&key, CloseReason::Overtaken);
+    }
 }
 
 /// `fcm_token` is another name for an FCM registration; both may be given if
@@ -87,7 +104,7 @@ pub(super) async fn list(
 pub(super) async fn list_of_user(
     State(state): State<AppState>,
     caller: Caller,
-    Path(user_id): Path<String>,
+    PathOf(user_id): PathOf,
     QueryOf(query): QueryOf<PageQuery>,
 ) -> ApiResult<Json<Page<DeviceView>>> {
     caller.require_role(Role::Service)?;
@@ -128,7 +145,7 @@ fn view(state: &AppState, user_id: &UserId, row: device::Model) -> ApiResult<Dev
 pub(super) async fn remove(
     State(state): State<AppState>,
     caller: Caller,
-    Path(id): Path<String>,
+    PathOf(id): PathOf,
 ) -> ApiResult<StatusCode> {
     let missing = |_| ApiError::new(ErrorCode::DeviceNotFound, "you have no such device");
     let device_id = DeviceId::parse(&id).map_err(missing)?;
@@ -165,7 +182,7 @@ pub(super) async fn webpush_key(
 pub(super) async fn end_sessions(
     State(state): State<AppState>,
     caller: Caller,
-    Path(user_id): Path<String>,
+    PathOf(user_id): PathOf,
 ) -> ApiResult<StatusCode> {
     caller.require_role(Role::Service)?;
     state.hub.close_user(&parse_user(&user_id)?, CloseReason::SessionEnded);

@@ -126,6 +126,21 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> ApiResult<T> {
         .map_err(|error| invalid_field(error.path().to_string(), &error.inner().to_string()))
 }
 
+/// A part of the path, as text.
+#[derive(Clone, Debug)]
+pub struct PathOf(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathOf {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
+        // Not UTF-8 behind the percent signs: nothing has such a name.
+        path.map(|path| Self(path.0))
+            .map_err(|_| ApiError::new(ErrorCode::NotFound, "there is no such path"))
+    }
+}
+
 /// Who calls, by the bearer token.
 #[derive(Clone, Debug)]
 pub struct Caller(pub Claims);

@@ -32,6 +32,8 @@ impl PageQuery {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
         let key = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        // No key holds U+0000, and PostgreSQL takes no text with it.
+        let key = key.filter(|key| !key.contains('\0'));
         key.map(Some).ok_or_else(|| ApiError::invalid("cursor", "not a cursor of this list"))
     }
 

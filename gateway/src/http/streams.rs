@@ -1,7 +1,7 @@
 //! Publishing to shared streams.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::RecordOp;
@@ -12,7 +12,7 @@ use tidegate_protocol::rest::{PublishRecords, Published, RECORDS_PER_PUBLISH, Re
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
 use crate::http::commands::idempotency_key;
-use crate::http::extract::{Caller, JsonBody};
+use crate::http::extract::{Caller, JsonBody, PathOf};
 use crate::state::AppState;
 
 /// Changes records of a shared stream: all or none.
@@ -24,7 +24,7 @@ use crate::state::AppState;
 pub(super) async fn publish(
     State(state): State<AppState>,
     caller: Caller,
-    Path(stream): Path<String>,
+    PathOf(stream): PathOf,
     headers: HeaderMap,
     JsonBody(request): JsonBody<PublishRecords>,
 ) -> ApiResult<(StatusCode, Json<Published>)> {

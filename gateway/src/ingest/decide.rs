@@ -1,6 +1,7 @@
 //! What each job does to the working rows: pure functions without I/O, in
 //! one file per area.
 
+use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::ResultAnswer;
 use tidegate_protocol::id::{CommandId, Seq, StreamName};
 use tidegate_protocol::rest::{CommandAccepted, Published};
@@ -71,10 +72,7 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
             let ids = report.results.iter().map(|result| result.command_id.as_str().to_owned());
             needs.commands.extend(ids);
         }
-        Job::Register(registration) => {
-            needs.streams.extend(registration.streams.iter().map(stream_key));
-            needs.users.insert(registration.user_id.as_str().to_owned());
-        }
+        Job::Register(registration) => device::needs(registration, needs),
         Job::Ensure(streams) => needs.streams.extend(streams.iter().map(stream_key)),
         Job::Publish(publish) => publish::needs(publish, needs),
         Job::Cancel(id) => {
@@ -159,7 +157,10 @@ fn registered_answer(
     (key, streams): &(DeviceKey, Vec<String>),
 ) -> ApiResult<Answer> {
     let device = working.devices.get(&key.user_id).and_then(|of_user| of_user.get(&key.device_id));
-    let device = device.ok_or_else(|| ApiError::internal(&"a device of the batch is gone"))?;
+    let device = device.ok_or_else(|| {
+        // Another job of the batch deleted it.
+        ApiError::new(ErrorCode::DeviceNotFound, "the device was just deleted")
+    })?;
     let heads = heads(working, streams);
     Ok(Answer::Registered(Box::new(Registered { device: device.clone(), heads })))
 }

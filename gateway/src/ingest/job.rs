@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tidegate_entity::{command, device};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::command::{Channel, CommandResult, ResultAnswer};
-use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::id::{CommandId, DeviceId, StreamName, UserId};
 use tidegate_protocol::rest::{CommandAccepted, Published, RecordChange};
 
@@ -124,8 +123,6 @@ pub struct Registration {
     pub device: HelloDevice,
     /// Streams that must exist, the user's own among them.
     pub streams: Vec<StreamName>,
-    /// What the device holds, as far as it is valid; acked.
-    pub cursors: Cursors,
     /// Whether it says so over its socket, which is about to live.
     pub has_socket: bool,
 }

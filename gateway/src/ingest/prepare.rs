@@ -24,7 +24,7 @@ use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
 
 /// Bytes of an entry around its body: position, kind and time.
-const ENTRY_FRAME_BYTES: usize = 96;
+pub(crate) const ENTRY_FRAME_BYTES: usize = 96;
 
 /// A caller and its key, before the request is known.
 pub type CallerKey = Option<(String, String)>;

@@ -92,6 +92,8 @@ pub(crate) struct Needs {
     /// Commands whose user must be found out before anything is locked.
     pub(crate) unplaced_commands: BTreeSet<String>,
     pub(crate) removed_devices: Vec<DeviceKey>,
+    /// What registering devices say they can do.
+    pub(crate) capabilities: Vec<(DeviceKey, Vec<String>)>,
     pub(crate) keys: BTreeSet<(String, String)>,
     pub(crate) records: BTreeSet<RecordKey>,
 }
@@ -110,11 +112,11 @@ impl Working {
         let keys: Vec<_> = needs.keys.iter().cloned().collect();
         let idempotency = store::idempotency::load(db, &keys).await?;
         needs.commands.extend(idempotency.iter().filter_map(|row| row.command_id.clone()));
-        for key in &needs.removed_devices {
-            let device_id = Some(key.device_id.as_str());
-            needs.commands.extend(store::command::open_ids(db, &key.user_id, device_id).await?);
-            needs.commands.extend(store::command::open_ids(db, &key.user_id, None).await?);
+        let mut devices: HashMap<String, BTreeMap<String, device::Model>> = HashMap::new();
+        for row in store::device::lock_of_users(db, &list(&needs.users)).await? {
+            devices.entry(row.user_id.clone()).or_default().insert(row.device_id.clone(), row);
         }
+        commands_of_devices(db, &mut needs, &devices).await?;
         let ids = list(&needs.commands);
         let mut commands: HashMap<_, _> = store::command::lock(db, &ids)
             .await?
@@ -125,10 +127,6 @@ impl Working {
             if let Some(state) = commands.get_mut(&outcome.command_id) {
                 state.outcomes.push(outcome);
             }
-        }
-        let mut devices: HashMap<String, BTreeMap<String, device::Model>> = HashMap::new();
-        for row in store::device::of_users(db, &list(&needs.users)).await? {
-            devices.entry(row.user_id.clone()).or_default().insert(row.device_id.clone(), row);
         }
         let record_keys: Vec<_> = needs.records.into_iter().collect();
         let records = store::record::load(db, &record_keys).await?;
@@ -233,14 +231,16 @@ impl Working {
             .iter()
             .filter_map(|key| self.devices.get(&key.user_id)?.get(&key.device_id).cloned())
             .collect();
-        store::device::upsert(db, devices).await?;
-        for owner in changes.tokens.values() {
-            store::device::release_token(db, owner).await?;
-        }
+        // What was deleted may be back already, and a token changes hands only
+        // after its old holder has let go.
         for key in &changes.removed_devices {
             store::device::remove(db, key).await?;
         }
-        store::wake::remove(db, &changes.removed_devices).await
+        store::wake::remove(db, &changes.removed_devices).await?;
+        for owner in changes.tokens.values() {
+            store::device::release_token(db, owner).await?;
+        }
+        store::device::upsert(db, devices).await
     }
 
     fn command_rows<'a>(&self, ids: impl Iterator<Item = &'a String>) -> Vec<command::Model> {
@@ -267,6 +267,35 @@ impl Working {
         let stored = self.heads.get(stream).map_or(0, |head| head.pending);
         stored + self.changes.pending.get(stream).copied().unwrap_or(0)
     }
+}
+
+/// Adds the commands that a deleted device leaves behind, and those that a
+/// device can carry out from now on.
+async fn commands_of_devices(
+    db: &impl ConnectionTrait,
+    needs: &mut Needs,
+    devices: &HashMap<String, BTreeMap<String, device::Model>>,
+) -> Result<(), DbErr> {
+    for key in &needs.removed_devices {
+        let device_id = Some(key.device_id.as_str());
+        needs.commands.extend(store::command::open_ids(db, &key.user_id, device_id).await?);
+        needs.commands.extend(store::command::open_ids(db, &key.user_id, None).await?);
+    }
+    for (key, capabilities) in &needs.capabilities {
+        let row = devices.get(&key.user_id).and_then(|devices| devices.get(&key.device_id));
+        let gained = row.map_or_else(Vec::new, |row| gained(row, capabilities));
+        if !gained.is_empty() {
+            let ids = store::command::open_requiring(db, &key.user_id, &gained).await?;
+            needs.commands.extend(ids);
+        }
+    }
+    Ok(())
+}
+
+/// The capabilities that a known device did not name before.
+pub(crate) fn gained(row: &device::Model, capabilities: &[String]) -> Vec<String> {
+    let had: Vec<String> = serde_json::from_str(&row.capabilities).unwrap_or_default();
+    capabilities.iter().filter(|name| !had.contains(name)).cloned().collect()
 }
 
 /// Finds out whose the commands are, so that their streams can be locked

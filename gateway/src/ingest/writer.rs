@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rand::Rng as _;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
 use tidegate_protocol::command::{Channel, CommandStatus};
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub struct Writer {
 enum Failure {
     /// A statement failed; nothing was written.
     RolledBack(DbErr),
+    /// The database could not be reached; nothing was written.
+    Unreachable(DbErr),
     /// The COMMIT failed: it may have happened.
     Unknown(DbErr),
 }
@@ -104,6 +107,11 @@ impl Writer {
                 Err(Failure::RolledBack(error)) => {
                     Self::refuse(part, &ApiError::internal(&error));
                 }
+                Err(Failure::Unreachable(error)) => {
+                    tracing::error!(%error, jobs = part.len(), "the database cannot be reached");
+                    let message = "the database cannot be reached; try again";
+                    Self::refuse(part, &ApiError::unavailable(message));
+                }
                 Err(Failure::Unknown(error)) => {
                     tracing::error!(%error, jobs = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
@@ -126,7 +134,7 @@ impl Writer {
             let result = self.transaction(jobs).await;
             let counted = match &result {
                 Ok(_) => CommitResult::Committed,
-                Err(Failure::RolledBack(_)) => CommitResult::RolledBack,
+                Err(Failure::RolledBack(_) | Failure::Unreachable(_)) => CommitResult::RolledBack,
                 Err(Failure::Unknown(_)) => CommitResult::Unknown,
             };
             self.metrics.commits.of(counted).inc();
@@ -135,6 +143,8 @@ impl Writer {
                     if is_transient(&error) && attempt < WRITE_ATTEMPTS =>
                 {
                     attempt += 1;
+                    let pause_ms = rand::rng().random_range(1..=RETRY_PAUSE_MS_MAX);
+                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
                 }
                 result => return result,
             }
@@ -144,13 +154,17 @@ impl Writer {
     async fn transaction(&self, jobs: &[&Job]) -> Result<Vec<ApiResult<Answer>>, Failure> {
         let started = Instant::now();
         let now = self.clock.now();
-        let tx = self.store.begin_write().await.map_err(Failure::RolledBack)?;
+        let tx = self.store.begin_write().await.map_err(Failure::Unreachable)?;
         let written = self.write(&tx, jobs, now).await;
         let (working, answers) = match written {
             Ok(written) => written,
             Err(error) => {
                 let _ = tx.rollback().await;
-                return Err(Failure::RolledBack(error));
+                return Err(if is_unreachable(&error) {
+                    Failure::Unreachable(error)
+                } else {
+                    Failure::RolledBack(error)
+                });
             }
         };
         tx.commit().await.map_err(Failure::Unknown)?;
@@ -254,6 +268,31 @@ impl Writer {
 #[expect(clippy::cast_precision_loss, reason = "ages of commands in milliseconds")]
 fn observe_latency(metrics: &Metrics, channel: Channel, millis: i64) {
     metrics.command_latency_seconds.of(channel).observe(millis as f64 / 1000.0);
+}
+
+/// Longest pause before a transaction that another node's locks broke is run
+/// again; of random length, so that the two do not meet again.
+const RETRY_PAUSE_MS_MAX: u64 = 20;
+
+/// Whether the connection is at fault, not the statement: halving the batch
+/// would only wait for the same connection again and again.
+fn is_unreachable(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
+            use sqlx::Error;
+            matches!(
+                **cause,
+                Error::Io(_)
+                    | Error::Tls(_)
+                    | Error::Protocol(_)
+                    | Error::PoolTimedOut
+                    | Error::PoolClosed
+                    | Error::WorkerCrashed
+            )
+        }
+        _ => false,
+    }
 }
 
 /// Whether another node's locks broke the transaction: serialisation failure,

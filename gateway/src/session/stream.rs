@@ -50,6 +50,13 @@ impl StreamState {
         Self { id, phase, read: Seq::ZERO, sent: Seq::ZERO, window, full_since_ms: None }
     }
 
+    /// The head a ping names: the client must have been sent everything up to
+    /// it, or be holding the stream back itself.
+    pub fn head_to_name(&self, head: Seq) -> Seq {
+        let is_held_back = self.phase != Phase::Live || self.window.room().is_none();
+        if is_held_back { head } else { head.min(self.sent) }
+    }
+
     /// Acks up to a position that was sent; whether that was new.
     pub(crate) fn ack(&mut self, upto: Seq) -> bool {
         let is_new = self.window.ack(upto);

@@ -82,6 +82,23 @@ pub async fn open_ids(
         .await
 }
 
+/// Ids of a user's open commands that require one of these capabilities.
+pub async fn open_requiring(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    capabilities: &[String],
+) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Open.eq(true))
+        .filter(Column::Requires.is_in(capabilities.iter().map(String::as_str)))
+        .into_tuple()
+        .all(db)
+        .await
+}
+
 /// A user's open commands after a position, in order.
 pub async fn open_after(
     db: &impl ConnectionTrait,

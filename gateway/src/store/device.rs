@@ -1,12 +1,13 @@
 //! Devices and what they have acked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
+use sha2::{Digest as _, Sha256};
 use tidegate_entity::{device, device_cursor};
 
 use crate::store::{KEYS_PER_STATEMENT, insert_rows};
@@ -25,11 +26,54 @@ pub async fn of_users(
     db: &impl ConnectionTrait,
     users: &[String],
 ) -> Result<Vec<device::Model>, DbErr> {
+    select(db, users, |query| query).await
+}
+
+/// As [`of_users`], keeping other writers away until the transaction ends:
+/// rows are written back whole, and a push token that was ended meanwhile must
+/// not come back.
+pub async fn lock_of_users(
+    db: &impl ConnectionTrait,
+    users: &[String],
+) -> Result<Vec<device::Model>, DbErr> {
+    select(db, users, QuerySelect::lock_exclusive).await
+}
+
+async fn select(
+    db: &impl ConnectionTrait,
+    users: &[String],
+    with: fn(Select<device::Entity>) -> Select<device::Entity>,
+) -> Result<Vec<device::Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in users.chunks(KEYS_PER_STATEMENT) {
         let query = device::Entity::find()
-            .filter(device::Column::UserId.is_in(chunk.iter().map(String::as_str)));
-        found.extend(query.all(db).await?);
+            .filter(device::Column::UserId.is_in(chunk.iter().map(String::as_str)))
+            .order_by_asc(device::Column::UserId)
+            .order_by_asc(device::Column::DeviceId);
+        found.extend(with(query).all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Which of these devices exist.
+pub async fn existing(
+    db: &impl ConnectionTrait,
+    devices: &[DeviceKey],
+) -> Result<HashSet<DeviceKey>, DbErr> {
+    use device::Column;
+    let mut found = HashSet::new();
+    for chunk in devices.chunks(KEYS_PER_STATEMENT) {
+        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
+        let query = device::Entity::find()
+            .select_only()
+            .column(Column::UserId)
+            .column(Column::DeviceId)
+            .filter(
+                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
+                    .in_tuples(keys),
+            );
+        let rows: Vec<(String, String)> = query.into_tuple().all(db).await?;
+        found.extend(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }));
     }
     Ok(found)
 }
@@ -66,6 +110,11 @@ pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<device::Model>) -> Resu
     insert_rows(db, rows.into_iter().map(device::ActiveModel::from), Some(&on_conflict)).await
 }
 
+/// What a push token is found by.
+pub fn token_hash(token: &str) -> String {
+    format!("{:x}", Sha256::digest(token))
+}
+
 /// A push token and the device that now holds it.
 #[derive(Clone, Debug)]
 pub struct TokenOwner {
@@ -87,10 +136,11 @@ pub async fn release_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Res
         .add(Column::DeviceId.eq(owner.device_id.as_str()));
     device::Entity::update_many()
         .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
+        .col_expr(Column::PushTokenHash, Expr::value(Option::<String>::None))
         .col_expr(Column::PushProvider, Expr::value(Option::<String>::None))
         .col_expr(Column::PushState, Expr::value("none"))
-        .filter(Column::PushToken.eq(owner.token.as_str()))
         .filter(Column::PushProvider.eq(owner.provider.as_str()))
+        .filter(Column::PushTokenHash.eq(token_hash(&owner.token)))
         .filter(is_owner.not())
         .exec(db)
         .await?;
@@ -103,6 +153,7 @@ pub async fn end_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Result<
     use device::Column;
     let ended = device::Entity::update_many()
         .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
+        .col_expr(Column::PushTokenHash, Expr::value(Option::<String>::None))
         .col_expr(Column::PushState, Expr::value("invalid"))
         .filter(Column::UserId.eq(owner.user_id.as_str()))
         .filter(Column::DeviceId.eq(owner.device_id.as_str()))

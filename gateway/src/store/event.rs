@@ -1,6 +1,7 @@
 //! Timeline rows that are written behind: sent, acked, push.
 
 use sea_orm::ActiveValue::{NotSet, Set};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use tidegate_entity::command_event::{ActiveModel, Column, Entity, Model};
 
@@ -21,6 +22,8 @@ pub struct NewEvent {
     pub device_id: Option<String>,
     /// More, in words.
     pub detail: Option<String>,
+    /// Rows with the same text are written once; null ones may repeat.
+    pub once: Option<String>,
 }
 
 /// Writes rows, in order.
@@ -33,8 +36,10 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<NewEvent>) -> Result<()
         channel: Set(row.channel.map(str::to_owned)),
         device_id: Set(row.device_id),
         detail: Set(row.detail),
+        once: Set(row.once),
     });
-    insert_rows(db, rows, None).await
+    let once = OnConflict::columns([Column::CommandId, Column::Once]).do_nothing().to_owned();
+    insert_rows(db, rows, Some(&once)).await
 }
 
 /// The rows of one command, oldest first.

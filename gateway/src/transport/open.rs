@@ -90,7 +90,9 @@ fn begin_one(watch: Watch, heads: &Heads, cursors: &Cursors) -> ApiResult<Opened
     let head = Seq::new(row.seq);
     let beginning = judge(cursors.get(&name), row);
     if beginning == Beginning::Reset(ResetReason::Ahead) {
-        tracing::warn!(stream = %name, head = row.seq, "a client's cursor is ahead of the head");
+        // The name of a user's stream is personal; that of a shared one is not.
+        let stream = if name.owner().is_some() { "user" } else { name.as_str() };
+        tracing::warn!(stream, head = row.seq, "a client's cursor is ahead of the head");
     }
     watch.advance(head);
     let id = StreamId { name, epoch };

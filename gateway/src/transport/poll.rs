@@ -91,7 +91,9 @@ impl PollCursor {
     /// Reads a cursor that the gateway wrote.
     pub fn decode(text: &str) -> ApiResult<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        let text = text.filter(|text| tidegate_protocol::json::check(text).is_ok());
+        text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
             ApiError::invalid("cursor", "not a cursor of this gateway; poll without it")
         })
     }
@@ -174,12 +176,12 @@ impl<'a> Polling<'a> {
         let now = state.clock.now();
         state.ingest.behind().seen(&polling.device, now);
         for one in opened {
-            polling.follow(one, &request.position, &heads, now);
+            polling.follow(one, &request.position, now);
         }
         Ok(polling)
     }
 
-    fn follow(&mut self, opened: open::Opened, position: &Position, heads: &Heads, now: Timestamp) {
+    fn follow(&mut self, opened: open::Opened, position: &Position, now: Timestamp) {
         let open::Opened { mut state, watch, mut status, beginning } = opened;
         let name = state.id.name.clone();
         let progress = position.progress(&name, &state.id.epoch);
@@ -187,10 +189,11 @@ impl<'a> Polling<'a> {
             state.phase = Phase::Snapshot { at, seq };
             (status.verdict, status.reason) = (Verdict::Resumed, None);
         } else if let Beginning::Resumed(seq) = beginning {
-            let cursor = Cursor { epoch: state.id.epoch.clone(), seq };
+            // Judged by what was read: nothing before it is missing. The device
+            // holds, and `prev` names, what was sent.
+            state.sent = position.sent(&name, seq);
+            let cursor = Cursor { epoch: state.id.epoch.clone(), seq: state.sent };
             self.state.ingest.behind().ack(&self.device, &name, cursor, now);
-            let head = heads.get(name.as_str()).map_or(0, |head| head.seq);
-            state.read = position.read(&name, seq).min(Seq::new(head));
         }
         state.window = Window::unbounded();
         self.statuses.insert(name, status);
@@ -316,7 +319,8 @@ impl Position {
             Self::Cursors(cursors) => cursors.clone(),
             Self::Opaque(cursor) => {
                 let of = |(name, position): (&StreamName, &PollPosition)| {
-                    let cursor = Cursor { epoch: position.epoch.clone(), seq: position.sent };
+                    let seq = position.read.max(position.sent);
+                    let cursor = Cursor { epoch: position.epoch.clone(), seq };
                     (name.clone(), cursor)
                 };
                 cursor.streams.iter().map(of).collect()
@@ -331,12 +335,12 @@ impl Position {
         Some((position.snapshot.clone()?, position.sent))
     }
 
-    /// The position read, at least `sent`.
-    fn read(&self, name: &StreamName, sent: Seq) -> Seq {
+    /// The position announced, at most `read`.
+    fn sent(&self, name: &StreamName, read: Seq) -> Seq {
         match self {
-            Self::Cursors(_) => sent,
+            Self::Cursors(_) => read,
             Self::Opaque(cursor) => {
-                cursor.streams.get(name).map_or(sent, |position| position.read.max(sent))
+                cursor.streams.get(name).map_or(read, |position| position.sent.min(read))
             }
         }
     }

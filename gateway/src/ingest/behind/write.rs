@@ -35,7 +35,12 @@ pub(crate) async fn write(
     for delivery in &batch.acked {
         acked.may_retry(delivery.command_id.as_str(), delivery.attempt);
     }
-    store::device::advance_cursors(db, cursor_rows(batch)).await?;
+    let mut cursors = cursor_rows(batch);
+    let devices: Vec<DeviceKey> = batch.acks.keys().map(|(device, _)| device.clone()).collect();
+    // One that was deleted meanwhile must not leave cursors to its successor.
+    let existing = store::device::existing(db, &devices).await?;
+    cursors.retain(|row| existing.contains(&row_device(row)));
+    store::device::advance_cursors(db, cursors).await?;
     store::event::insert(db, events).await?;
     store::command::mark_sent(db, &sent).await?;
     for (provider, ids) in pushed_by(batch) {
@@ -59,7 +64,13 @@ fn delivery_event(delivery: &Delivery, event: TimelineEvent) -> NewEvent {
         channel: delivery.channel.map(Channel::as_str),
         device_id: Some(delivery.device_id.clone()),
         detail: (delivery.attempt > 1).then(|| format!("attempt {}", delivery.attempt)),
+        once: Some(once(event, &delivery.device_id, delivery.channel, delivery.attempt)),
     }
+}
+
+/// What a device is told once: a poll that is repeated adds no row.
+fn once(event: TimelineEvent, device_id: &str, channel: Option<Channel>, attempt: i32) -> String {
+    format!("{event} {device_id} {} {attempt}", channel.map_or("", Channel::as_str))
 }
 
 fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
@@ -71,6 +82,7 @@ fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
         channel: Some(note.channel.as_str()),
         device_id: Some(note.device_id.clone()),
         detail: Some(note.detail.clone()),
+        once: None,
     })
 }
 
@@ -82,6 +94,10 @@ fn pushed_by(batch: &BehindBatch) -> BTreeMap<&'static str, Vec<String>> {
         pushed.entry(note.channel.as_str()).or_default().extend(ids);
     }
     pushed
+}
+
+fn row_device(row: &device_cursor::Model) -> DeviceKey {
+    DeviceKey { user_id: row.user_id.clone(), device_id: row.device_id.clone() }
 }
 
 fn cursor_rows(batch: &BehindBatch) -> Vec<device_cursor::Model> {
@@ -195,6 +211,7 @@ fn pass(
                 channel: None,
                 device_id: Some(device_id.clone()),
                 detail: (command.attempt > 1).then(|| format!("attempt {}", command.attempt)),
+                once: Some(once(TimelineEvent::Acked, device_id, None, command.attempt)),
             });
         }
         if is_acked {

@@ -1,6 +1,6 @@
 //! Devices: registering, refreshing, deleting.
 
-use tidegate_entity::device;
+use tidegate_entity::{command, device};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::{Channel, CommandStatus, PushRegistration};
@@ -9,18 +9,31 @@ use tidegate_protocol::rest::PushState;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::{lifecycle, wake};
 use crate::ingest::job::Registration;
-use crate::ingest::working::{Working, stream_key};
-use crate::store::device::{DeviceKey, TokenOwner};
+use crate::ingest::working::{Needs, Working, gained, stream_key};
+use crate::store::device::{DeviceKey, TokenOwner, token_hash};
+
+/// Notes what a registration needs loaded.
+pub(super) fn needs(registration: &Registration, needs: &mut Needs) {
+    needs.streams.extend(registration.streams.iter().map(stream_key));
+    needs.users.insert(registration.user_id.as_str().to_owned());
+    if let Some(capabilities) = &registration.device.capabilities {
+        needs.capabilities.push((key_of(registration), capabilities.clone()));
+    }
+}
+
+fn key_of(registration: &Registration) -> DeviceKey {
+    DeviceKey {
+        user_id: registration.user_id.as_str().to_owned(),
+        device_id: registration.device.id.as_str().to_owned(),
+    }
+}
 
 /// Registers or refreshes a device; its key and the streams to answer with.
 pub(super) fn register(
     working: &mut Working,
     registration: &Registration,
 ) -> ApiResult<(DeviceKey, Vec<String>)> {
-    let key = DeviceKey {
-        user_id: registration.user_id.as_str().to_owned(),
-        device_id: registration.device.id.as_str().to_owned(),
-    };
+    let key = key_of(registration);
     let now = working.now.millis();
     let devices_max = working.options.devices_per_user;
     let devices = working.devices.entry(key.user_id.clone()).or_default();
@@ -28,6 +41,9 @@ pub(super) fn register(
         let message = format!("the user has {devices_max} devices; delete one first");
         return Err(ApiError::new(ErrorCode::TooManyDevices, message).with_retry_after(60));
     }
+    let capabilities = registration.device.capabilities.as_deref().unwrap_or_default();
+    let known = devices.get(&key.device_id);
+    let gained = known.map_or_else(Vec::new, |row| gained(row, capabilities));
     let row = devices.entry(key.device_id.clone()).or_insert_with(|| new_device(&key, now));
     let token_before = row.push_token.clone();
     refresh(row, &registration.device, now);
@@ -37,9 +53,29 @@ pub(super) fn register(
         let is_another = token_before.as_deref() != Some(&*push.token);
         wake::for_token(working, &key, is_another, registration.has_socket);
     }
+    deliver_again(working, &key, &gained);
     let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
     working.changes.ensured.extend(streams.iter().cloned());
     Ok((key, streams))
+}
+
+/// Commands that wait for a capability this device has from now on: its cursor
+/// may have passed them while they did not concern it.
+fn deliver_again(working: &mut Working, key: &DeviceKey, gained: &[String]) {
+    let mut waiting: Vec<command::Model> = working
+        .commands
+        .values()
+        .map(|state| &state.row)
+        .filter(|row| row.open && row.user_id == key.user_id && row.last_seq > 0)
+        .filter(|row| row.device_id.as_ref().is_none_or(|device_id| *device_id == key.device_id))
+        .filter(|row| row.requires.as_ref().is_some_and(|needed| gained.contains(needed)))
+        .cloned()
+        .collect();
+    waiting.sort_unstable_by_key(|row| row.last_seq);
+    for row in waiting {
+        working.changes.changed_commands.insert(row.id.clone());
+        lifecycle::append_attempt(working, &row);
+    }
 }
 
 fn new_device(key: &DeviceKey, now: i64) -> device::Model {
@@ -52,6 +88,7 @@ fn new_device(key: &DeviceKey, now: i64) -> device::Model {
         capabilities: "[]".to_owned(),
         push_provider: None,
         push_token: None,
+        push_token_hash: None,
         push_state: PushState::None.as_str().to_owned(),
         push_refreshed_at: None,
         wants_delta_push: false,
@@ -79,6 +116,7 @@ fn refresh(row: &mut device::Model, device: &HelloDevice, now: i64) {
     if let Some(push) = &device.push {
         row.push_provider = push.as_ref().map(|push| push.provider.as_str().to_owned());
         row.push_token = push.as_ref().map(|push| push.token.clone());
+        row.push_token_hash = push.as_ref().map(|push| token_hash(&push.token));
         row.push_refreshed_at = push.as_ref().map(|_| now);
         let state = if push.is_some() { PushState::Active } else { PushState::None };
         state.as_str().clone_into(&mut row.push_state);
@@ -95,6 +133,7 @@ fn claim_token(working: &mut Working, key: &DeviceKey, push: &PushRegistration) 
                 && row.push_provider.as_deref() == Some(provider);
             if holds && !is_owner {
                 row.push_token = None;
+                row.push_token_hash = None;
                 row.push_provider = None;
                 PushState::None.as_str().clone_into(&mut row.push_state);
             }
@@ -118,6 +157,7 @@ pub(super) fn remove(working: &mut Working, key: &DeviceKey) -> ApiResult<()> {
     }
     working.changes.changed_devices.remove(key);
     working.changes.removed_devices.push(key.clone());
+    working.changes.wakes.remove(key);
     let mut open: Vec<String> = working
         .commands
         .values()

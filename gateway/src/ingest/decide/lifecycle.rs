@@ -60,6 +60,7 @@ pub(super) fn close(
     state.row.open = false;
     status.as_str().clone_into(&mut state.row.status);
     state.row.closed_at = Some(working.now.millis());
+    state.row.due_at = state.row.expires_at;
     let tier = decision.as_ref().map(|decision| tier(&state.row, decision.channel));
     if let Some(decision) = decision {
         state.row.decided_by = Some(decision.device_id);
@@ -95,10 +96,15 @@ pub(super) fn retry(working: &mut Working, id: &str) {
     state.row.due_at = state.row.expires_at;
     let row = state.row.clone();
     working.changes.changed_commands.insert(row.id.clone());
-    let Some(body) = command_body(&row) else { return };
+    append_attempt(working, &row);
+}
+
+/// Appends the entry of a command's current attempt.
+pub(super) fn append_attempt(working: &mut Working, row: &command::Model) {
+    let Some(body) = command_body(row) else { return };
     let body = serde_json::to_string(&body).expect("a command's body serialises");
-    append_command(working, &row, kind::COMMAND, body);
-    wake::for_command(working, &row);
+    append_command(working, row, kind::COMMAND, body);
+    wake::for_command(working, row);
 }
 
 /// Closes the command as expired if its life is over and nobody did yet.

@@ -13,6 +13,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::create::{KEY_LIFE_MS, mismatch};
 use crate::ingest::decide::{NewKey, PublishDraft};
 use crate::ingest::job::{Idempotency, Publish};
+use crate::ingest::prepare::ENTRY_FRAME_BYTES;
 use crate::ingest::working::{Append, Needs, Working, stream_key};
 use crate::store::record::RecordKey;
 
@@ -100,7 +101,7 @@ fn apply(
     };
     let after = match change.op {
         RecordOp::Put => change.data.as_ref().map(|data| data.get().to_owned()),
-        RecordOp::Patch => change.patch.as_ref().and_then(|patch| merge(data?, patch.get())),
+        RecordOp::Patch => change.patch.as_ref().and_then(|patch| merge(data?, patch)),
         RecordOp::Delete => None,
     };
     if let Some(after) = &after {
@@ -137,16 +138,13 @@ fn moved(at: usize, standing: i64) -> ApiError {
 }
 
 fn too_large_check(body: &RecordBody, at: usize) -> ApiResult<()> {
-    let bytes = body.data.as_ref().map_or(0, |data| data.get().len());
-    if bytes + RECORD_FRAME_BYTES > ENTRY_BYTES {
+    let bytes = serde_json::to_string(body).map_or(usize::MAX, |json| json.len());
+    if bytes.saturating_add(ENTRY_FRAME_BYTES) > ENTRY_BYTES {
         return Err(ApiError::new(ErrorCode::TooLarge, "a record is larger than 128 KiB")
             .with_detail(format!("records[{at}]"), "larger than 128 KiB"));
     }
     Ok(())
 }
-
-/// Bytes of an entry around a record's data, names at their longest.
-const RECORD_FRAME_BYTES: usize = 1024;
 
 /// A patch is sent only when it says the same as the whole record (it holds
 /// no null, which some readers keep and some drop) and is smaller.
@@ -164,29 +162,10 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
-/// RFC 7396. Both texts were checked to be objects.
-fn merge(base: &str, patch: &str) -> Option<String> {
-    let mut base: Value = serde_json::from_str(base).ok()?;
-    merge_value(&mut base, serde_json::from_str(patch).ok()?);
-    serde_json::to_string(&base).ok()
-}
-
-fn merge_value(base: &mut Value, patch: Value) {
-    let Value::Object(patch) = patch else {
-        *base = patch;
-        return;
-    };
-    if !base.is_object() {
-        *base = Value::Object(serde_json::Map::new());
-    }
-    let Value::Object(fields) = base else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            fields.shift_remove(&name);
-        } else {
-            merge_value(fields.entry(name).or_insert(Value::Null), value);
-        }
-    }
+/// The record after a patch; what the patch does not touch keeps its text.
+fn merge(base: &str, patch: &RawValue) -> Option<String> {
+    let base: &RawValue = serde_json::from_str(base).ok()?;
+    tidegate_protocol::patch::merge(base, patch).ok().map(|merged| merged.get().to_owned())
 }
 
 /// What this key stands for already.
@@ -235,25 +214,4 @@ pub(super) fn remember(working: &mut Working, key: NewKey, published: &Published
         answer: serde_json::to_string(published).ok(),
         expires_at: key.expires_at.millis(),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn merge_follows_rfc_7396() {
-        let cases = [
-            (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
-            (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
-            (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
-            (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
-            (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
-            (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"e":null,"a":1}"#),
-            ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
-        ];
-        for (base, patch, merged) in cases {
-            assert_eq!(merge(base, patch).as_deref(), Some(merged), "{base} + {patch}");
-        }
-    }
 }

@@ -7,7 +7,7 @@ use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 
 use crate::ingest::decide::lifecycle::{self, Decision};
 use crate::ingest::job::Report;
-use crate::ingest::working::{CommandState, Working};
+use crate::ingest::working::{CommandState, Working, is_eligible};
 
 /// Judges a device's outcomes; a row for each, in order.
 pub(super) fn report(working: &mut Working, report: &Report) -> Vec<ResultAnswer> {
@@ -52,14 +52,20 @@ fn is_resend(state: &CommandState, report: &Report, result: &CommandResult, atte
 /// Notes a new outcome and lets it take effect.
 fn record(working: &mut Working, report: &Report, result: &CommandResult, attempt: i32) {
     let id = result.command_id.as_str();
+    let device = working
+        .devices
+        .get(report.user_id.as_str())
+        .and_then(|devices| devices.get(report.device_id.as_str()));
     let Some(state) = working.commands.get_mut(id) else { return };
+    // One that cannot carry it out does not speak for those that can.
+    let is_eligible = device.is_some_and(|device| is_eligible(&state.row, device));
     let is_current = attempt == state.row.attempt;
     let is_applied = result.status == Outcome::Applied;
     let has_settled = state
         .outcomes
         .iter()
         .any(|known| known.settles && known.device_id == report.device_id.as_str());
-    let counts = state.row.open && (is_applied || (is_current && !has_settled));
+    let counts = state.row.open && (is_applied || (is_current && is_eligible && !has_settled));
     let wants_retry = result.status == Outcome::Failed
         && result.retryable == Some(true)
         && state.row.attempt < COMMAND_ATTEMPTS;

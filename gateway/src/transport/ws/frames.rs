@@ -12,6 +12,7 @@ use tidegate_protocol::server::{
     AuthOk, ResultsOk, ServerMessage, StreamStatus, StreamStatuses, Streams, Verdict,
 };
 
+use crate::auth::AuthError;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::job::Report;
 use crate::metrics::label::FrameIn;
@@ -120,6 +121,7 @@ impl Live {
     }
 
     async fn open(&mut self, ask: &Subscribe) -> ApiResult<StreamStatuses> {
+        self.check_count(ask)?;
         let wanted = Wanted::sort(&self.state, &self.user_id, &ask.streams);
         let followed = |name: &&StreamName| self.session.position(name).is_none();
         let after = self.watches.len() + wanted.open.iter().filter(followed).count();
@@ -134,6 +136,10 @@ impl Live {
         for opened in open::begin(watches, &heads, &ask.cursors)? {
             let (name, epoch) = (opened.state.id.name.clone(), opened.state.id.epoch.clone());
             statuses.insert(name.clone(), opened.status);
+            if name.owner().is_some() {
+                // They belong to the deliveries before this beginning.
+                self.unacked = VecDeque::new();
+            }
             let index = self.session.follow(opened.state);
             if index < self.watches.len() {
                 self.watches[index] = opened.watch;
@@ -149,9 +155,21 @@ impl Live {
         Ok(statuses)
     }
 
+    /// Bounds the answer: it names every stream asked for.
+    fn check_count(&self, ask: &Subscribe) -> ApiResult<()> {
+        let streams_max = self.state.config.limits.streams_per_session;
+        if ask.streams.len() <= streams_max {
+            return Ok(());
+        }
+        Err(ApiError::invalid("streams", format!("at most {streams_max} names")))
+    }
+
     /// Leaves shared streams; answers with those still followed. The user's
     /// own stream cannot be left.
     async fn unsubscribe(&mut self, ask: &Subscribe, reference: Reference) -> Result<(), End> {
+        if let Err(error) = self.check_count(ask) {
+            return self.refuse(&error, reference).await;
+        }
         for name in &ask.streams {
             let index = self.session.position(name).filter(|_| name.owner().is_none());
             if let Some(index) = index {
@@ -173,8 +191,14 @@ impl Live {
     }
 
     async fn auth(&mut self, auth: Auth, reference: Reference) -> Result<(), End> {
-        let claims = self.state.auth.verify(&auth.token).await;
-        let claims = claims.map_err(|_| CloseReason::Unauthenticated)?;
+        let claims = match self.state.auth.verify(&auth.token).await {
+            Ok(claims) => claims,
+            // Nothing can be said about the token: the old one still counts.
+            Err(error @ AuthError::Unavailable) => {
+                return self.refuse(&error.into(), reference).await;
+            }
+            Err(_) => return Err(CloseReason::Unauthenticated.into()),
+        };
         hello::check_role(&claims)?;
         if claims.sub != self.user_id {
             return Err(CloseReason::Forbidden.into());

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_protocol::client::{self, ClientMessage, Hello, ParseError};
-use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::{StreamName, UserId};
 use tidegate_protocol::limits as wire;
 use tidegate_protocol::server::{ErrorFrame, FrameLimits, ServerMessage, StreamStatuses, Welcome};
 
-use crate::auth::{Claims, Role};
+use crate::auth::{AuthError, Claims, Role};
 use crate::error::{ApiError, ApiResult};
 use crate::hub::SessionKey;
-use crate::hub::signal::Signal;
+use crate::hub::presence::Presence;
+use crate::hub::signal::{Order, Signal};
 use crate::ingest::job::Registration;
 use crate::metrics::label::{FrameIn, SocketEnd};
 use crate::session::Session;
@@ -81,7 +82,7 @@ pub(super) async fn open(
 struct Begun {
     user_id: UserId,
     registration: crate::ingest::job::Registered,
-    presence: crate::hub::presence::Presence,
+    presence: Presence,
     signal: Arc<Signal>,
     session: Session,
     opened: Vec<Opened>,
@@ -119,9 +120,6 @@ async fn begin(
         check_role(claims)?;
     }
     let (hello, reference) = wait_for_hello(state, socket).await?;
-    if hello.protocol != tidegate_protocol::VERSION {
-        return Err(CloseReason::ProtocolUnsupported.into());
-    }
     let claims = authenticate(state, &hello, header).await?;
     check(state, &hello).map_err(|error| Stop::Refuse(CloseReason::InvalidField, error))?;
     let signal = Arc::new(Signal::default());
@@ -130,22 +128,21 @@ async fn begin(
     names.extend(hello.subscribe.iter().cloned());
     let wanted = Wanted::sort(state, &claims.sub, &names);
     let watches = open::watch(&state.hub, &wanted.open, &signal);
+    let key = SessionKey { user_id: claims.sub.clone(), device_id: hello.device.id.clone() };
+    // Before the device is registered: an order that comes from here on, such
+    // as its deletion or a drain, waits in the signal.
+    let presence = enter(state, &key, &signal)?;
     let registration = Registration {
         user_id: claims.sub.clone(),
         device: hello.device.clone(),
         streams: wanted.open.clone(),
-        cursors: hello.cursors.clone(),
         has_socket: true,
     };
     let registered = state.ingest.register(registration).await.map_err(refuse)?;
     let opened = open::begin(watches, &registered.heads, &hello.cursors).map_err(refuse)?;
-    let key = SessionKey { user_id: claims.sub.clone(), device_id: hello.device.id.clone() };
-    let sessions_max = state.config.limits.connections_per_user;
-    let presence = state.hub.enter(key.clone(), &signal, sessions_max).map_err(|_| {
-        let message = format!("the user has {sessions_max} sockets");
-        let code = tidegate_protocol::code::ErrorCode::TooManyConnections;
-        Stop::Refuse(CloseReason::Forbidden, ApiError::new(code, message))
-    })?;
+    if let Some(Order::Close(reason)) = signal.order() {
+        return Err(reason.into());
+    }
     // A drain tells those that have entered; it may have looked just before.
     if state.draining.is_cancelled() {
         return Err(CloseReason::Drain.into());
@@ -173,6 +170,15 @@ async fn begin(
     socket.feed_message(&welcome, reference.as_deref()).await?;
     socket.encoding = encoding;
     Ok(Begun { user_id: claims.sub, registration: registered, presence, signal, session, opened })
+}
+
+fn enter(state: &AppState, key: &SessionKey, signal: &Arc<Signal>) -> Result<Presence, Stop> {
+    let sessions_max = state.config.limits.connections_per_user;
+    state.hub.enter(key.clone(), signal, sessions_max).map_err(|_| {
+        let message = format!("the user has {sessions_max} sockets");
+        let error = ApiError::new(ErrorCode::TooManyConnections, message);
+        Stop::Refuse(CloseReason::Forbidden, error)
+    })
 }
 
 /// What `welcome` tells of the bounds in force.
@@ -221,6 +227,7 @@ pub(super) const fn close_reason(error: &ParseError) -> CloseReason {
         ParseError::InvalidJson => CloseReason::InvalidJson,
         ParseError::MissingType => CloseReason::MissingType,
         ParseError::InvalidField(_) => CloseReason::InvalidField,
+        ParseError::UnsupportedProtocol => CloseReason::ProtocolUnsupported,
     }
 }
 
@@ -233,8 +240,11 @@ async fn authenticate(
 ) -> Result<Claims, Stop> {
     let own = match &hello.token {
         Some(token) => {
-            let claims = state.auth.verify(token).await;
-            Some(claims.map_err(|_| CloseReason::Unauthenticated)?)
+            Some(state.auth.verify(token).await.map_err(|error| match error {
+                // Nothing can be said about the token: come back.
+                AuthError::Unavailable => CloseReason::Internal,
+                _ => CloseReason::Unauthenticated,
+            })?)
         }
         None => None,
     };

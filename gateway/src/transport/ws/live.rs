@@ -48,6 +48,9 @@ impl From<CloseReason> for End {
     }
 }
 
+/// Pages sent before the session listens again.
+const PAGES_PER_TURN: usize = 8;
+
 /// A session with its socket.
 pub(super) struct Live {
     pub(super) state: AppState,
@@ -121,10 +124,14 @@ impl Live {
             End::Lost => SocketEnd::Lost,
         };
         state.metrics.sockets_closed.of(counted).inc();
-        if let End::Close(reason) = end {
-            tracing::debug!(%reason, "session closed");
-            let wait = Duration::from_millis(state.config.session.close_timeout_ms);
-            socket.close(reason, wait).await;
+        let wait = Duration::from_millis(state.config.session.close_timeout_ms);
+        match end {
+            End::Close(reason) => {
+                tracing::debug!(%reason, "session closed");
+                socket.close(reason, wait).await;
+            }
+            End::Gone => socket.answer_close(wait).await,
+            End::Lost => {}
         }
     }
 
@@ -133,9 +140,10 @@ impl Live {
         tokio::pin!(timer);
         let mut timer_due = Instant::now();
         loop {
-            if let Err(end) = self.deliver().await {
-                return end;
-            }
+            let more = match self.deliver().await {
+                Ok(more) => more,
+                Err(end) => return end,
+            };
             let due =
                 Instant::now() + Duration::from_millis(self.session.due_in_ms(self.state.now()));
             // Firing early is harmless, so the timer moves only forward in
@@ -147,7 +155,8 @@ impl Live {
             let turn = tokio::select! {
                 // An order comes before what the client says: a replaced
                 // session must not act any more. Then the client, so that acks
-                // open the window. Time last: it is never urgent.
+                // open the window. Then time, and then what else there is to
+                // send: a long snapshot must not keep the session from hearing.
                 biased;
                 () = self.signal.woken() => match self.signal.order() {
                     None => Ok(()),
@@ -155,6 +164,7 @@ impl Live {
                 },
                 incoming = self.socket.next() => self.hear(incoming).await,
                 () = &mut timer => Box::pin(self.keep_time()).await,
+                () = std::future::ready(()), if more => Ok(()),
             };
             if let Err(end) = turn {
                 return end;
@@ -227,28 +237,43 @@ impl Live {
             let empty = EventsFrame::build(&id, prev, seq, &[]);
             self.socket.feed(FrameOut::Events, &empty.frame).await?;
         }
-        let ping = ServerMessage::Ping(Ping { heads: heads.into_iter().collect() });
+        let streams = self.session.streams();
+        let named = heads
+            .into_iter()
+            .zip(streams)
+            .map(|((name, head), stream)| (name, stream.head_to_name(head)));
+        let ping = ServerMessage::Ping(Ping { heads: named.collect() });
         self.socket.feed_message(&ping, None).await?;
         self.socket.flush().await?;
         Ok(())
     }
 
-    /// Sends everything that may be sent, and writes it in one go.
-    pub(super) async fn deliver(&mut self) -> Result<(), End> {
-        loop {
+    /// Sends what may be sent, up to a turn's share, and writes it in one go;
+    /// whether there is more.
+    pub(super) async fn deliver(&mut self) -> Result<bool, End> {
+        let mut pages = 0;
+        let more = loop {
             let watches = &self.watches;
             let heads = |index: usize| watches[index].topic().head();
-            let Some(plan) = self.session.next_read(&heads, self.state.now()) else { break };
+            let Some(plan) = self.session.next_read(&heads, self.state.now()) else { break false };
+            if pages >= PAGES_PER_TURN {
+                break true;
+            }
+            pages += 1;
             match plan.what {
                 ReadWhat::Events(room) => {
                     if !self.events(plan.index, room).await? {
-                        break;
+                        break false;
                     }
                 }
-                ReadWhat::Snapshot(at) => Box::pin(self.snapshot(plan.index, &at)).await?,
+                ReadWhat::Snapshot(at) => {
+                    Box::pin(self.snapshot(plan.index, &at)).await?;
+                    break true;
+                }
             }
-        }
-        self.socket.flush().await.map_err(End::from)
+        };
+        self.socket.flush().await?;
+        Ok(more)
     }
 
     /// Sends the next page of entries; false when there was nothing after all.

@@ -2,6 +2,8 @@
 //! a close that arrives.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,6 +31,8 @@ pub(crate) struct Socket {
     ws: WebSocketStream<Progress>,
     metrics: Metrics,
     write_timeout: Duration,
+    /// Bytes the peer took so far.
+    written: Arc<AtomicU64>,
     /// Agreed in `welcome`.
     pub(crate) encoding: Option<Encoding>,
 }
@@ -76,9 +80,10 @@ impl Socket {
         metrics: Metrics,
         write_timeout: Duration,
     ) -> Self {
-        let io = Progress { io: TokioIo::new(upgraded), written: 0 };
+        let written = Arc::new(AtomicU64::new(0));
+        let io = Progress { io: TokioIo::new(upgraded), written: Arc::clone(&written) };
         let ws = WebSocketStream::from_raw_socket(io, Role::Server, Some(socket_config())).await;
-        Self { ws, metrics, write_timeout, encoding: None }
+        Self { ws, metrics, write_timeout, written, encoding: None }
     }
 
     /// The next frame. Safe to drop while waiting: nothing is taken from the
@@ -132,28 +137,22 @@ impl Socket {
         };
         self.metrics.frames_sent.of(kind).inc();
         self.metrics.socket_bytes_sent.inc_by(message.len() as u64);
-        if let Err(error) = self.ws.feed(message).await {
-            tracing::debug!(%error, "socket write failed");
-            return Err(Lost);
-        }
-        Ok(())
+        moving(self.ws.feed(message), &self.written, self.write_timeout).await
     }
 
     /// Writes what was queued. Fails when nothing moves for the write
     /// time-out; a slow client that keeps reading is waited for.
     pub(crate) async fn flush(&mut self) -> Result<(), Lost> {
-        loop {
-            let before = self.ws.get_ref().written;
-            match tokio::time::timeout(self.write_timeout, self.ws.flush()).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "socket write failed");
-                    return Err(Lost);
-                }
-                Err(_) if self.ws.get_ref().written == before => return Err(Lost),
-                Err(_) => {}
-            }
-        }
+        moving(self.ws.flush(), &self.written, self.write_timeout).await
+    }
+
+    /// Answers the client's close, so that it does not look like a cut.
+    pub(crate) async fn answer_close(mut self, wait: Duration) {
+        let answering = async {
+            let _ = self.ws.flush().await;
+            while let Some(Ok(_)) = self.ws.next().await {}
+        };
+        let _ = tokio::time::timeout(wait, answering).await;
     }
 
     /// Closes with a reason, then reads and discards until the client closes
@@ -170,11 +169,32 @@ impl Socket {
     }
 }
 
+/// Waits for a write as long as the peer takes something.
+async fn moving(
+    write: impl Future<Output = Result<(), Error>>,
+    written: &AtomicU64,
+    wait: Duration,
+) -> Result<(), Lost> {
+    tokio::pin!(write);
+    loop {
+        let before = written.load(Ordering::Relaxed);
+        match tokio::time::timeout(wait, &mut write).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "socket write failed");
+                return Err(Lost);
+            }
+            Err(_) if written.load(Ordering::Relaxed) == before => return Err(Lost),
+            Err(_) => {}
+        }
+    }
+}
+
 /// Counts what the peer took, to tell a slow reader from a stuck one.
 #[derive(Debug)]
 struct Progress {
     io: TokioIo<Upgraded>,
-    written: u64,
+    written: Arc<AtomicU64>,
 }
 
 impl AsyncRead for Progress {
@@ -195,7 +215,7 @@ impl AsyncWrite for Progress {
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
         if let Poll::Ready(Ok(count)) = &written {
-            self.written += *count as u64;
+            self.written.fetch_add(*count as u64, Ordering::Relaxed);
         }
         written
     }

@@ -1,7 +1,8 @@
 //! RFC 7396 merge patches on raw JSON: members that a patch does not touch
 //! keep their exact text (order, number spelling, escapes).
 //!
-//! Never judges versions; that is `replica`.
+//! Both sides fold with it: what the gateway stores and what a device holds are
+//! the same text. Never judges versions.
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
@@ -9,10 +10,7 @@ use serde::ser::SerializeMap;
 use serde_json::value::RawValue;
 
 /// Applies `patch` to `target`.
-pub(crate) fn merge(
-    target: &RawValue,
-    patch: &RawValue,
-) -> Result<Box<RawValue>, serde_json::Error> {
+pub fn merge(target: &RawValue, patch: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
     let Ok(changes) = serde_json::from_str::<Members>(patch.get()) else {
         // A patch that is not an object replaces the whole.
         return Ok(patch.to_owned());
