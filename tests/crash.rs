@@ -77,7 +77,7 @@ async fn round(seed: u64) -> Result<usize, String> {
         tasks.spawn(device.clone().live(addresses.clone(), end.clone()));
     }
     for device in &devices {
-        device.until("welcomed", Log::is_welcomed).await?;
+        device.until("up to date", Log::is_up_to_date).await?;
     }
     for _ in 0..rng.random_range(1..=2) {
         let creating = load.create(rng.random());
@@ -111,7 +111,7 @@ async fn a_signal_drains_the_process() {
         tasks.spawn(device.clone().live_once(process.address()));
     }
     for device in &devices {
-        device.until("welcomed", Log::is_welcomed).await.unwrap();
+        device.until("up to date", Log::is_up_to_date).await.unwrap();
     }
     let (status, took) = process.terminate().await;
     assert!(status.success(), "{status}\n{}", process.log());

@@ -38,7 +38,6 @@ pub(super) struct Device {
 #[derive(Default)]
 pub(super) struct Log {
     pub(super) cursor: Option<Cursor>,
-    is_welcomed: bool,
     is_drained: bool,
     /// How often each command came: once, because no attempt is repeated
     /// here.
@@ -51,8 +50,10 @@ pub(super) struct Log {
 }
 
 impl Log {
-    pub(super) const fn is_welcomed(&self) -> bool {
-        self.is_welcomed
+    /// Whether it has taken its first snapshot: items of one may come again
+    /// as entries.
+    pub(super) const fn is_up_to_date(&self) -> bool {
+        self.cursor.is_some()
     }
 
     pub(super) const fn is_drained(&self) -> bool {
@@ -72,7 +73,6 @@ impl Log {
         self.check(!is_ahead, || format!("holds more than there is: {status:?}"));
         let expected = if self.cursor.is_some() { Verdict::Resumed } else { Verdict::Reset };
         self.check(status.verdict == expected, || format!("not {expected:?} but {status:?}"));
-        self.is_welcomed = true;
     }
 
     fn snapshot(&mut self, snapshot: &Snapshot) {
