@@ -229,7 +229,7 @@ async fn wrong_polls_are_refused() {
         "&cursor=",
         "&cursors=rubbish",
         "&cursor=e30&cursors=%7B%7D",
-        "&subscribe=News",
+        "&subscribe=no%20stream",
     ] {
         calls.get(&path(&phone, query)).await.expect_error(422, "invalid");
     }

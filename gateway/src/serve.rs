@@ -98,9 +98,9 @@ impl ServeOptions {
 /// What is left of the drain's time for connections: before them sockets are
 /// told, after them the last writes are committed.
 fn drain_deadline(drain: &crate::config::Drain) -> Duration {
-    const LAST_WRITES_MS: u64 = 2_000;
-    let left_ms = drain.deadline_ms.saturating_sub(drain.spread_ms + LAST_WRITES_MS);
-    Duration::from_millis(left_ms.max(500))
+    let last_writes_ms = (drain.deadline_ms / 5).min(2_000);
+    let left_ms = drain.deadline_ms.saturating_sub(drain.spread_ms + last_writes_ms);
+    Duration::from_millis(left_ms)
 }
 
 /// Serves until `shutdown` is cancelled, then drains: accepts no more, lets

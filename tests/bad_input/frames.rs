@@ -55,11 +55,11 @@ fn unreadable() -> Vec<(&'static str, String, &'static str)> {
         ),
         (
             "an id that is none",
-            text(r#"{"type":"results","results":[{"command_id":"1","status":"applied"}]}"#),
+            text(r#"{"type":"results","results":[{"command_id":"no command","status":"applied"}]}"#),
             "invalid_field",
         ),
         ("no token", text(r#"{"type":"auth"}"#), "invalid_field"),
-        ("a stream's name", text(r#"{"type":"subscribe","streams":["News"]}"#), "invalid_field"),
+        ("a stream's name", text(r#"{"type":"subscribe","streams":["no stream"]}"#), "invalid_field"),
     ]
 }
 
@@ -160,7 +160,7 @@ async fn hello_is_checked_field_by_field() {
         ("/device/push", json!({ "provider": "pigeon", "token": "t" }), 4400, "invalid_field"),
         ("/device/push", json!({ "provider": "fcm", "token": "" }), 4400, "invalid_field"),
         ("/cursors", json!({ "user:u1": { "seq": 0 } }), 4400, "invalid_field"),
-        ("/subscribe", json!(["news", "NEWS"]), 4400, "invalid_field"),
+        ("/subscribe", json!(["news", "no stream"]), 4400, "invalid_field"),
         ("/heartbeat_s", json!("30"), 4400, "invalid_field"),
     ] {
         let mut hello = device.hello();

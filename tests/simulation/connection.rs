@@ -103,7 +103,6 @@ impl Device {
             user_id: self.user.clone(),
             device,
             streams: names.to_vec(),
-            cursors: cursors.clone(),
             has_socket: true,
         };
         let registered = node.ingest.register(registration).await.unwrap();

@@ -21,6 +21,7 @@ fn device() -> device::Model {
         capabilities: "[]".to_owned(),
         push_provider: Some("fcm".to_owned()),
         push_token: Some("token".to_owned()),
+        push_token_hash: None,
         push_state: "active".to_owned(),
         push_refreshed_at: Some(0),
         wants_delta_push: true,
