@@ -124,7 +124,13 @@ proptest! {
         let judged = json::check(&text);
         if let Ok(value) = serde_json::from_str::<serde_json::Value>(&text) {
             let has_nul = value.to_string().replace(r"\\", "").contains(r"\u0000");
-            prop_assert_eq!(judged.is_err(), depth(&value) > JSON_DEPTH || has_nul, "{}", text);
+            prop_assert!(judged.is_err() || (depth(&value) <= JSON_DEPTH && !has_nul), "{text}");
+            // The value shows only the last of members with one name; the text
+            // shows them all.
+            let may_refuse = text.contains(r"\u0000")
+                || text.contains('\0')
+                || text.matches(['[', '{']).count() > JSON_DEPTH;
+            prop_assert!(judged.is_ok() || may_refuse, "{text}");
         }
     }
 
