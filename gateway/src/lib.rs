@@ -14,6 +14,7 @@ pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod push;
+pub mod resolve;
 pub mod retry;
 pub mod serve;
 pub mod session;
