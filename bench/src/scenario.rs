@@ -13,6 +13,7 @@ mod durable;
 mod fanout;
 mod latency;
 mod memory;
+mod push;
 mod reconnect;
 mod unicast;
 
@@ -20,17 +21,18 @@ mod unicast;
 type Scenario = fn(&Scale) -> anyhow::Result<Vec<Row>>;
 
 /// Their names, for the command line.
-pub(crate) const NAMES: [&str; 6] =
-    ["memory", "fanout", "unicast", "latency", "durable", "reconnect"];
+pub(crate) const NAMES: [&str; 7] =
+    ["memory", "fanout", "unicast", "latency", "durable", "reconnect", "push"];
 
 /// All of them, in the order they run.
-pub(crate) const SCENARIOS: [(&str, Scenario); 6] = [
+pub(crate) const SCENARIOS: [(&str, Scenario); 7] = [
     ("memory", memory::run),
     ("fanout", fanout::run),
     ("unicast", unicast::run),
     ("latency", latency::run),
     ("durable", durable::run),
     ("reconnect", reconnect::run),
+    ("push", push::run),
 ];
 
 /// How much is done.
