@@ -2,7 +2,6 @@
 //! journal, writer and database, driven step by step from a seed, without a
 //! socket and without a timer.
 
-
 use crate::seed;
 use crate::simulation::world::World;
 

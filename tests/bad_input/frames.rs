@@ -55,11 +55,17 @@ fn unreadable() -> Vec<(&'static str, String, &'static str)> {
         ),
         (
             "an id that is none",
-            text(r#"{"type":"results","results":[{"command_id":"no command","status":"applied"}]}"#),
+            text(
+                r#"{"type":"results","results":[{"command_id":"no command","status":"applied"}]}"#,
+            ),
             "invalid_field",
         ),
         ("no token", text(r#"{"type":"auth"}"#), "invalid_field"),
-        ("a stream's name", text(r#"{"type":"subscribe","streams":["no stream"]}"#), "invalid_field"),
+        (
+            "a stream's name",
+            text(r#"{"type":"subscribe","streams":["no stream"]}"#),
+            "invalid_field",
+        ),
     ]
 }
 
