@@ -165,7 +165,8 @@ async fn trimming_by_age_follows_the_clock() {
     let (_, welcome) = phone.open_with(&hello_at(&phone, &epoch, 4)).await;
     assert_eq!(welcome["streams"]["user:u1"]["verdict"], "resumed", "it lacks nothing");
     backend.make("u1", "steps").await;
-    assert_eq!(head(&gateway, "user:u1").await.0, 5, "positions go on");
+    // More, where the jump made another attempt due.
+    assert!(head(&gateway, "user:u1").await.0 >= 5, "positions go on");
 }
 
 /// A session that holds its window full while the journal is trimmed past it
