@@ -40,4 +40,4 @@ lint:
 # Licences, sources and duplicate versions of dependencies; advisories need
 # the network, so they are checked by `cargo deny check` where there is one.
 deny:
-	$(CARGO) deny --offline check bans licenses sources
+	$(CARGO) deny --locked check bans licenses sources
