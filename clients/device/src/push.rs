@@ -211,7 +211,7 @@ mod tests {
         for (name, text) in [
             ("stream", "user:"),
             ("stream", "marketplace"),
-            ("command_id", "A"),
+            ("command_id", ""),
             ("data_type", ""),
             ("data_type", &long),
             ("value", "{"),

@@ -124,11 +124,10 @@ fn http(http: &Http, refuse: &mut impl FnMut(&'static str, &str)) {
 
 fn shared_streams(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
     let shared = &config.streams.shared;
-    if !shared.iter().all(StreamName::is_shared_name) {
-        refuse("streams.shared", "1 to 64 of [a-z0-9._-], beginning with a letter or digit");
-    }
     if shared.iter().any(|stream| stream.owner().is_some()) {
         refuse("streams.shared", "`user:` begins the names of users' own streams");
+    } else if !shared.iter().all(StreamName::is_shared_name) {
+        refuse("streams.shared", "1 to 64 of [a-z0-9._-], beginning with a letter or digit");
     }
     if shared.iter().any(|stream| stream.as_str() == MARKETPLACE) {
         refuse("streams.shared", "`marketplace` is filled by the gateway itself");

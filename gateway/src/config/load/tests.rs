@@ -145,7 +145,7 @@ fn values_that_do_not_parse_are_named() {
     for (file, expected) in [
         ("environment = 'test'", "`environment` is \"test\""),
         ("listen = 'localhost'", "`listen` is \"localhost\""),
-        ("[streams]\nshared = ['News']", "`streams.shared[0]` is [\"News\"]"),
+        ("[streams]\nshared = ['News']", "`streams.shared` is [\"News\"]"),
         ("[streams]\nshared = ['user:a']", "`streams.shared` is"),
         ("[streams]\nshared = ['a', 'a']", "`streams.shared` is"),
         ("[http]\ntrusted_proxies = ['10.0.0.1/40']", "`http.trusted_proxies[0]` is"),
