@@ -43,6 +43,11 @@ pub(crate) fn drop_connection() -> Response {
     response
 }
 
+/// Whether this response is not sent.
+pub(crate) fn is_dropped(response: &Response) -> bool {
+    response.extensions().get::<DropConnection>().is_some()
+}
+
 /// A JSON response.
 pub(crate) fn json(status: u16, body: &Value) -> Response {
     typed(status, "application/json; charset=UTF-8", body.to_string())

@@ -56,7 +56,16 @@ impl Growth {
         &self,
         at: impl Fn(usize) -> Option<T> + Send + Sync + 'static,
     ) -> Feed<T> {
-        Feed { at: Box::new(at), grown: self.0.subscribe(), next: 0 }
+        self.feed_after(0, at)
+    }
+
+    /// Reads what comes after the first `count`.
+    pub(crate) fn feed_after<T>(
+        &self,
+        count: usize,
+        at: impl Fn(usize) -> Option<T> + Send + Sync + 'static,
+    ) -> Feed<T> {
+        Feed { at: Box::new(at), grown: self.0.subscribe(), next: count }
     }
 }
 

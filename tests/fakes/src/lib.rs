@@ -8,6 +8,7 @@
 //! production: they accept anyone who asks.
 
 pub mod answer;
+pub mod atom;
 pub mod clock;
 pub mod fcm;
 pub mod feed;

@@ -48,10 +48,27 @@ impl<T: Clone> Record<T> {
 
     /// Waits until there are `count`, and returns all. Panics after 10 s.
     pub async fn wait_for(&self, count: usize) -> Vec<T> {
-        let mut seen = self.count.subscribe();
-        let enough = seen.wait_for(|seen| *seen >= count);
+        self.wait_until(|items| items.len() >= count).await
+    }
+
+    /// Waits until what is there is enough, and returns all. Panics after
+    /// 10 s.
+    pub async fn wait_until(&self, is_enough: impl Fn(&[T]) -> bool) -> Vec<T> {
+        let mut count = self.count.subscribe();
+        let enough = async {
+            loop {
+                // Marked before looking: what comes in between wakes at once.
+                count.mark_unchanged();
+                if is_enough(&self.items.lock().unwrap_or_else(PoisonError::into_inner)) {
+                    return;
+                }
+                if count.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
         let in_time = tokio::time::timeout(PATIENCE, enough).await.is_ok();
-        assert!(in_time, "only {} of {count} came within 10 s", self.count());
+        assert!(in_time, "only {} came within 10 s, and it is not enough", self.count());
         self.all()
     }
 }

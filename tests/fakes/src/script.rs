@@ -29,10 +29,16 @@ impl<A: Clone> Script<A> {
 
     /// The next answer for `addressee`.
     pub fn next(&self, addressee: &str) -> A {
+        self.next_of(&[addressee])
+    }
+
+    /// The next answer for one who goes by several names: from the first of
+    /// them that has an answer left.
+    pub fn next_of(&self, names: &[&str]) -> A {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues
-            .get_mut(addressee)
-            .and_then(VecDeque::pop_front)
+        names
+            .iter()
+            .find_map(|name| queues.get_mut(*name)?.pop_front())
             .unwrap_or_else(|| self.fallback.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }

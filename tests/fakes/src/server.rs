@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::answer::DropConnection;
+use crate::answer;
 
 /// A running server.
 #[derive(Debug)]
@@ -76,22 +78,49 @@ async fn accept(listener: TcpListener, router: Router) {
 }
 
 async fn converse(stream: TcpStream, router: Router) {
+    let upgraded = Arc::new(Mutex::new(None));
+    let taking_over = Arc::clone(&upgraded);
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let router = router.clone();
+        let (router, taking_over) = (router.clone(), Arc::clone(&taking_over));
         async move {
-            let response: Response = match router.oneshot(request.map(Body::new)).await {
+            let mut response: Response = match router.oneshot(request.map(Body::new)).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
             // An error from the service makes hyper close the connection.
-            if response.extensions().get::<DropConnection>().is_some() {
+            if answer::is_dropped(&response) {
                 return Err(Dropped);
+            }
+            if let Some(takeover) = response.extensions_mut().remove::<Takeover>() {
+                *taking_over.lock().unwrap_or_else(PoisonError::into_inner) = takeover.take();
             }
             Ok(response)
         }
     });
+    let io = TokioIo::new(stream);
     // Errors are what tests ask for, or clients that went away.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let served = http1::Builder::new().serve_connection(io, service).with_upgrades().await;
+    let next = upgraded.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Ok(()), Some(next)) = (served, next) {
+        next.await;
+    }
+}
+
+type Conversation = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Goes with a response that ends HTTP on its connection: what happens there
+/// next, in the connection's own task.
+#[derive(Clone)]
+pub(crate) struct Takeover(Arc<Mutex<Option<Conversation>>>);
+
+impl Takeover {
+    pub(crate) fn new(conversation: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::pin(conversation)))))
+    }
+
+    fn take(&self) -> Option<Conversation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 #[derive(Debug)]
