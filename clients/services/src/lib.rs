@@ -1,13 +1,16 @@
-//! Clients of the services that the gateway calls to wake devices: Firebase
-//! Cloud Messaging and Web Push, and the Google tokens the former needs.
+//! Clients of the services that the gateway calls: Firebase Cloud Messaging
+//! and Web Push to wake devices, the Google tokens the former needs, and the
+//! `Atom SaaS` marketplace, over HTTP and its socket.
 //!
 //! Owns what is said to those services and what their answers mean: every
-//! failure comes back as a value that names one [`outcome::Action`]. It never
-//! retries on its own schedule, keeps no database and reads no clock of its
-//! own; base addresses and time are passed in, so that fakes on loopback need
-//! no tricks. Device tokens, subscriptions, keys, bodies and access tokens
-//! stand in no error, no log line and no `Debug` output.
+//! failure comes back as a value that says what to do about it, an
+//! [`outcome::Action`] or an [`atom::error::Retry`]. It never retries on its
+//! own schedule, keeps no database and reads no wall clock of its own; base
+//! addresses and time are passed in, so that fakes on loopback need no tricks.
+//! Device tokens, subscriptions, keys, bodies and access tokens stand in no
+//! error, no log line and no `Debug` output.
 
+pub mod atom;
 pub mod clock;
 pub mod fcm;
 pub mod limits;

@@ -82,3 +82,70 @@ pub const TOPIC_CHARS: usize = 32;
 
 /// Longest word taken over from an error answer, in bytes.
 pub const ERROR_WORD_BYTES: usize = 64;
+
+/// How long one request to the `Atom SaaS` marketplace may take when the
+/// settings name nothing else: what its requirements v1.0.0 ask for, since a
+/// page of 1,000 skills carries their code.
+pub const ATOM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest listing of the marketplace in bytes: 1,000 skills, the largest
+/// page, of 16 KiB each.
+pub const ATOM_PAGE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest single skill in bytes: four times what its socket may send of one,
+/// for the skill's ratings come with it.
+pub const ATOM_SKILL_BYTES: usize = 4 * ATOM_MESSAGE_BYTES;
+
+/// Largest page the marketplace gives (its requirements v1.0.0).
+pub const ATOM_PAGE_ITEMS: u32 = 1000;
+
+/// Longest comment of a rating in characters (requirements v1.0.0).
+pub const ATOM_COMMENT_CHARS: usize = 1000;
+
+/// Longest id of a skill and name of a category, in bytes: both are keys of
+/// the cache and of journal entries. Real ids are UUIDs.
+pub const ATOM_KEY_BYTES: usize = 200;
+
+/// Longest `ETag` kept: it goes back in a header, and into a database.
+pub const ATOM_VALIDATOR_BYTES: usize = 256;
+
+/// Largest message of the marketplace's socket in bytes (requirements v1.0.0:
+/// 1 MiB of UTF-8).
+pub const ATOM_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// How many times [`ATOM_MESSAGE_BYTES`] the socket itself takes in: a message
+/// in between is dropped and the connection kept; a larger one ends it, for
+/// the WebSocket library cannot skip a frame.
+pub const ATOM_FRAME_FACTOR: usize = 4;
+
+/// How often the client pings the marketplace's socket (requirements v1.0.0).
+pub const ATOM_HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// How long it waits for the pong (requirements v1.0.0).
+pub const ATOM_PONG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many messages may still come before a late pong, when their reader was
+/// slow and they had arrived in time: what a server that keeps to
+/// [`ATOM_WINDOW_MESSAGES`] can send within [`ATOM_PONG_TIMEOUT`].
+pub const ATOM_PONG_BEHIND: usize = 1000;
+
+/// Messages of the socket that are taken in per [`ATOM_WINDOW`]
+/// (requirements v1.0.0: 100 per second).
+pub const ATOM_WINDOW_MESSAGES: usize = 100;
+
+/// See [`ATOM_WINDOW_MESSAGES`].
+pub const ATOM_WINDOW: Duration = Duration::from_secs(1);
+
+/// How long to wait for the socket to take the closing frame and answer it.
+pub const ATOM_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Read buffer of the socket in bytes: the library's default of 128 KiB is
+/// filled with zeros on every read, for messages that mostly have a few KiB.
+pub const ATOM_READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// From how many bytes the socket writes without being flushed. It sends
+/// nothing but pings, pongs and a close, each flushed at once.
+pub const ATOM_WRITE_BUFFER_BYTES: usize = 1024;
+
+/// Most bytes waiting to be written: many times what can be owed at once.
+pub const ATOM_WRITE_BUFFER_MAX_BYTES: usize = 16 * 1024;

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use tidegate_protocol::time::Timestamp;
 
 use crate::clock::Clock;
 use crate::limits::RETRY_AFTER_MAX;
@@ -13,6 +14,29 @@ use crate::limits::RETRY_AFTER_MAX;
 /// past means zero.
 pub fn from_headers(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     parse(headers.get(RETRY_AFTER)?.to_str().ok()?, clock)
+}
+
+/// As [`from_headers`], but a date is measured from the answer's own `Date`:
+/// no clock is needed, and a difference between the clocks does no harm. A
+/// date without a `Date` cannot be read.
+pub fn from_answer(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let is_date = value.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let sent_ms = match headers.get(DATE) {
+        Some(date) => unix_millis(date.to_str().ok()?),
+        None => None,
+    };
+    if is_date && sent_ms.is_none() {
+        return None;
+    }
+    let sent = Timestamp::from_millis(sent_ms.unwrap_or_default());
+    parse(value, &Clock::new(move || sent))
+}
+
+fn unix_millis(date: &str) -> Option<i64> {
+    let date = httpdate::parse_http_date(date.trim()).ok()?;
+    let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since_epoch.as_millis()).ok()
 }
 
 /// Parses the header's value; see [`from_headers`].
@@ -35,9 +59,25 @@ fn system_time(clock: &Clock) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use tidegate_protocol::time::Timestamp;
+    use reqwest::header::{HeaderName, HeaderValue};
 
     use super::*;
+
+    #[test]
+    fn a_date_is_measured_from_the_answers_own() {
+        let seconds = |headers: &[(HeaderName, &'static str)]| {
+            let headers = headers.iter().cloned();
+            let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            from_answer(&headers.collect()).map(|wait| wait.as_secs())
+        };
+        let sent = || (DATE, "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(seconds(&[(RETRY_AFTER, "Sun, 06 Nov 1994 08:50:07 GMT"), sent()]), Some(30));
+        assert_eq!(seconds(&[(RETRY_AFTER, "Sun, 06 Nov 1994 08:50:07 GMT")]), None);
+        assert_eq!(seconds(&[(RETRY_AFTER, "60")]), Some(60));
+        assert_eq!(seconds(&[(RETRY_AFTER, "60"), (DATE, "today")]), Some(60));
+        assert_eq!(seconds(&[(RETRY_AFTER, "soon"), sent()]), None);
+        assert_eq!(seconds(&[sent()]), None);
+    }
 
     #[test]
     fn seconds_dates_and_nonsense_are_told_apart() {

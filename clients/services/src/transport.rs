@@ -36,11 +36,22 @@ impl TransportError {
     }
 }
 
-/// The HTTP client could not be built; usually the system has no root
-/// certificates.
+/// Why a client could not be built.
 #[derive(Debug, thiserror::Error)]
-#[error("the HTTP client could not be built: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+pub enum ClientError {
+    /// Usually the system has no root certificates.
+    #[error("the HTTP client could not be built: {0}")]
+    Http(#[from] reqwest::Error),
+    /// As [`ClientError::Http`], for a socket.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The named address has another scheme, no host, or a user name.
+    #[error("{0} is not an address of the expected kind")]
+    Address(&'static str),
+    /// The named value cannot stand in a header.
+    #[error("{0} must be visible ASCII, and not empty")]
+    Header(&'static str),
+}
 
 /// A client with this project's settings; `resolver` replaces the system's.
 pub(crate) fn client(
@@ -71,6 +82,36 @@ pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, Transpo
         if body.len() == ANSWER_BYTES {
             break;
         }
+    }
+    Ok(body)
+}
+
+/// Why an answer's body was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyError {
+    /// It has more bytes than allowed.
+    TooLarge,
+    /// The rest did not come.
+    Transport(TransportError),
+}
+
+/// Reads the whole body, or nothing of one with more than `limit_bytes`.
+pub(crate) async fn read_whole(
+    mut response: Response,
+    limit_bytes: usize,
+) -> Result<Vec<u8>, BodyError> {
+    let announced = response.content_length().unwrap_or_default();
+    let announced = usize::try_from(announced).map_err(|_| BodyError::TooLarge)?;
+    if announced > limit_bytes {
+        return Err(BodyError::TooLarge);
+    }
+    let mut body = Vec::with_capacity(announced.min(ANSWER_BYTES));
+    let broken = |error: &reqwest::Error| BodyError::Transport(TransportError::of(error));
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+        if chunk.len() > limit_bytes - body.len() {
+            return Err(BodyError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
