@@ -4,13 +4,19 @@
 //! Times are milliseconds since the Unix epoch, ids are lower-case text, JSON
 //! is text, so that SQLite and PostgreSQL behave alike.
 
+pub mod audit_log;
 pub mod command;
 pub mod command_event;
 pub mod command_outcome;
+pub mod conflict;
 pub mod device;
 pub mod device_cursor;
 pub mod idempotency_key;
 pub mod journal_entry;
+pub mod lease;
+pub mod market_item;
 pub mod push_wake;
 pub mod shared_record;
+pub mod skill_rating;
 pub mod stream_head;
+pub mod sync_state;

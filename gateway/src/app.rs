@@ -28,13 +28,16 @@ use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::Metrics;
 use crate::push::{Push, dispatch, setup};
+use crate::resolve::rules::Rules;
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
 use crate::store::{self, Store, StoreOptions};
+use crate::upstream::{self, Upstream};
 use crate::{http, serve, upkeep};
 
 pub mod epochs;
 pub mod quick_start;
+mod rules;
 
 /// A gateway that accepts connections.
 pub struct Running {
@@ -74,6 +77,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let auth = Authenticator::new(&keys, clock.clone(), metrics.clone()).await;
     let auth = auth.context("reading the keys that tokens are checked with")?;
     let push = setup::open(&config, &clock)?;
+    let rules = Arc::new(rules::read(&config)?);
+    let (upstream, service) = Upstream::new(&config.marketplace)?;
     let store = open_store(&config).await?;
     let is_embedded = store.is_embedded();
     let hub = Hub::new();
@@ -83,7 +88,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         Arc::clone(&hub),
         clock.clone(),
         metrics.clone(),
-        ingest_options(&config, &push),
+        ingest_options(&config, &push, &rules),
         writer_stop.clone(),
     );
     let listener = TcpListener::bind(config.listen).await;
@@ -103,6 +108,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         metrics,
         auth,
         push: push.clone(),
+        upstream,
+        rules,
         sockets,
         draining: CancellationToken::new(),
         before_hello: AtomicUsize::new(0),
@@ -112,6 +119,9 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     upkeep::start(&state, &upkeep, &upkeep_stop);
     if push.is_configured() {
         upkeep.spawn(dispatch(state.clone(), push, upkeep_stop.clone()));
+    }
+    if let Some(service) = service {
+        upkeep.spawn(upstream::run(state.clone(), service, upkeep_stop.clone()));
     }
     let serve_stop = CancellationToken::new();
     let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
@@ -274,7 +284,7 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     store.close().await.context("closing the database")
 }
 
-fn ingest_options(config: &Config, push: &Push) -> IngestOptions {
+fn ingest_options(config: &Config, push: &Push, rules: &Arc<Rules>) -> IngestOptions {
     IngestOptions {
         queue: config.limits.write_queue,
         batch: config.limits.commit_batch,
@@ -284,6 +294,7 @@ fn ingest_options(config: &Config, push: &Push) -> IngestOptions {
         push_bucket_milli: push
             .is_configured()
             .then(|| dispatch::bucket(&config.push).full_milli()),
+        rules: Arc::clone(rules),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::auth::{Authenticator, Role, secret};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::check;
-use crate::config::load::{self, PREFIX};
+use crate::config::load;
 use crate::metrics::Metrics;
 use crate::{app, http, log};
 
@@ -136,7 +136,7 @@ fn load_config(path: Option<&Path>) -> anyhow::Result<Config> {
 fn variables() -> anyhow::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for (name, text) in std::env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let Some(name) = name.to_str().filter(|name| load::is_setting(name)) else { continue };
         let text = text.into_string();
         let text = text.map_err(|_| anyhow::anyhow!("the variable {name} is not UTF-8"))?;
         found.push((name.to_owned(), text));

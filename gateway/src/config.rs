@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_protocol::id::StreamName;
 use tidegate_services::webpush::address::Policy;
 
+use crate::config::marketplace::{Conflicts, Marketplace};
+
+mod alias;
 pub mod check;
 pub mod load;
+pub mod marketplace;
 pub mod mask;
 
 /// All settings.
@@ -36,6 +40,10 @@ pub struct Config {
     pub journal: Journal,
     /// The fallback from socket to push to poll.
     pub push: Push,
+    /// The marketplace.
+    pub marketplace: Marketplace,
+    /// How conflicts are judged.
+    pub conflicts: Conflicts,
     /// How sessions are kept.
     pub session: Session,
     /// Bounds.

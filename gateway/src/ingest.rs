@@ -17,11 +17,13 @@ use crate::clock::Clock;
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::resolve::rules::Rules;
 use crate::store::Store;
 
 pub mod behind;
 mod decide;
 pub mod job;
+pub mod market;
 pub mod prepare;
 mod working;
 pub mod writer;
@@ -32,7 +34,7 @@ use job::{Answer, Job};
 pub(crate) use working::{is_eligible, new_epoch};
 
 /// Bounds and times the writer works by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct IngestOptions {
     /// Jobs that may wait.
     pub queue: usize,
@@ -48,6 +50,8 @@ pub struct IngestOptions {
     /// Pushes in a new device's bucket, in thousandths; `None` without a push
     /// tier: then no wake-ups are noted.
     pub push_bucket_milli: Option<i64>,
+    /// How conflicts are judged.
+    pub rules: Arc<Rules>,
 }
 
 /// Hands jobs to the writer. Cheap to clone.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 pub mod frame;
 pub mod read;
 pub mod ring;
+pub mod snapshot;
 
 /// Who looks at a stream: decides which entries concern it.
 #[derive(Clone, Debug)]

@@ -22,3 +22,4 @@ pub mod state;
 pub mod store;
 pub mod transport;
 pub mod upkeep;
+pub mod upstream;

@@ -15,8 +15,10 @@ use tidegate_protocol::command::{Channel, Outcome};
 use crate::metrics::family::{Family, Register, Spec};
 use crate::metrics::label::{
     AuthFailure, CommitResult, ConnectionRefusal, EntryKind, FinalStatus, FrameIn, FrameOut,
-    JournalSource, PushOutcome, SocketEnd,
+    JournalSource, PushOutcome, SocketEnd, SyncResult, UploadResult, UpstreamMessage,
 };
+use crate::resolve::conflict::ConflictType;
+use crate::resolve::rules::Strategy;
 
 pub mod family;
 pub mod label;
@@ -33,6 +35,8 @@ const COMMAND_SECONDS: &[f64] =
 /// Long polls are held for up to 55 s.
 const REQUEST_SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// From a run that found nothing new to a first one over a slow line.
+const SYNC_SECONDS: &[f64] = &[0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
 /// Up to the default of `limits.commit_batch`.
 const BATCH_SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 /// 0 is the healthy case, one window is 500 entries.
@@ -126,6 +130,24 @@ table! {
     pushes_in_flight: IntGauge = "tidegate_pushes_in_flight";
     /// Push tokens ended because their provider said so.
     push_tokens_ended: IntCounter = "tidegate_push_tokens_ended_total";
+    /// Conflicts found, by type.
+    conflicts_detected: Family<ConflictType, IntCounter> = "tidegate_conflicts_detected_total", by "type";
+    /// Conflicts resolved, by the strategy asked; persons' decisions included.
+    conflicts_resolved: Family<Strategy, IntCounter> = "tidegate_conflicts_resolved_total", by "strategy";
+    /// Conflicts that wait for a person.
+    conflicts_open: IntGauge = "tidegate_conflicts_open";
+    /// Synchronisations with the marketplace's upstream that ended, by how.
+    sync_runs: Family<SyncResult, IntCounter> = "tidegate_marketplace_syncs_total", by "result";
+    /// From the start of a synchronisation to its end.
+    sync_seconds: Histogram = "tidegate_marketplace_sync_seconds", in SYNC_SECONDS;
+    /// Whether the upstream socket is up on this node.
+    upstream_connected: IntGauge = "tidegate_marketplace_socket_connected";
+    /// Attempts to bring the upstream socket up.
+    upstream_attempts: IntCounter = "tidegate_marketplace_socket_attempts_total";
+    /// Messages that came over the upstream socket, by what became of them.
+    upstream_messages: Family<UpstreamMessage, IntCounter> = "tidegate_marketplace_messages_total", by "result";
+    /// Uploads of ratings, by how they ended.
+    rating_uploads: Family<UploadResult, IntCounter> = "tidegate_rating_uploads_total", by "result";
     /// Timeline rows dropped because the queue written behind was full.
     behind_dropped: IntCounter = "tidegate_behind_dropped_total";
     /// From the end of the request head to the start of the answer.

@@ -98,6 +98,12 @@ pub struct Applied {
     pub outcome: Outcome,
 }
 
+/// Whether two values, deleted ones included, mean the same: numbers are
+/// compared by value, and the order of keys means nothing.
+pub fn is_same(left: Option<&Value>, right: Option<&Value>) -> bool {
+    same_option(left, right)
+}
+
 /// Judges two edits of one item.
 pub fn resolve(edits: Edits<'_>, policy: Policy<'_>) -> Verdict {
     if is_late(edits) {

@@ -12,7 +12,8 @@ use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 
 use crate::journal::frame::{EventsFrame, StreamId};
-use crate::journal::read::{Room, SnapshotAt};
+use crate::journal::read::Room;
+use crate::journal::snapshot::SnapshotAt;
 
 pub mod bucket;
 pub mod stream;

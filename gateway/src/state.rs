@@ -19,8 +19,10 @@ use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::push::Push;
+use crate::resolve::rules::Rules;
 use crate::session::{Moment, SessionOptions};
 use crate::store::Store;
+use crate::upstream::Upstream;
 
 /// Handles to everything a request may need. Cloning copies one pointer.
 #[derive(Clone)]
@@ -46,6 +48,10 @@ pub struct Parts {
     pub auth: Authenticator,
     /// The push services.
     pub push: Push,
+    /// The marketplace's upstream.
+    pub upstream: Upstream,
+    /// How conflicts are judged.
+    pub rules: Arc<Rules>,
     /// Times and bounds of sessions.
     pub session_options: Arc<SessionOptions>,
     /// Shared streams that can be followed.

@@ -14,15 +14,21 @@ use sea_orm::{
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
+pub mod audit;
 pub mod command;
+pub mod conflict;
 pub mod device;
 pub mod event;
 pub mod head;
 pub mod idempotency;
 pub mod journal;
+pub mod lease;
+pub mod market;
 pub mod outcome;
+pub mod rating;
 pub mod record;
 pub mod schema;
+pub mod sync_state;
 pub mod wake;
 
 /// Where and how to keep data.

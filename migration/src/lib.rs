@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::*;
 
 mod m20261121_000001_live_path;
 mod m20261121_000002_push_tier;
+mod m20261121_000003_marketplace;
 mod schema;
 
 /// All migrations, in order.
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261121_000001_live_path::Migration),
             Box::new(m20261121_000002_push_tier::Migration),
+            Box::new(m20261121_000003_marketplace::Migration),
         ]
     }
 }

@@ -57,3 +57,8 @@ pub(crate) fn index(
     }
     index
 }
+
+/// Yes or no.
+pub(crate) fn flag(name: &'static str) -> ColumnDef {
+    ColumnDef::new(name).boolean().not_null().take()
+}

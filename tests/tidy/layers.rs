@@ -7,8 +7,8 @@ use crate::tidy::{check, report};
 
 /// Lowest first.
 const LAYERS: [&[&str]; 9] = [
-    &["clock", "limits"],
-    &["config", "metrics", "error", "resolve", "retry"],
+    &["clock", "limits", "resolve"],
+    &["config", "metrics", "error", "retry"],
     &["store", "auth"],
     &["journal"],
     &["ingest", "hub", "bus"],

@@ -75,6 +75,14 @@ words! {
         CommandFinal = "command_final", 409;
         /// `base_version` is not the record's current version.
         VersionConflict = "version_conflict", 409;
+        /// The published state moved since the caller looked.
+        RemoteMoved = "remote_moved", 409;
+        /// The conflict is not in the state that this needs: open, or decided.
+        ConflictState = "conflict_state", 409;
+        /// An open conflict of the item has to be resolved first.
+        ConflictOpen = "conflict_open", 409;
+        /// A synchronisation runs already.
+        SyncInProgress = "sync_already_in_progress", 409;
         /// The body, an entry or a frame is larger than its limit.
         TooLarge = "too_large", 413;
         /// The body is not `application/json`.

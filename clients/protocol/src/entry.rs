@@ -17,6 +17,14 @@ pub mod kind {
     pub const COMMAND_CLOSED: &str = "command_closed";
     /// A versioned record changed: [`super::RecordBody`].
     pub const RECORD: &str = "record";
+    /// A marketplace skill changed: [`super::ItemBody`].
+    pub const SKILL: &str = "skill";
+    /// A marketplace category changed: [`super::ItemBody`].
+    pub const CATEGORY: &str = "category";
+    /// Upstream said a skill's rating: [`super::RatingBody`].
+    pub const RATING: &str = "rating";
+    /// A conflict was opened or resolved: [`super::ConflictBody`].
+    pub const CONFLICT: &str = "conflict";
 }
 
 /// One journal entry.
@@ -102,4 +110,71 @@ pub struct RecordBody {
     /// With `patch`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patch: Option<Box<RawValue>>,
+}
+
+/// Body of [`kind::SKILL`] and [`kind::CATEGORY`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ItemBody {
+    /// The skill's id, the category's name.
+    pub id: String,
+    /// The version after the change, from 1.
+    pub version: i64,
+    /// What the change does.
+    pub op: RecordOp,
+    /// With `patch`: the version it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_version: Option<i64>,
+    /// With `put`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
+    /// With `patch`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<Box<RawValue>>,
+}
+
+/// Body of [`kind::RATING`]: what upstream says a skill's rating is now. It
+/// changes neither the skill nor its version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RatingBody {
+    /// The skill.
+    pub skill_id: String,
+    /// Its average, where upstream said it.
+    pub average_rating: Option<f64>,
+    /// How many rated it, where upstream said it.
+    pub rating_count: Option<i64>,
+}
+
+words! {
+    /// Whether somebody still has to decide.
+    ConflictStatus {
+        /// A person has to.
+        Open = "open";
+        /// Decided.
+        Resolved = "resolved";
+    }
+}
+
+/// Body of [`kind::CONFLICT`]: enough to show it; both sides are read by
+/// `GET /api/v1/conflicts/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictBody {
+    /// The conflict.
+    pub conflict_id: String,
+    /// What it is about: `skill:{id}`.
+    pub subject: String,
+    /// Whether it still waits for a decision.
+    pub status: ConflictStatus,
+    /// `VERSION_MISMATCH`, `CONTENT_MISMATCH`, `DEPENDENCY_CONFLICT`, `OTHER`.
+    pub conflict_type: String,
+    /// `CRITICAL`, `HIGH`, `MEDIUM`, `LOW`.
+    pub severity: String,
+    /// The fields in which the sides differ.
+    pub fields: Vec<String>,
+    /// How it was, or is to be, decided.
+    pub strategy: String,
+    /// Who decided: `strategy`, `delete` or a person's id; absent while open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// The version of the effective value.
+    pub version: i64,
 }

@@ -8,6 +8,7 @@ use reqwest::Url;
 use tidegate_protocol::id::StreamName;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::marketplace::Marketplace;
 use crate::config::{Auth, Config, Environment, Http, Push, Synchronous};
 
 /// Shortest HS256 secret in bytes: the length of the hash (RFC 7518, 3.2).
@@ -35,6 +36,19 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("push.circuit_ms", 100..=3_600_000),
     ("push.delta_interval_ms", 100..=3_600_000),
     ("push.stale_after_d", 1..=270),
+    ("marketplace.interval_s", 300..=3_600),
+    ("marketplace.page_size", 1..=1_000),
+    ("marketplace.timeout_s", 1..=300),
+    ("marketplace.ttl_s", 1..=2_592_000),
+    ("marketplace.stale_max_s", 0..=31_536_000),
+    ("marketplace.rating_interval_s", 60..=7_200),
+    ("marketplace.rating_attempts", 1..=100),
+    ("marketplace.ws_heartbeat_s", 10..=120),
+    ("marketplace.ws_pong_timeout_s", 1..=60),
+    ("marketplace.ws_attempts", 1..=100),
+    ("marketplace.ws_fallback_s", 1..=86_400),
+    ("marketplace.ws_messages_per_s", 1..=10_000),
+    ("marketplace.lease_s", 5..=300),
     ("session.hello_timeout_ms", 100..=60_000),
     ("session.ack_timeout_ms", 1_000..=600_000),
     ("session.write_timeout_ms", 100..=60_000),
@@ -69,6 +83,7 @@ pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     http(&config.http, &mut refuse);
     shared_streams(config, &mut refuse);
     push(&config.push, &mut refuse);
+    marketplace(&config.marketplace, &mut refuse);
     if config.data_dir.as_os_str().is_empty() {
         refuse("data_dir", "a folder is needed");
     }
@@ -152,6 +167,22 @@ fn push(push: &Push, refuse: &mut impl FnMut(&'static str, &str)) {
     }
 }
 
+fn marketplace(marketplace: &Marketplace, refuse: &mut impl FnMut(&'static str, &str)) {
+    let waits = &marketplace.backoff_ms;
+    if !(1..=10).contains(&waits.len()) || !waits.iter().all(|w| (10..=3_600_000).contains(w)) {
+        refuse("marketplace.backoff_ms", "1 to 10 waits, each 10 to 3600000");
+    }
+    if !marketplace.base_url.is_empty() && !is_web_url(&marketplace.base_url) {
+        refuse("marketplace.base_url", "must be an `https://` or `http://` URL");
+    }
+    let is_socket_url = |text: &str| {
+        Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "wss" | "ws") && url.has_host())
+    };
+    if !marketplace.ws_url.is_empty() && !is_socket_url(&marketplace.ws_url) {
+        refuse("marketplace.ws_url", "must be a `wss://` or `ws://` URL");
+    }
+}
+
 /// Settings that can be used and that an operator should know the price of.
 pub fn warnings(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
@@ -168,6 +199,10 @@ pub fn warnings(config: &Config) -> Vec<String> {
     }
     if production && config.auth.jwks_url.starts_with("http://") {
         warn("`auth.jwks_url` is fetched without TLS: who can change it can make tokens");
+    }
+    let market = &config.marketplace;
+    if production && market.is_on() && market.base_url.starts_with("http://") {
+        warn("`marketplace.base_url` is called without TLS: its token can be read on the way");
     }
     if config.http.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
         warn("`http.trusted_proxies` lets every client choose its own address");

@@ -9,6 +9,7 @@ use std::fmt;
 
 use toml::{Table, Value};
 
+use crate::config::alias::{self, Alias};
 use crate::config::{Config, check};
 
 /// Every key with its default and its meaning.
@@ -23,10 +24,17 @@ const NOT_SETTINGS: &[&str] =
     &["TIDEGATE_CONFIG", "TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_SERVICE_TOKEN"];
 
 /// Keys whose value is never repeated in an error.
-const SECRETS: &[&str] = &["auth.hs256_secret", "auth.jwks_url", "database.url"];
+const SECRETS: &[&str] = &[
+    "auth.hs256_secret",
+    "auth.jwks_url",
+    "database.url",
+    "marketplace.base_url",
+    "marketplace.token",
+    "marketplace.ws_url",
+];
 
 /// Merges and checks. `file` is a path, for errors, and the text found there;
-/// of `env` only variables with [`PREFIX`] are looked at.
+/// of `env` only variables with [`PREFIX`] and those of [`alias`] are looked at.
 pub fn load(
     file: Option<(&str, &str)>,
     env: impl IntoIterator<Item = (String, String)>,
@@ -36,14 +44,23 @@ pub fn load(
         merge.add_file(path, text);
     }
     // Sorted, so that the same problems are always told in the same order.
-    let env: BTreeMap<_, _> =
-        env.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let env: BTreeMap<_, _> = env.into_iter().collect();
+    for alias in alias::ALL {
+        if let Some(text) = env.get(alias.variable) {
+            merge.add_alias(alias, text);
+        }
+    }
     for (name, text) in env {
-        if !NOT_SETTINGS.contains(&name.as_str()) {
+        if name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name.as_str()) {
             merge.add_variable(&name, &text);
         }
     }
     merge.finish()
+}
+
+/// Whether a variable may be a setting.
+pub fn is_setting(name: &str) -> bool {
+    name.starts_with(PREFIX) || alias::ALL.iter().any(|alias| alias.variable == name)
 }
 
 /// The settings in force as TOML, secrets masked.
@@ -205,6 +222,18 @@ impl Merge {
         } else {
             let fault = wrong_type(&key, type_name(default), format!("{text:?}"));
             self.problem(&key, fault, &origin);
+        }
+    }
+
+    /// A variable of the systems that Tidegate takes the place of.
+    fn add_alias(&mut self, alias: &Alias, text: &str) {
+        let origin = Origin::Variable(alias.variable.to_owned());
+        match (alias.read)(text) {
+            Some(value) => self.set(alias.key, value, &origin),
+            None => {
+                let fault = wrong_type(alias.key, alias.expected, format!("{text:?}"));
+                self.problem(alias.key, fault, &origin);
+            }
         }
     }
 

@@ -16,11 +16,13 @@ use crate::store::device::DeviceKey;
 mod create;
 mod device;
 mod lifecycle;
+mod market;
 mod publish;
 mod report;
 mod wake;
 
 pub(crate) use lifecycle::status_at;
+pub(crate) use market::rule::item_of;
 
 /// An answer that may still lack the positions of this batch.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub(crate) enum Draft {
     Done(ApiResult<()>),
     /// To `Sweep` and `Behind`.
     Swept,
+    /// An answer that lacks nothing.
+    Whole(Answer),
 }
 
 /// What a publish came to.
@@ -85,6 +89,10 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
         }
         Job::Sweep(ids) => needs.unplaced_commands.extend(ids.iter().cloned()),
         Job::Behind(_) => {}
+        Job::Observe(observed) => market::needs(observed, needs),
+        Job::EditSkill(edit) => market::edit::needs(edit, needs),
+        Job::Rule(ruling) => market::rule::needs(ruling, needs),
+        Job::Note(row) => needs.streams.extend(row.user_id.as_deref().map(user_stream)),
     }
 }
 
@@ -109,6 +117,15 @@ pub(crate) fn decide(working: &mut Working, index: usize, job: &Job) -> Draft {
             Draft::Swept
         }
         Job::Behind(_) => Draft::Swept,
+        Job::Observe(observed) => {
+            Draft::Whole(Answer::Observed(market::observe(working, observed)))
+        }
+        Job::EditSkill(edit) => Draft::Whole(Answer::Edited(market::edit::edit(working, edit))),
+        Job::Rule(ruling) => Draft::Whole(Answer::Ruled(market::rule::rule(working, ruling))),
+        Job::Note(row) => {
+            market::rule::note(working, row);
+            Draft::Done(Ok(()))
+        }
     }
 }
 
@@ -132,6 +149,7 @@ pub(crate) fn finish(working: &mut Working, drafts: Vec<Draft>) -> Vec<ApiResult
             }
             Draft::Done(done) => Ok(Answer::Done(done)),
             Draft::Swept => Ok(Answer::Swept),
+            Draft::Whole(answer) => Ok(answer),
         };
         answers.push(answer);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_entity::{command, device};
+use tidegate_entity::{command, conflict, device, market_item};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::command::{Channel, CommandResult, ResultAnswer};
 use tidegate_protocol::id::{CommandId, DeviceId, StreamName, UserId};
@@ -10,6 +10,7 @@ use tidegate_protocol::rest::{CommandAccepted, Published, RecordChange};
 
 use crate::error::ApiResult;
 use crate::ingest::behind::BehindBatch;
+use crate::ingest::market::{Observed, Ruling, RulingError, SkillEdit, Tally};
 use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
 
@@ -34,6 +35,14 @@ pub(crate) enum Job {
     Sweep(Arc<Vec<String>>),
     /// What was written late.
     Behind(Arc<BehindBatch>),
+    /// What the marketplace's upstream said.
+    Observe(Arc<Observed>),
+    /// A local edit of a skill.
+    EditSkill(Arc<SkillEdit>),
+    /// A person's word on a conflict.
+    Rule(Arc<Ruling>),
+    /// A conflict that was decided elsewhere, to be kept and told.
+    Note(Arc<conflict::Model>),
 }
 
 impl Job {
@@ -45,7 +54,14 @@ impl Job {
             Self::Publish(publish) => publish.changes.len(),
             Self::Sweep(ids) => ids.len(),
             Self::Behind(batch) => batch.len(),
-            Self::Register(_) | Self::Ensure(_) | Self::Cancel(_) | Self::RemoveDevice(_) => 1,
+            Self::Observe(observed) => observed.facts.len(),
+            Self::Register(_)
+            | Self::Ensure(_)
+            | Self::Cancel(_)
+            | Self::RemoveDevice(_)
+            | Self::EditSkill(_)
+            | Self::Rule(_)
+            | Self::Note(_) => 1,
         }
     }
 }
@@ -67,6 +83,12 @@ pub(crate) enum Answer {
     Done(ApiResult<()>),
     /// To `Sweep` and `Behind`.
     Swept,
+    /// To `Observe`.
+    Observed(ApiResult<Tally>),
+    /// To `EditSkill`.
+    Edited(ApiResult<Box<market_item::Model>>),
+    /// To `Rule`.
+    Ruled(Result<Box<conflict::Model>, RulingError>),
 }
 
 /// A command ready to be stored: checked and serialised by its caller, so

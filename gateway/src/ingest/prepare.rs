@@ -114,7 +114,7 @@ impl Ingest {
         self.done(Job::RemoveDevice(key)).await
     }
 
-    async fn done(&self, job: Job) -> ApiResult<()> {
+    pub(super) async fn done(&self, job: Job) -> ApiResult<()> {
         match self.submit(job).await? {
             Answer::Done(done) => done,
             other => Err(wrong_answer(&other)),
@@ -149,7 +149,7 @@ impl Ingest {
     }
 }
 
-fn wrong_answer(answer: &Answer) -> ApiError {
+pub(super) fn wrong_answer(answer: &Answer) -> ApiError {
     tracing::error!(answer = ?std::mem::discriminant(answer), "writer answered another job");
     ApiError::new(ErrorCode::Internal, "something failed inside; try again later")
 }

@@ -7,18 +7,24 @@ use std::sync::Arc;
 use rand::Rng;
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{
-    command, command_outcome, device, idempotency_key, journal_entry, shared_record,
+    audit_log, command, command_outcome, conflict, device, idempotency_key, journal_entry,
+    market_item, shared_record, sync_state,
 };
 use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 
 use crate::hub::Hub;
 use crate::ingest::IngestOptions;
+use crate::resolve::conflict::Conflict;
+use crate::resolve::rules::Strategy;
 use crate::store::device::{DeviceKey, TokenOwner};
 use crate::store::head::{Advance, Heads};
+use crate::store::market::ItemKey;
 use crate::store::record::RecordKey;
 use crate::store::wake::WantedWake;
 use crate::store::{self};
+
+mod market;
 
 /// Everything a batch reads and changes.
 pub(crate) struct Working {
@@ -32,6 +38,12 @@ pub(crate) struct Working {
     pub(crate) commands: HashMap<String, CommandState>,
     pub(crate) idempotency: HashMap<(String, String), idempotency_key::Model>,
     pub(crate) records: HashMap<RecordKey, shared_record::Model>,
+    pub(crate) market: HashMap<ItemKey, market_item::Model>,
+    pub(crate) conflicts: HashMap<String, conflict::Model>,
+    /// Generations of leases, locked.
+    pub(crate) fences: HashMap<String, i64>,
+    /// Locked, where a job needs it.
+    pub(crate) sync_state: Option<sync_state::Model>,
     /// Changes so far, in the order decided.
     pub(crate) changes: Changes,
 }
@@ -61,6 +73,15 @@ pub(crate) struct Changes {
     pub(crate) idempotency: Vec<idempotency_key::Model>,
     pub(crate) changed_records: HashSet<RecordKey>,
     pub(crate) wakes: BTreeMap<DeviceKey, WantedWake>,
+    pub(crate) changed_items: BTreeSet<ItemKey>,
+    pub(crate) changed_conflicts: BTreeSet<String>,
+    pub(crate) audit: Vec<audit_log::Model>,
+    /// Whether the sync state changed.
+    pub(crate) sync_state: bool,
+    /// Conflicts found in this batch; for the metrics.
+    pub(crate) verdicts: Vec<Conflict>,
+    /// Strategies of conflicts that a person decided; for the metrics.
+    pub(crate) decided: Vec<Strategy>,
 }
 
 /// An entry without a position yet.
@@ -96,6 +117,11 @@ pub(crate) struct Needs {
     pub(crate) capabilities: Vec<(DeviceKey, Vec<String>)>,
     pub(crate) keys: BTreeSet<(String, String)>,
     pub(crate) records: BTreeSet<RecordKey>,
+    pub(crate) market: BTreeSet<ItemKey>,
+    pub(crate) conflicts: BTreeSet<String>,
+    /// Leases that must still be held.
+    pub(crate) fences: BTreeSet<String>,
+    pub(crate) sync_state: bool,
 }
 
 impl Working {
@@ -128,8 +154,8 @@ impl Working {
                 state.outcomes.push(outcome);
             }
         }
-        let record_keys: Vec<_> = needs.records.into_iter().collect();
-        let records = store::record::load(db, &record_keys).await?;
+        let records = store::record::load(db, &list(&needs.records)).await?;
+        let rows = market::load(db, &needs).await?;
         Ok(Self {
             now,
             options,
@@ -145,6 +171,10 @@ impl Working {
                 .into_iter()
                 .map(|row| ((row.stream.clone(), row.collection.clone(), row.id.clone()), row))
                 .collect(),
+            market: rows.items,
+            conflicts: rows.conflicts,
+            fences: rows.fences,
+            sync_state: rows.sync_state,
             changes: Changes::default(),
         })
     }
@@ -219,6 +249,7 @@ impl Working {
             (&a.stream, &a.collection, &a.id).cmp(&(&b.stream, &b.collection, &b.id))
         });
         store::record::upsert(db, records.into_iter().cloned().collect()).await?;
+        self.write_market(db).await?;
         let wakes: Vec<WantedWake> = changes.wakes.values().cloned().collect();
         store::wake::want(db, &wakes, self.now.millis()).await?;
         store::journal::insert(db, self.journal_rows()).await
@@ -301,6 +332,7 @@ pub(crate) fn gained(row: &device::Model, capabilities: &[String]) -> Vec<String
 /// Finds out whose the commands are, so that their streams can be locked
 /// before anything is decided.
 async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr> {
+    market::place(db, needs).await?;
     if needs.unplaced_commands.is_empty() {
         return Ok(());
     }
@@ -313,7 +345,7 @@ async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr
     Ok(())
 }
 
-fn list(set: &BTreeSet<String>) -> Vec<String> {
+fn list<T: Clone>(set: &BTreeSet<T>) -> Vec<T> {
     set.iter().cloned().collect()
 }
 

@@ -190,7 +190,7 @@ impl Writer {
         for job in jobs {
             decide::needs(job, &self.options, &mut needs);
         }
-        let mut working = Working::load(tx, needs, now, self.options, &self.hub).await?;
+        let mut working = Working::load(tx, needs, now, self.options.clone(), &self.hub).await?;
         let drafts = jobs
             .iter()
             .enumerate()
@@ -225,6 +225,15 @@ impl Writer {
             if let Job::Report(report) = job {
                 report.results.iter().for_each(|r| metrics.results.of(r.status).inc());
             }
+        }
+        for found in &working.changes.verdicts {
+            metrics.conflicts_detected.of(found.conflict_type).inc();
+            if !found.is_open() {
+                metrics.conflicts_resolved.of(found.strategy).inc();
+            }
+        }
+        for strategy in &working.changes.decided {
+            metrics.conflicts_resolved.of(*strategy).inc();
         }
         for closed in &working.changes.closed {
             let Some(state) = working.commands.get(&closed.command_id) else { continue };

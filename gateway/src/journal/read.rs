@@ -1,19 +1,16 @@
-//! Reading stretches of a stream, and pages of current state, from the
-//! database in wire form.
+//! Reading stretches of a stream from the database in wire form.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use sea_orm::DbErr;
-use serde::{Deserialize, Serialize};
-use tidegate_entity::{command, shared_record};
-use tidegate_protocol::command::Priority;
-use tidegate_protocol::entry::{CommandBody, Item, RecordBody, RecordOp, kind};
-use tidegate_protocol::id::{CommandId, DeviceId, Epoch, Seq};
+use serde::Deserialize;
+use tidegate_protocol::entry::kind;
+use tidegate_protocol::id::{Epoch, Seq};
 use tidegate_protocol::limits::{PAGE_BYTES, PAGE_ENTRIES, WINDOW_BYTES};
 use tidegate_protocol::time::Timestamp;
 
-use crate::journal::frame::{EventsFrame, StreamId};
+use crate::journal::frame::EventsFrame;
 use crate::journal::ring::Stretch;
 use crate::journal::{Ready, Viewer};
 use crate::limits::ROWS_PER_READ;
@@ -190,148 +187,6 @@ fn attempt_of(body: &str) -> i32 {
         attempt: i32,
     }
     serde_json::from_str::<Attempt>(body).map_or(1, |body| body.attempt)
-}
-
-/// How far a snapshot has come: after which item the next page begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SnapshotAt {
-    /// At the beginning.
-    Start,
-    /// A user's commands, after this position.
-    Commands(i64),
-    /// A shared stream's records, after this collection and id.
-    Records(String, String),
-}
-
-/// A page of current state.
-#[derive(Debug)]
-pub struct SnapshotPage {
-    /// The items.
-    pub items: Vec<Item>,
-    /// Commands among them.
-    pub commands: Vec<(CommandId, i32)>,
-    /// Where the next page begins; `None` at the end.
-    pub next: Option<SnapshotAt>,
-}
-
-/// Reads a page of current state of a stream.
-pub async fn snapshot(
-    store: &Store,
-    stream: &StreamId,
-    at: &SnapshotAt,
-    limit: usize,
-    viewer: &Viewer,
-    now: Timestamp,
-) -> Result<SnapshotPage, DbErr> {
-    let limit = limit.min(PAGE_ENTRIES);
-    if let Some(user_id) = stream.name.owner() {
-        let after = if let SnapshotAt::Commands(after) = at { *after } else { 0 };
-        return commands(store, user_id, after, limit, viewer, now).await;
-    }
-    let after = match at {
-        SnapshotAt::Records(collection, id) => (collection.as_str(), id.as_str()),
-        SnapshotAt::Start | SnapshotAt::Commands(_) => ("", ""),
-    };
-    records(store, stream, after, limit).await
-}
-
-async fn commands(
-    store: &Store,
-    user_id: &str,
-    after: i64,
-    limit: usize,
-    viewer: &Viewer,
-    now: Timestamp,
-) -> Result<SnapshotPage, DbErr> {
-    let rows = store::command::open_after(store.readers(), user_id, after, ROWS_PER_READ).await?;
-    let retried: Vec<String> =
-        rows.iter().filter(|row| row.attempt > 1).map(|row| row.id.clone()).collect();
-    let settled =
-        store::outcome::settled_by(store.readers(), viewer.device_id.as_str(), &retried).await?;
-    let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
-    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
-    let (mut at, mut bytes) = (after, 0);
-    for row in &rows {
-        if page.items.len() >= limit || bytes >= PAGE_BYTES {
-            page.next = Some(SnapshotAt::Commands(at));
-            return Ok(page);
-        }
-        at = row.last_seq;
-        let concerned = viewer.is_concerned(row.device_id.as_deref(), row.requires.as_deref());
-        if !concerned || row.expires_at <= now.millis() || settled.contains(&row.id) {
-            continue;
-        }
-        if let Some((command_id, item)) = command_item(row) {
-            bytes += item.body.get().len();
-            page.items.push(item);
-            page.commands.push((command_id, row.attempt));
-        }
-    }
-    page.next = (!exhausted).then_some(SnapshotAt::Commands(at));
-    Ok(page)
-}
-
-fn command_item(row: &command::Model) -> Option<(CommandId, Item)> {
-    let body = command_body(row)?;
-    let body_json = serde_json::value::to_raw_value(&body).ok()?;
-    Some((body.command_id, Item { kind: kind::COMMAND.to_owned(), body: body_json }))
-}
-
-/// The body of a command's entry for its current attempt. `None` if a stored
-/// value is not what the gateway writes.
-pub fn command_body(row: &command::Model) -> Option<CommandBody> {
-    Some(CommandBody {
-        command_id: CommandId::parse(&row.id).ok()?,
-        attempt: row.attempt,
-        data_type: row.data_type.clone(),
-        value: serde_json::value::RawValue::from_string(row.value.clone()).ok()?,
-        priority: Priority::from_word(&row.priority)?,
-        expires_at: Timestamp::from_millis(row.expires_at),
-        device_id: row.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
-    })
-}
-
-async fn records(
-    store: &Store,
-    stream: &StreamId,
-    after: (&str, &str),
-    limit: usize,
-) -> Result<SnapshotPage, DbErr> {
-    let name = stream.name.as_str();
-    let rows = store::record::page(store.readers(), name, after, ROWS_PER_READ).await?;
-    let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
-    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
-    let mut bytes = 0;
-    let mut at = None;
-    for row in rows {
-        if page.items.len() >= limit || bytes >= PAGE_BYTES {
-            page.next = at;
-            return Ok(page);
-        }
-        at = Some(SnapshotAt::Records(row.collection.clone(), row.id.clone()));
-        if let Some(item) = record_item(row) {
-            bytes += item.body.get().len();
-            page.items.push(item);
-        }
-    }
-    page.next = if exhausted { None } else { at };
-    Ok(page)
-}
-
-fn record_item(row: shared_record::Model) -> Option<Item> {
-    let data = serde_json::value::RawValue::from_string(row.data?).ok()?;
-    let body = RecordBody {
-        collection: row.collection,
-        id: row.id,
-        version: row.version,
-        op: RecordOp::Put,
-        base_version: None,
-        data: Some(data),
-        patch: None,
-    };
-    let body = serde_json::value::to_raw_value(&body).ok()?;
-    Some(Item { kind: kind::RECORD.to_owned(), body })
 }
 
 /// Reads an epoch that the gateway wrote itself.

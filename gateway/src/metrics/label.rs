@@ -11,6 +11,9 @@ use tidegate_protocol::entry::kind;
 use tidegate_protocol::server::ServerMessage;
 use tidegate_services::outcome::Action;
 
+use crate::resolve::conflict::ConflictType;
+use crate::resolve::rules::Strategy;
+
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
     /// Every value, in the order of [`Label::index`].
@@ -59,7 +62,7 @@ macro_rules! labels {
     )+};
 }
 
-label_of_words!(Channel, Outcome);
+label_of_words!(Channel, Outcome, ConflictType, Strategy);
 
 labels! {
     /// The type of a frame a client sent.
@@ -130,8 +133,46 @@ labels! {
         CommandClosed = "command_closed";
         /// A record's change.
         Record = "record";
+        /// A marketplace skill's change.
+        Skill = "skill";
+        /// A marketplace category's change.
+        Category = "category";
+        /// A skill's rating.
+        Rating = "rating";
+        /// A conflict opened or resolved.
+        Conflict = "conflict";
         /// Any other.
         Other = "other";
+    }
+
+    /// How a synchronisation with the marketplace's upstream ended.
+    SyncResult {
+        /// Everything was read.
+        Done = "done";
+        /// Something could not be read or stored.
+        Failed = "failed";
+    }
+
+    /// What became of a message of the upstream socket.
+    UpstreamMessage {
+        /// It was taken in.
+        Taken = "taken";
+        /// It needed nothing to be done: pings, pongs, unknown types.
+        Passed = "passed";
+        /// It was not a valid message.
+        Invalid = "invalid";
+        /// There were too many within a second.
+        Limited = "limited";
+    }
+
+    /// How the upload of a rating ended.
+    UploadResult {
+        /// Upstream has it.
+        Uploaded = "uploaded";
+        /// It will be tried again.
+        Postponed = "postponed";
+        /// It is a dead letter.
+        Failed = "failed";
     }
 
     /// A final command status.
@@ -237,6 +278,10 @@ impl EntryKind {
             kind::COMMAND => Self::Command,
             kind::COMMAND_CLOSED => Self::CommandClosed,
             kind::RECORD => Self::Record,
+            kind::SKILL => Self::Skill,
+            kind::CATEGORY => Self::Category,
+            kind::RATING => Self::Rating,
+            kind::CONFLICT => Self::Conflict,
             _ => Self::Other,
         }
     }

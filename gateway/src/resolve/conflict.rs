@@ -40,6 +40,10 @@ pub enum Severity {
 }
 
 impl ConflictType {
+    /// All of them.
+    pub const ALL: &'static [Self] =
+        &[Self::VersionMismatch, Self::ContentMismatch, Self::DependencyConflict, Self::Other];
+
     /// Its name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

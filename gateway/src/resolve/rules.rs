@@ -31,8 +31,8 @@ pub enum Strategy {
 
 impl Strategy {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::RemoteWins, Self::LocalWins, Self::NewestWins, Self::Merge, Self::Manual];
+    pub const ALL: &'static [Self] =
+        &[Self::RemoteWins, Self::LocalWins, Self::NewestWins, Self::Merge, Self::Manual];
 
     /// Its name in settings, rows and metrics.
     pub const fn as_str(self) -> &'static str {

@@ -3,7 +3,7 @@
 use tidegate_protocol::id::Seq;
 
 use crate::journal::frame::StreamId;
-use crate::journal::read::SnapshotAt;
+use crate::journal::snapshot::SnapshotAt;
 use crate::session::window::Window;
 
 /// How far a session is in a stream.

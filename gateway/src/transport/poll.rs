@@ -25,8 +25,9 @@ use crate::hub::Watch;
 use crate::hub::signal::Signal;
 use crate::journal::Viewer;
 use crate::journal::frame::EventsFrame;
-use crate::journal::read::{self, Page, Read, Room, SnapshotAt};
+use crate::journal::read::{self, Page, Read, Room};
 use crate::journal::ring::Stretch;
+use crate::journal::snapshot::{self, SnapshotAt};
 use crate::limits::POLL_ANSWER_BYTES;
 use crate::session::stream::{Phase, StreamState};
 use crate::session::verdict::Beginning;
@@ -262,7 +263,8 @@ impl<'a> Polling<'a> {
         let stream = &self.session.streams()[index];
         let Phase::Snapshot { seq, .. } = &stream.phase else { return Ok(()) };
         let (id, seq, now) = (stream.id.clone(), *seq, self.state.clock.now());
-        let page = read::snapshot(&self.state.store, &id, at, self.left, &self.viewer, now).await;
+        let page =
+            snapshot::snapshot(&self.state.store, &id, at, self.left, &self.viewer, now).await;
         let page = page.map_err(|error| ApiError::internal(&error))?;
         self.left = self.left.saturating_sub(page.items.len());
         let snapshot = ServerMessage::Snapshot(Snapshot {

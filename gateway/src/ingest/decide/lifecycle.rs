@@ -11,7 +11,7 @@ use tidegate_protocol::time::Timestamp;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::wake;
 use crate::ingest::working::{Append, Closed, Working, is_eligible, user_stream};
-use crate::journal::read::command_body;
+use crate::journal::snapshot::command_body;
 
 /// The status as it reads at `now`: an expiry shows at once.
 pub(crate) fn status_at(row: &command::Model, now: Timestamp) -> CommandStatus {

@@ -17,8 +17,9 @@ use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
 use crate::journal::Viewer;
 use crate::journal::frame::{EventsFrame, StreamId};
-use crate::journal::read::{self, Page, Read, Room, SnapshotAt};
+use crate::journal::read::{self, Page, Read, Room};
 use crate::journal::ring::Stretch;
+use crate::journal::snapshot::{self, SnapshotAt};
 use crate::metrics::label::{FrameOut, JournalSource, SocketEnd};
 use crate::session::{Due, ReadWhat, Session};
 use crate::state::AppState;
@@ -350,7 +351,7 @@ impl Live {
         let (id, seq) = (stream.id.clone(), *seq);
         let limit = tidegate_protocol::limits::PAGE_ENTRIES;
         let now = self.state.clock.now();
-        let page = read::snapshot(&self.state.store, &id, at, limit, &self.viewer, now).await;
+        let page = snapshot::snapshot(&self.state.store, &id, at, limit, &self.viewer, now).await;
         let page = page.map_err(|error| self.broken(&error))?;
         let message = ServerMessage::Snapshot(Snapshot {
             stream: id.name,

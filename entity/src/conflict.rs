@@ -1,0 +1,35 @@
+//! A conflict, open or resolved: the row of a verdict. Losers can be restored
+//! from it.
+
+use sea_orm::entity::prelude::*;
+
+/// A row.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "conflict")]
+pub struct Model {
+    /// A time-ordered UUID.
+    #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+    pub id: String,
+    /// What it is about: `skill:{id}`, `rating:{skill_id}:{user_id}`.
+    #[sea_orm(column_type = "Text")]
+    pub subject: String,
+    /// Whose edit is in it: that user's devices are told.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub user_id: Option<String>,
+    /// `open` or `resolved`.
+    #[sea_orm(column_type = "Text")]
+    pub status: String,
+    /// `CRITICAL`, `HIGH`, `MEDIUM` or `LOW`.
+    #[sea_orm(column_type = "Text")]
+    pub severity: String,
+    /// Base, local, remote, result and all that was decided, as JSON text.
+    #[sea_orm(column_type = "Text")]
+    pub verdict: String,
+    /// When it was found, milliseconds.
+    pub created_at: i64,
+    /// When a loser was brought back, milliseconds.
+    pub restored_at: Option<i64>,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,55 @@
+//! A skill or a category of the marketplace: the effective state that devices
+//! hold, what upstream said last, and the local edit between them. A deleted one
+//! stays as a row without data, so that its versions go on.
+
+use sea_orm::entity::prelude::*;
+
+/// A row.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "market_item")]
+pub struct Model {
+    /// `skill` or `category`.
+    #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+    pub kind: String,
+    /// The skill's id, the category's name.
+    #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
+    pub id: String,
+    /// Of `data`, from 1; raised by every change of it, deletes included.
+    pub version: i64,
+    /// The effective value as JSON text; null when deleted.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub data: Option<String>,
+    /// Name and description in lower case, for searching.
+    #[sea_orm(column_type = "Text")]
+    pub search: String,
+    /// The category of a skill.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub category: Option<String>,
+    /// What upstream said last, as JSON text; null when upstream has it no more.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub remote_data: Option<String>,
+    /// Upstream's `updated_at` (at a delete: when it was deleted), milliseconds; 0
+    /// where it said none. Older news never overwrite newer ones.
+    pub remote_updated_at: i64,
+    /// When upstream last said so for this item, by our clock. A complete listing
+    /// confirms all items at once: `sync_state.listed_at`.
+    pub confirmed_at: i64,
+    /// With a local edit: the version it started from. Null without one.
+    pub base_version: Option<i64>,
+    /// With a local edit: what it started from.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub base_data: Option<String>,
+    /// With a local edit: who.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub edited_by: Option<String>,
+    /// With a local edit: when, milliseconds.
+    pub edited_at: Option<i64>,
+    /// The open conflict that keeps further local edits waiting.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub conflict_id: Option<String>,
+    /// When `data` changed last, milliseconds.
+    pub updated_at: i64,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

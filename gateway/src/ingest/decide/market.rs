@@ -1,0 +1,176 @@
+//! What becomes of what upstream says: older news are left out, a local edit
+//! is weighed against it, and what changed goes to the devices.
+
+use serde_json::{Map, Value};
+use tidegate_entity::market_item;
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::entry::{RatingBody, kind};
+use tidegate_protocol::time::Timestamp;
+
+use crate::config::check::MARKETPLACE;
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::decide::market::item::Draft;
+use crate::ingest::market::{Fact, Observed, Said, Tally};
+use crate::ingest::working::{Needs, Working};
+use crate::resolve::SKEW_MS;
+use crate::store::market::{ItemKey, SKILL};
+
+pub(super) mod edit;
+mod item;
+pub(super) mod rule;
+mod weigh;
+
+pub(super) fn needs(observed: &Observed, needs: &mut Needs) {
+    needs.streams.insert(MARKETPLACE.to_owned());
+    needs.fences.insert(observed.fence.name.clone());
+    needs.sync_state = true;
+    needs.market.extend(observed.facts.iter().map(|fact| fact.key.clone()));
+}
+
+/// Takes in everything, or nothing when the lease is another node's.
+pub(super) fn observe(working: &mut Working, observed: &Observed) -> ApiResult<Tally> {
+    let fence = &observed.fence;
+    if working.fences.get(&fence.name) != Some(&fence.generation) {
+        let message = "another node took over the synchronisation";
+        return Err(ApiError::new(ErrorCode::Unavailable, message));
+    }
+    let mut tally = Tally::default();
+    for fact in &observed.facts {
+        take(working, fact, &mut tally);
+    }
+    if let Some(state) = &mut working.sync_state {
+        if let Some(checkpoint) = &observed.checkpoint {
+            state.cursor = Some(checkpoint.clone());
+            working.changes.sync_state = true;
+        }
+        if let Some(at) = observed.message_at {
+            state.socket_message_at = Some(at.millis());
+            working.changes.sync_state = true;
+        }
+    }
+    Ok(tally)
+}
+
+fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
+    let row = working.market.get(&fact.key).cloned();
+    if row.as_ref().is_some_and(|row| is_stale(row, fact)) {
+        tally.stale += 1;
+        return;
+    }
+    match &fact.said {
+        Said::Is { value, updated_at, is_partial } => {
+            let row = row.unwrap_or_else(|| item::unknown(&fact.key));
+            let value = if *is_partial { completed(value, &row) } else { value.clone() };
+            let news = News { fact, at: *updated_at, value: Some(value) };
+            apply(working, row, news, tally);
+        }
+        Said::Gone { at } => match row {
+            Some(row) if row.remote_data.is_some() => {
+                apply(working, row, News { fact, at: *at, value: None }, tally);
+            }
+            _ => tally.unchanged += 1,
+        },
+        Said::Rated { average_rating, rating_count } => {
+            if row.is_none_or(|row| row.data.is_none()) {
+                tally.stale += 1;
+                return;
+            }
+            let body = RatingBody {
+                skill_id: fact.key.1.clone(),
+                average_rating: *average_rating,
+                rating_count: *rating_count,
+            };
+            working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, &body));
+        }
+    }
+}
+
+/// What upstream has from now on.
+struct News<'a> {
+    fact: &'a Fact,
+    /// Since when, by upstream's clock.
+    at: Option<Timestamp>,
+    value: Option<Value>,
+}
+
+/// Whether a fact is older than what is known. Upstream's own times decide
+/// where both have one; otherwise when we heard of it does, and so it does for
+/// an item that is gone: a listing asked for later is the truth.
+fn is_stale(row: &market_item::Model, fact: &Fact) -> bool {
+    let is_earlier = fact.as_of.millis() < row.confirmed_at;
+    let said_at = match &fact.said {
+        Said::Is { updated_at, is_partial, .. } => match (updated_at, is_partial) {
+            (Some(at), true) if row.remote_data.is_none() => {
+                return at.millis() <= row.remote_updated_at;
+            }
+            (at, _) => *at,
+        },
+        Said::Gone { at } => *at,
+        Said::Rated { .. } => return false,
+    };
+    match said_at {
+        Some(at) if row.remote_updated_at > 0 && row.remote_data.is_some() => {
+            at.millis() < row.remote_updated_at
+        }
+        _ => is_earlier,
+    }
+}
+
+/// A value whose missing fields are what upstream said before.
+fn completed(value: &Value, row: &market_item::Model) -> Value {
+    let known = row.remote_data.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    let (Some(Value::Object(mut known)), Value::Object(said)) = (known, value) else {
+        return value.clone();
+    };
+    for (name, value) in said {
+        known.insert(name.clone(), value.clone());
+    }
+    Value::Object(known)
+}
+
+/// Takes the news into the row, and what follows from it to the devices.
+fn apply(working: &mut Working, mut row: market_item::Model, news: News<'_>, tally: &mut Tally) {
+    let now = working.now;
+    let before = item::parsed(row.remote_data.as_deref());
+    row.confirmed_at = row.confirmed_at.max(news.fact.as_of.millis());
+    row.remote_updated_at = known_since(news.at, now, row.remote_updated_at);
+    if crate::resolve::is_same(before.as_ref(), news.value.as_ref()) {
+        tally.unchanged += 1;
+        working.keep_item(row);
+        return;
+    }
+    let draft = Draft::of(&row);
+    let weighed = weigh::weigh(working, &row, &draft, news.value, news.at.unwrap_or(now));
+    if item::is_too_large(&row, weighed.after.as_ref()) {
+        tally.refused += 1;
+        tracing::warn!(kind = row.kind, "an item of the marketplace is larger than 128 KiB");
+        return;
+    }
+    let had_data = row.data.is_some();
+    item::publish(working, &mut row, draft, weighed.after.clone(), weighed.version);
+    weighed.store(working, &mut row);
+    match (had_data, row.data.is_some()) {
+        (true, false) => tally.deleted += 1,
+        _ => tally.changed += 1,
+    }
+    tally.conflicts += u32::from(weighed.conflict.is_some());
+    working.keep_item(row);
+}
+
+/// Since when upstream says so, by its clock, which may be ahead of ours by a
+/// little only: an item from next year could never be changed again.
+fn known_since(at: Option<Timestamp>, now: Timestamp, known: i64) -> i64 {
+    at.map_or(known, |at| at.millis().min(now.plus_millis(SKEW_MS).millis()).max(known))
+}
+
+/// The key of a skill.
+pub(crate) fn skill_key(id: &str) -> ItemKey {
+    (SKILL.to_owned(), id.to_owned())
+}
+
+/// A merge patch on an object.
+fn patched(data: &Value, patch: &Map<String, Value>) -> Value {
+    let mut after = data.clone();
+    crate::resolve::patch::apply(&mut after, Value::Object(patch.clone()));
+    after
+}

@@ -1,0 +1,87 @@
+//! A local edit of a skill.
+
+use serde_json::Value;
+use tidegate_entity::market_item;
+use tidegate_protocol::code::ErrorCode;
+
+use crate::config::check::MARKETPLACE;
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::decide::market::item::{self, Draft};
+use crate::ingest::decide::market::{patched, rule, skill_key, weigh};
+use crate::ingest::market::SkillEdit;
+use crate::ingest::working::{Needs, Working};
+use crate::resolve::rules::ItemKind;
+
+/// Fields that say which skill it is.
+const IDENTITY: [&str; 2] = ["skill_id", "id"];
+
+pub(crate) fn needs(edit: &SkillEdit, needs: &mut Needs) {
+    needs.streams.insert(MARKETPLACE.to_owned());
+    needs.market.insert(skill_key(&edit.id));
+}
+
+/// Puts the patch on the effective value; the item after it.
+pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<market_item::Model>> {
+    let found = working.market.get(&skill_key(&edit.id)).cloned();
+    let Some((mut row, before)) =
+        found.and_then(|row| Some((item::parsed(row.data.as_deref())?, row))).map(|(b, r)| (r, b))
+    else {
+        return Err(ApiError::new(ErrorCode::NotFound, "there is no such skill"));
+    };
+    check(working, &row, edit)?;
+    let after = patched(&before, &edit.patch);
+    check_result(&row, &after)?;
+    if crate::resolve::is_same(Some(&before), Some(&after)) {
+        return Ok(Box::new(row));
+    }
+    let remote = item::parsed(row.remote_data.as_deref());
+    if crate::resolve::is_same(remote.as_ref(), Some(&after)) {
+        weigh::forget_edit(&mut row);
+    } else {
+        if row.base_version.is_none() {
+            row.base_version = Some(row.version);
+            row.base_data.clone_from(&row.remote_data);
+        }
+        row.edited_by = Some(edit.editor.clone());
+        row.edited_at = Some(working.now.millis());
+    }
+    let version = row.version + 1;
+    item::publish(working, &mut row, Draft { before: Some(before) }, Some(after), version);
+    let fields: Vec<&String> = edit.patch.keys().collect();
+    let detail = serde_json::json!({ "version": version, "fields": fields });
+    rule::audit(working, &edit.editor, "skill.edit", &format!("skill:{}", edit.id), &detail);
+    working.keep_item(row.clone());
+    Ok(Box::new(row))
+}
+
+fn check(working: &Working, row: &market_item::Model, edit: &SkillEdit) -> ApiResult<()> {
+    if let Some(expected) = edit.expected_version.filter(|version| *version != row.version) {
+        let message = "the skill is not at the version the edit was made on";
+        let reason = format!("the current version is {}, not {expected}", row.version);
+        return Err(
+            ApiError::new(ErrorCode::VersionConflict, message).with_detail("if-match", reason)
+        );
+    }
+    if row.conflict_id.is_some() {
+        let message = "an open conflict of this skill has to be resolved first";
+        return Err(ApiError::new(ErrorCode::ConflictOpen, message));
+    }
+    let owned = &working.options.rules.of(ItemKind::Skill).owned_by_remote;
+    for field in edit.patch.keys() {
+        if IDENTITY.contains(&field.as_str()) || owned.contains(field) {
+            return Err(ApiError::invalid(field, "only the marketplace writes this field"));
+        }
+    }
+    Ok(())
+}
+
+fn check_result(row: &market_item::Model, after: &Value) -> ApiResult<()> {
+    let name = after.get("name").and_then(Value::as_str);
+    if name.is_none_or(str::is_empty) {
+        return Err(ApiError::invalid("name", "a text that is not empty is required"));
+    }
+    if item::is_too_large(row, Some(after)) {
+        return Err(ApiError::new(ErrorCode::TooLarge, "the skill is larger than 128 KiB"));
+    }
+    Ok(())
+}

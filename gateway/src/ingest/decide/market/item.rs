@@ -1,0 +1,130 @@
+//! An item's row and the entries that tell devices of its changes.
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tidegate_entity::market_item;
+use tidegate_protocol::entry::{ItemBody, RecordOp, kind};
+use tidegate_protocol::id::Seq;
+use tidegate_protocol::limits::ENTRY_BYTES;
+
+use crate::config::check::MARKETPLACE;
+use crate::ingest::prepare::ENTRY_FRAME_BYTES;
+use crate::ingest::working::{Append, Working};
+use crate::resolve::patch;
+use crate::store::market::{ItemKey, SKILL};
+
+/// Characters of a name and a description that can be searched for.
+const SEARCH_CHARS: usize = 2_000;
+
+/// An item nobody has heard of.
+pub(super) fn unknown((kind, id): &ItemKey) -> market_item::Model {
+    market_item::Model {
+        kind: kind.clone(),
+        id: id.clone(),
+        version: 0,
+        data: None,
+        search: String::new(),
+        category: None,
+        remote_data: None,
+        remote_updated_at: 0,
+        confirmed_at: 0,
+        base_version: None,
+        base_data: None,
+        edited_by: None,
+        edited_at: None,
+        conflict_id: None,
+        updated_at: 0,
+    }
+}
+
+/// A stored value.
+pub(super) fn parsed(text: Option<&str>) -> Option<Value> {
+    text.and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// A value as it is stored.
+pub(super) fn text(value: Option<&Value>) -> Option<String> {
+    value.map(ToString::to_string)
+}
+
+/// The effective value before a change.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) before: Option<Value>,
+}
+
+impl Draft {
+    pub(super) fn of(row: &market_item::Model) -> Self {
+        Self { before: parsed(row.data.as_deref()) }
+    }
+}
+
+/// Whether the entry that tells of a value would be larger than entries are.
+pub(super) fn is_too_large(row: &market_item::Model, after: Option<&Value>) -> bool {
+    let data = after.map_or(0, |value| value.to_string().len());
+    data + row.id.len() + ENTRY_FRAME_BYTES * 2 > ENTRY_BYTES
+}
+
+/// Makes `after` the effective value and appends the entry that says so:
+/// nothing where nothing changed.
+pub(super) fn publish(
+    working: &mut Working,
+    row: &mut market_item::Model,
+    draft: Draft,
+    after: Option<Value>,
+    version: i64,
+) {
+    if crate::resolve::is_same(draft.before.as_ref(), after.as_ref()) {
+        return;
+    }
+    let base_version = row.version;
+    row.version = version;
+    row.data = text(after.as_ref());
+    row.updated_at = working.now.millis();
+    describe(row, after.as_ref());
+    let mut body = ItemBody {
+        id: row.id.clone(),
+        version,
+        op: RecordOp::Delete,
+        base_version: None,
+        data: None,
+        patch: None,
+    };
+    if let (Some(value), Some(whole)) = (&after, &row.data) {
+        let before = draft.before.as_ref();
+        let patch = before.and_then(|before| patch::to_send(before, value, whole));
+        if let Some(patch) = patch {
+            body.op = RecordOp::Patch;
+            body.base_version = Some(base_version);
+            body.patch = RawValue::from_string(patch).ok();
+        } else {
+            body.op = RecordOp::Put;
+            body.data = RawValue::from_string(whole.clone()).ok();
+        }
+    }
+    let kind = if row.kind == SKILL { kind::SKILL } else { kind::CATEGORY };
+    working.changes.appends.push(append(MARKETPLACE, kind, &body));
+}
+
+/// What lists are filtered by.
+fn describe(row: &mut market_item::Model, value: Option<&Value>) {
+    let field = |name: &str| value.and_then(|value| value.get(name)).and_then(Value::as_str);
+    let (name, description) = (field("name"), field("description"));
+    let words = [name.unwrap_or_default(), description.unwrap_or_default()].join("\n");
+    row.search = words.chars().take(SEARCH_CHARS).collect::<String>().to_lowercase();
+    row.category = field("category").map(str::to_owned);
+}
+
+/// An entry for everybody who follows the stream.
+pub(super) fn append(stream: &str, kind: &'static str, body: &impl Serialize) -> Append {
+    Append {
+        stream: stream.to_owned(),
+        seq: Seq::ZERO,
+        kind,
+        body: serde_json::to_string(body).expect("bodies serialise: they hold text and numbers"),
+        device_id: None,
+        requires: None,
+        command_id: None,
+    }
+}

@@ -1,0 +1,196 @@
+//! Conflicts: their rows, what devices are told of them, and what a person
+//! makes of them.
+
+use serde_json::Value;
+use tidegate_entity::{audit_log, conflict, market_item};
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::entry::kind;
+use tidegate_protocol::time::Timestamp;
+use uuid::Uuid;
+
+use crate::config::check::MARKETPLACE;
+use crate::error::ApiError;
+use crate::ingest::decide::market::item::{self, Draft};
+use crate::ingest::decide::market::weigh;
+use crate::ingest::market::{Ruling, RulingError, Word};
+use crate::ingest::working::{Needs, Working, user_stream};
+use crate::journal::snapshot::conflict_body;
+use crate::resolve::conflict::{Conflict, Outcome};
+use crate::resolve::person::{Actor, Refused, restore, settle};
+use crate::resolve::side::Side;
+use crate::store::conflict::{OPEN, RESOLVED};
+use crate::store::market::{ItemKey, SKILL};
+
+pub(crate) fn needs(ruling: &Ruling, needs: &mut Needs) {
+    needs.streams.insert(MARKETPLACE.to_owned());
+    needs.conflicts.insert(ruling.conflict_id.clone());
+}
+
+/// The item that a subject names.
+pub(crate) fn item_of(subject: &str) -> Option<ItemKey> {
+    let id = subject.strip_prefix("skill:")?;
+    Some((SKILL.to_owned(), id.to_owned()))
+}
+
+/// The row of a new verdict.
+pub(super) fn new_row(
+    working: &Working,
+    row: &market_item::Model,
+    found: &Conflict,
+) -> conflict::Model {
+    conflict::Model {
+        id: Uuid::now_v7().to_string(),
+        subject: format!("{}:{}", row.kind, row.id),
+        user_id: row.edited_by.clone(),
+        status: status(found).to_owned(),
+        severity: found.severity.as_str().to_owned(),
+        verdict: text(found),
+        created_at: working.now.millis(),
+        restored_at: None,
+    }
+}
+
+fn status(conflict: &Conflict) -> &'static str {
+    if conflict.is_open() { OPEN } else { RESOLVED }
+}
+
+fn text(conflict: &Conflict) -> String {
+    serde_json::to_string(conflict).expect("a conflict serialises: its keys are text")
+}
+
+/// Tells the devices of the user whose edit is in it.
+pub(super) fn tell(working: &mut Working, row: &conflict::Model) {
+    let Some(user_id) = &row.user_id else { return };
+    if let Some(body) = conflict_body(row) {
+        let append = item::append(&user_stream(user_id), kind::CONFLICT, &body);
+        working.changes.appends.push(append);
+    }
+}
+
+/// Keeps a conflict and tells of it.
+pub(crate) fn note(working: &mut Working, row: &conflict::Model) {
+    tell(working, row);
+    working.changes.verdicts.extend(serde_json::from_str::<Conflict>(&row.verdict).ok());
+    working.keep_conflict(row.clone());
+}
+
+/// Carries out a person's word; the conflict after it.
+pub(crate) fn rule(
+    working: &mut Working,
+    ruling: &Ruling,
+) -> Result<Box<conflict::Model>, RulingError> {
+    let (mut row, found, item) = look_up(working, &ruling.conflict_id)?;
+    let current = Side {
+        version: item.version,
+        data: item::parsed(item.data.as_deref()),
+        edited_at: Timestamp::from_millis(item.updated_at),
+        source_id: weigh::UPSTREAM.to_owned(),
+    };
+    let rules = working.options.rules.of(weigh::item_kind(&item)).clone();
+    let actor = Actor { person: &ruling.actor, at: working.now };
+    let (action, outcome) = match &ruling.word {
+        Word::Settle(decision) => {
+            let decided = settle(&found, &current, &rules, decision, actor)
+                .map_err(|refused| refusal(refused, &current))?;
+            row.status = RESOLVED.to_owned();
+            row.severity = decided.severity.as_str().to_owned();
+            row.verdict = text(&decided);
+            working.changes.decided.push(found.strategy);
+            ("conflict.resolve", decided.result)
+        }
+        Word::Restore(undo) => {
+            if item.conflict_id.is_some() {
+                let message = "an open conflict of this item has to be resolved first";
+                return Err(ApiError::new(ErrorCode::ConflictOpen, message).into());
+            }
+            let next = restore(&found, &current, &rules, *undo, actor)
+                .map_err(|refused| refusal(refused, &current))?;
+            row.restored_at = Some(working.now.millis());
+            ("conflict.restore", next.outcome)
+        }
+    };
+    if item::is_too_large(&item, outcome.data.as_ref()) {
+        let message = "the result is larger than 128 KiB";
+        return Err(ApiError::new(ErrorCode::TooLarge, message).into());
+    }
+    put(working, item, &row, outcome, &ruling.actor);
+    let detail = serde_json::json!({ "conflict_id": row.id });
+    audit(working, &ruling.actor, action, &row.subject, &detail);
+    tell(working, &row);
+    working.keep_conflict(row.clone());
+    Ok(Box::new(row))
+}
+
+fn look_up(
+    working: &Working,
+    id: &str,
+) -> Result<(conflict::Model, Conflict, market_item::Model), ApiError> {
+    let missing = || ApiError::new(ErrorCode::NotFound, "there is no such conflict");
+    let row = working.conflicts.get(id).cloned().ok_or_else(missing)?;
+    let found: Conflict =
+        serde_json::from_str(&row.verdict).map_err(|error| ApiError::internal(&error))?;
+    let key = item_of(&row.subject).ok_or_else(|| {
+        ApiError::new(ErrorCode::NotSupported, "conflicts of this kind are only kept")
+    })?;
+    let item = working.market.get(&key).cloned().ok_or_else(missing)?;
+    Ok((row, found, item))
+}
+
+/// Publishes what a person decided; where it is not what upstream has, it is
+/// that person's edit.
+fn put(
+    working: &mut Working,
+    mut item: market_item::Model,
+    row: &conflict::Model,
+    outcome: Outcome,
+    actor: &str,
+) {
+    let remote = item::parsed(item.remote_data.as_deref());
+    if item.conflict_id.as_ref() == Some(&row.id) {
+        item.conflict_id = None;
+    }
+    if crate::resolve::is_same(remote.as_ref(), outcome.data.as_ref()) {
+        weigh::forget_edit(&mut item);
+    } else {
+        item.base_version = Some(item.version);
+        item.base_data.clone_from(&item.remote_data);
+        item.edited_by = Some(actor.to_owned());
+        item.edited_at = Some(working.now.millis());
+    }
+    let draft = Draft::of(&item);
+    let version = outcome.version.max(item.version + 1);
+    item::publish(working, &mut item, draft, outcome.data, version);
+    working.keep_item(item);
+}
+
+fn refusal(refused: Refused, current: &Side) -> RulingError {
+    let message = refused.to_string();
+    let error = match refused {
+        Refused::Moved { .. } => return RulingError::Moved(Box::new(current.clone())),
+        Refused::NotOpen | Refused::StillOpen | Refused::NoLoser | Refused::TooOld => {
+            ApiError::new(ErrorCode::ConflictState, message)
+        }
+        Refused::Incomplete(_) => ApiError::invalid("choice", message),
+        Refused::Undecided(_) => ApiError::invalid("fields", message),
+        Refused::Field(field) => ApiError::invalid(format!("fields.{field}"), message),
+    };
+    RulingError::Refused(error)
+}
+
+/// Notes who did what, in the transaction that does it.
+pub(super) fn audit(
+    working: &mut Working,
+    actor: &str,
+    action: &str,
+    subject: &str,
+    detail: &Value,
+) {
+    working.changes.audit.push(audit_log::Model {
+        id: Uuid::now_v7().to_string(),
+        at: working.now.millis(),
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail: Some(detail.to_string()),
+    });
+}

@@ -1,0 +1,137 @@
+//! A local edit against what upstream says now.
+
+use serde_json::Value;
+use tidegate_entity::{conflict, market_item};
+use tidegate_protocol::time::Timestamp;
+
+use crate::ingest::decide::market::item::{self, Draft};
+use crate::ingest::decide::market::rule;
+use crate::ingest::working::Working;
+use crate::resolve::conflict::Conflict;
+use crate::resolve::rules::{ItemKind, Strategy};
+use crate::resolve::side::{Base, Edits, Origin, Side};
+use crate::resolve::{Policy, Verdict};
+use crate::store::market::SKILL;
+
+/// Who upstream is in conflicts.
+pub(super) const UPSTREAM: &str = "upstream";
+
+/// What an item becomes.
+#[derive(Debug)]
+pub(super) struct Weighed {
+    /// The effective value.
+    pub(super) after: Option<Value>,
+    /// Its version, if it differs from the one before.
+    pub(super) version: i64,
+    /// The row of the verdict, where both sides had changed.
+    pub(super) conflict: Option<conflict::Model>,
+    /// The verdict in it.
+    verdict: Option<Conflict>,
+    /// What upstream has.
+    remote: Option<Value>,
+    /// Whether the local edit goes on standing on what upstream has now.
+    is_edited: bool,
+}
+
+impl Weighed {
+    /// Stores what upstream has and what remains of the local edit, on the
+    /// row that is published already.
+    pub(super) fn store(&self, working: &mut Working, row: &mut market_item::Model) {
+        row.remote_data = item::text(self.remote.as_ref());
+        if self.is_edited {
+            row.base_version = Some(row.version);
+            row.base_data.clone_from(&row.remote_data);
+        } else {
+            forget_edit(row);
+        }
+        if let Some(conflict) = &self.conflict {
+            if conflict.status == crate::store::conflict::OPEN {
+                row.conflict_id = Some(conflict.id.clone());
+            }
+            rule::tell(working, conflict);
+            working.changes.verdicts.extend(self.verdict.clone());
+            working.keep_conflict(conflict.clone());
+        }
+    }
+}
+
+/// The item is what upstream says.
+pub(super) fn forget_edit(row: &mut market_item::Model) {
+    row.base_version = None;
+    row.base_data = None;
+    row.edited_by = None;
+    row.edited_at = None;
+}
+
+/// The kind of item a row is, for its rules.
+pub(super) fn item_kind(row: &market_item::Model) -> ItemKind<'static> {
+    if row.kind == SKILL { ItemKind::Skill } else { ItemKind::Category }
+}
+
+/// Weighs what upstream has now against the local edit, if there is one.
+pub(super) fn weigh(
+    working: &Working,
+    row: &market_item::Model,
+    draft: &Draft,
+    remote: Option<Value>,
+    said_at: Timestamp,
+) -> Weighed {
+    let next = row.version + 1;
+    let Some(base_version) = row.base_version else {
+        let after = remote.clone();
+        return Weighed {
+            after,
+            version: next,
+            conflict: None,
+            verdict: None,
+            remote,
+            is_edited: false,
+        };
+    };
+    let base = Base { version: base_version, data: item::parsed(row.base_data.as_deref()) };
+    let local = Side {
+        version: row.version,
+        data: draft.before.clone(),
+        edited_at: Timestamp::from_millis(row.edited_at.unwrap_or_default()),
+        source_id: row.edited_by.clone().unwrap_or_default(),
+    };
+    let remote_side = Side {
+        version: next,
+        data: remote.clone(),
+        edited_at: said_at,
+        source_id: UPSTREAM.to_owned(),
+    };
+    let rules = working.options.rules.of(item_kind(row));
+    let strategy = strategy_now(working).unwrap_or(rules.strategy);
+    let policy = Policy { rules, strategy, at: working.now };
+    let edits = Edits { base: Some(&base), local: &local, remote: &remote_side };
+    let verdict = crate::resolve::resolve(edits, policy);
+    let is_edited = match &verdict {
+        Verdict::NoConflict(applied) => applied.from == Origin::Local,
+        Verdict::Resolved(conflict) => {
+            !crate::resolve::is_same(conflict.result.data.as_ref(), remote.as_ref())
+        }
+        Verdict::Open(_) => false,
+    };
+    let after = verdict.data().cloned();
+    let mut found = verdict.conflict().cloned();
+    if let Some(found) = &mut found
+        && crate::resolve::is_same(draft.before.as_ref(), after.as_ref())
+    {
+        // Nothing is published, so that no number is used up.
+        found.result.version = row.version;
+    }
+    Weighed {
+        after,
+        version: verdict.version().max(next),
+        conflict: found.as_ref().map(|found| rule::new_row(working, row, found)),
+        verdict: found,
+        remote,
+        is_edited,
+    }
+}
+
+/// The strategy that an operator set at run time.
+fn strategy_now(working: &Working) -> Option<Strategy> {
+    working.sync_state.as_ref()?.strategy.as_deref()?.parse().ok()
+}

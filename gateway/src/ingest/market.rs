@@ -1,0 +1,177 @@
+//! What can be asked of the writer about the marketplace and its conflicts,
+//! and the typed calls for it.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tidegate_entity::{conflict, market_item};
+use tidegate_protocol::time::Timestamp;
+
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::Ingest;
+use crate::ingest::job::{Answer, Job};
+use crate::ingest::prepare::wrong_answer;
+use crate::resolve::person::{Decision, Undo};
+use crate::resolve::side::Side;
+use crate::store::lease::Fence;
+use crate::store::market::ItemKey;
+
+/// What upstream said, in one page or one message.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The lease under which it was fetched.
+    pub fence: Fence,
+    /// In the order said.
+    pub facts: Vec<Fact>,
+    /// Where the run would go on from here, stored with the facts.
+    pub checkpoint: Option<String>,
+    /// When the socket brought it, if it did.
+    pub message_at: Option<Timestamp>,
+}
+
+/// One thing upstream said.
+#[derive(Clone, Debug)]
+pub struct Fact {
+    /// Of which item.
+    pub key: ItemKey,
+    /// When it was asked, or when it came by itself, by our clock.
+    pub as_of: Timestamp,
+    /// What.
+    pub said: Said,
+}
+
+/// What upstream said of an item.
+#[derive(Clone, Debug)]
+pub enum Said {
+    /// It is like this.
+    Is {
+        /// An object.
+        value: Value,
+        /// When upstream changed it, by upstream's clock.
+        updated_at: Option<Timestamp>,
+        /// Whether fields that are not there are unchanged, instead of gone:
+        /// what the socket brings is not complete.
+        is_partial: bool,
+    },
+    /// It is no more.
+    Gone {
+        /// Since when, by upstream's clock.
+        at: Option<Timestamp>,
+    },
+    /// Its rating is this now; the item itself stays as it is.
+    Rated {
+        /// The average.
+        average_rating: Option<f64>,
+        /// How many rated it.
+        rating_count: Option<i64>,
+    },
+}
+
+/// What became of facts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Items that changed, new ones included.
+    pub changed: u32,
+    /// Items that were deleted.
+    pub deleted: u32,
+    /// Facts that said nothing new.
+    pub unchanged: u32,
+    /// Facts older than what is known.
+    pub stale: u32,
+    /// Facts that could not be stored.
+    pub refused: u32,
+    /// Conflicts found.
+    pub conflicts: u32,
+}
+
+impl Tally {
+    /// Adds another one.
+    pub const fn add(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.deleted += other.deleted;
+        self.unchanged += other.unchanged;
+        self.stale += other.stale;
+        self.refused += other.refused;
+        self.conflicts += other.conflicts;
+    }
+}
+
+/// A local edit of a skill.
+#[derive(Clone, Debug)]
+pub struct SkillEdit {
+    /// The skill.
+    pub id: String,
+    /// An RFC 7396 merge patch on its data.
+    pub patch: Map<String, Value>,
+    /// The version it was made on, where the editor said so.
+    pub expected_version: Option<i64>,
+    /// `sub` of the editor.
+    pub editor: String,
+}
+
+/// A person's word on a conflict.
+#[derive(Clone, Debug)]
+pub struct Ruling {
+    /// The conflict.
+    pub conflict_id: String,
+    /// What is to happen.
+    pub word: Word,
+    /// `sub` of the person.
+    pub actor: String,
+}
+
+/// What a person can do with a conflict.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// Decide an open one.
+    Settle(Decision),
+    /// Bring back a loser of a decided one.
+    Restore(Undo),
+}
+
+/// Why a ruling is refused.
+#[derive(Clone, Debug)]
+pub enum RulingError {
+    /// The published state moved; this is the present one.
+    Moved(Box<Side>),
+    /// Anything else.
+    Refused(ApiError),
+}
+
+impl From<ApiError> for RulingError {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Ingest {
+    /// Takes in what upstream said. Refused as a whole when the lease is lost.
+    pub async fn observe(&self, observed: Observed) -> ApiResult<Tally> {
+        match self.submit(Job::Observe(Arc::new(observed))).await? {
+            Answer::Observed(tally) => tally,
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    /// Edits a skill; the item after it.
+    pub async fn edit_skill(&self, edit: SkillEdit) -> ApiResult<market_item::Model> {
+        match self.submit(Job::EditSkill(Arc::new(edit))).await? {
+            Answer::Edited(edited) => edited.map(|row| *row),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    /// Keeps a conflict that was decided elsewhere, and tells its user's
+    /// devices.
+    pub async fn note(&self, conflict: conflict::Model) -> ApiResult<()> {
+        self.done(Job::Note(Arc::new(conflict))).await
+    }
+
+    /// Decides a conflict, or brings back a loser; the conflict after it.
+    pub async fn rule(&self, ruling: Ruling) -> Result<conflict::Model, RulingError> {
+        match self.submit(Job::Rule(Arc::new(ruling))).await? {
+            Answer::Ruled(ruled) => ruled.map(|row| *row),
+            other => Err(wrong_answer(&other).into()),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The rows of the marketplace and its conflicts that a batch works on.
+
+use std::collections::HashMap;
+
+use sea_orm::{ConnectionTrait, DbErr};
+use tidegate_entity::{conflict, market_item, sync_state};
+
+use crate::ingest::decide;
+use crate::ingest::working::{Needs, Working, list, user_stream};
+use crate::store;
+use crate::store::market::ItemKey;
+
+/// What was loaded.
+pub(super) struct Rows {
+    pub(super) items: HashMap<ItemKey, market_item::Model>,
+    pub(super) conflicts: HashMap<String, conflict::Model>,
+    /// Generations of leases.
+    pub(super) fences: HashMap<String, i64>,
+    pub(super) sync_state: Option<sync_state::Model>,
+}
+
+/// Loads the rows; leases and the sync state are locked, items are guarded by
+/// the head of their stream.
+pub(super) async fn load(db: &impl ConnectionTrait, needs: &Needs) -> Result<Rows, DbErr> {
+    let mut fences = HashMap::new();
+    for name in &needs.fences {
+        fences.extend(store::lease::lock(db, name).await?.map(|row| (row.name, row.generation)));
+    }
+    let sync_state = if needs.sync_state { Some(store::sync_state::lock(db).await?) } else { None };
+    let items = store::market::load(db, &list(&needs.market)).await?;
+    let conflicts = store::conflict::load(db, &list(&needs.conflicts)).await?;
+    Ok(Rows {
+        items: items.into_iter().map(|row| ((row.kind.clone(), row.id.clone()), row)).collect(),
+        conflicts: conflicts.into_iter().map(|row| (row.id.clone(), row)).collect(),
+        fences,
+        sync_state,
+    })
+}
+
+/// Finds out what conflicts are about and whom they concern, and who edited
+/// items: those users' streams tell of it.
+pub(super) async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr> {
+    for row in store::conflict::load(db, &list(&needs.conflicts)).await? {
+        needs.streams.extend(row.user_id.as_deref().map(user_stream));
+        needs.market.extend(decide::item_of(&row.subject));
+    }
+    for row in store::market::load(db, &list(&needs.market)).await? {
+        needs.streams.extend(row.edited_by.as_deref().map(user_stream));
+    }
+    Ok(())
+}
+
+impl Working {
+    pub(super) async fn write_market(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
+        let changes = &self.changes;
+        let items = changes.changed_items.iter().filter_map(|key| self.market.get(key)).cloned();
+        store::market::upsert(db, items.collect()).await?;
+        let conflicts =
+            changes.changed_conflicts.iter().filter_map(|id| self.conflicts.get(id)).cloned();
+        store::conflict::upsert(db, conflicts.collect()).await?;
+        store::audit::insert(db, changes.audit.clone()).await?;
+        match &self.sync_state {
+            Some(state) if changes.sync_state => store::sync_state::write(db, state.clone()).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps an item as it is now.
+    pub(crate) fn keep_item(&mut self, row: market_item::Model) {
+        let key = (row.kind.clone(), row.id.clone());
+        self.changes.changed_items.insert(key.clone());
+        self.market.insert(key, row);
+    }
+
+    /// Keeps a conflict as it is now.
+    pub(crate) fn keep_conflict(&mut self, row: conflict::Model) {
+        self.changes.changed_conflicts.insert(row.id.clone());
+        self.conflicts.insert(row.id.clone(), row);
+    }
+}

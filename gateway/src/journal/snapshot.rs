@@ -1,0 +1,253 @@
+//! Reading pages of a stream's current state from the database in wire form.
+
+use sea_orm::DbErr;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use tidegate_entity::{command, conflict, market_item, shared_record};
+use tidegate_protocol::command::Priority;
+use tidegate_protocol::entry::{
+    CommandBody, ConflictBody, ConflictStatus, Item, ItemBody, RecordBody, RecordOp, kind,
+};
+use tidegate_protocol::id::{CommandId, DeviceId};
+use tidegate_protocol::limits::{PAGE_BYTES, PAGE_ENTRIES};
+use tidegate_protocol::time::Timestamp;
+
+use crate::config::check::MARKETPLACE;
+use crate::journal::Viewer;
+use crate::journal::frame::StreamId;
+use crate::limits::ROWS_PER_READ;
+use crate::resolve::conflict::{Conflict, DecidedBy};
+use crate::store::{self, Store};
+
+/// How far a snapshot has come: after which item the next page begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotAt {
+    /// At the beginning.
+    Start,
+    /// A user's commands, after this position.
+    Commands(i64),
+    /// A user's open conflicts, after this one.
+    Conflicts(String),
+    /// A shared stream's records, after this collection and id.
+    Records(String, String),
+    /// The marketplace's items, after this kind and id.
+    Market(String, String),
+}
+
+/// A page of current state.
+#[derive(Debug)]
+pub struct SnapshotPage {
+    /// The items.
+    pub items: Vec<Item>,
+    /// Commands among them.
+    pub commands: Vec<(CommandId, i32)>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<SnapshotAt>,
+}
+
+/// Reads a page of current state of a stream.
+pub async fn snapshot(
+    store: &Store,
+    stream: &StreamId,
+    at: &SnapshotAt,
+    limit: usize,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Result<SnapshotPage, DbErr> {
+    let limit = limit.min(PAGE_ENTRIES);
+    if let Some(user_id) = stream.name.owner() {
+        return match at {
+            SnapshotAt::Conflicts(after) => conflicts(store, user_id, after, limit).await,
+            SnapshotAt::Commands(after) => {
+                commands(store, user_id, *after, limit, viewer, now).await
+            }
+            _ => commands(store, user_id, 0, limit, viewer, now).await,
+        };
+    }
+    let after = match at {
+        SnapshotAt::Records(first, id) | SnapshotAt::Market(first, id) => {
+            (first.as_str(), id.as_str())
+        }
+        SnapshotAt::Start | SnapshotAt::Commands(_) | SnapshotAt::Conflicts(_) => ("", ""),
+    };
+    if stream.name.as_str() == MARKETPLACE {
+        return market(store, after, limit).await;
+    }
+    records(store, stream, after, limit).await
+}
+
+async fn commands(
+    store: &Store,
+    user_id: &str,
+    after: i64,
+    limit: usize,
+    viewer: &Viewer,
+    now: Timestamp,
+) -> Result<SnapshotPage, DbErr> {
+    let rows = store::command::open_after(store.readers(), user_id, after, ROWS_PER_READ).await?;
+    let retried: Vec<String> =
+        rows.iter().filter(|row| row.attempt > 1).map(|row| row.id.clone()).collect();
+    let settled =
+        store::outcome::settled_by(store.readers(), viewer.device_id.as_str(), &retried).await?;
+    let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
+    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
+    let (mut at, mut bytes) = (after, 0);
+    for row in &rows {
+        if page.items.len() >= limit || bytes >= PAGE_BYTES {
+            page.next = Some(SnapshotAt::Commands(at));
+            return Ok(page);
+        }
+        at = row.last_seq;
+        let concerned = viewer.is_concerned(row.device_id.as_deref(), row.requires.as_deref());
+        if !concerned || row.expires_at <= now.millis() || settled.contains(&row.id) {
+            continue;
+        }
+        if let Some((command_id, item)) = command_item(row) {
+            bytes += item.body.get().len();
+            page.items.push(item);
+            page.commands.push((command_id, row.attempt));
+        }
+    }
+    page.next = Some(if exhausted {
+        SnapshotAt::Conflicts(String::new())
+    } else {
+        SnapshotAt::Commands(at)
+    });
+    Ok(page)
+}
+
+async fn conflicts(
+    store: &Store,
+    user_id: &str,
+    after: &str,
+    limit: usize,
+) -> Result<SnapshotPage, DbErr> {
+    let db = store.readers();
+    let rows = store::conflict::open_of_user(db, user_id, after, ROWS_PER_READ).await?;
+    let read = rows.into_iter().map(|row| {
+        let at = SnapshotAt::Conflicts(row.id.clone());
+        let body = conflict_body(&row).and_then(|body| to_raw_value(&body).ok());
+        (at, body.map(|body| Item { kind: kind::CONFLICT.to_owned(), body }))
+    });
+    Ok(gather(read, limit))
+}
+
+/// What devices are told of a conflict. `None` if a stored verdict is not what
+/// the gateway writes.
+pub fn conflict_body(row: &conflict::Model) -> Option<ConflictBody> {
+    let verdict: Conflict = serde_json::from_str(&row.verdict).ok()?;
+    Some(ConflictBody {
+        conflict_id: row.id.clone(),
+        subject: row.subject.clone(),
+        status: ConflictStatus::from_word(&row.status)?,
+        conflict_type: verdict.conflict_type.as_str().to_owned(),
+        severity: row.severity.clone(),
+        fields: verdict.fields.into_iter().map(|disputed| disputed.field).collect(),
+        strategy: verdict.strategy.as_str().to_owned(),
+        decided_by: match verdict.decided_by {
+            DecidedBy::Nobody => None,
+            DecidedBy::Strategy => Some("strategy".to_owned()),
+            DecidedBy::Delete => Some("delete".to_owned()),
+            DecidedBy::Person(person) => Some(person),
+        },
+        version: verdict.result.version,
+    })
+}
+
+async fn market(store: &Store, after: (&str, &str), limit: usize) -> Result<SnapshotPage, DbErr> {
+    let rows = store::market::page(store.readers(), after, ROWS_PER_READ).await?;
+    let read = rows.into_iter().map(|row| {
+        let at = SnapshotAt::Market(row.kind.clone(), row.id.clone());
+        (at, market_item(row))
+    });
+    Ok(gather(read, limit))
+}
+
+fn market_item(row: market_item::Model) -> Option<Item> {
+    let data = RawValue::from_string(row.data?).ok()?;
+    let body = ItemBody {
+        id: row.id,
+        version: row.version,
+        op: RecordOp::Put,
+        base_version: None,
+        data: Some(data),
+        patch: None,
+    };
+    Some(Item { kind: row.kind, body: to_raw_value(&body).ok()? })
+}
+
+/// Fills a page from what one read brought: each row with where the page
+/// after it begins, and its item if it makes one.
+fn gather(
+    rows: impl ExactSizeIterator<Item = (SnapshotAt, Option<Item>)>,
+    limit: usize,
+) -> SnapshotPage {
+    let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
+    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
+    let mut bytes = 0;
+    let mut last = None;
+    for (at, item) in rows {
+        if page.items.len() >= limit || bytes >= PAGE_BYTES {
+            page.next = last;
+            return page;
+        }
+        last = Some(at);
+        if let Some(item) = item {
+            bytes += item.body.get().len();
+            page.items.push(item);
+        }
+    }
+    page.next = if exhausted { None } else { last };
+    page
+}
+
+fn command_item(row: &command::Model) -> Option<(CommandId, Item)> {
+    let body = command_body(row)?;
+    let body_json = to_raw_value(&body).ok()?;
+    Some((body.command_id, Item { kind: kind::COMMAND.to_owned(), body: body_json }))
+}
+
+/// The body of a command's entry for its current attempt. `None` if a stored
+/// value is not what the gateway writes.
+pub fn command_body(row: &command::Model) -> Option<CommandBody> {
+    Some(CommandBody {
+        command_id: CommandId::parse(&row.id).ok()?,
+        attempt: row.attempt,
+        data_type: row.data_type.clone(),
+        value: RawValue::from_string(row.value.clone()).ok()?,
+        priority: Priority::from_word(&row.priority)?,
+        expires_at: Timestamp::from_millis(row.expires_at),
+        device_id: row.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
+    })
+}
+
+async fn records(
+    store: &Store,
+    stream: &StreamId,
+    after: (&str, &str),
+    limit: usize,
+) -> Result<SnapshotPage, DbErr> {
+    let name = stream.name.as_str();
+    let rows = store::record::page(store.readers(), name, after, ROWS_PER_READ).await?;
+    let read = rows.into_iter().map(|row| {
+        let at = SnapshotAt::Records(row.collection.clone(), row.id.clone());
+        (at, record_item(row))
+    });
+    Ok(gather(read, limit))
+}
+
+fn record_item(row: shared_record::Model) -> Option<Item> {
+    let data = RawValue::from_string(row.data?).ok()?;
+    let body = RecordBody {
+        collection: row.collection,
+        id: row.id,
+        version: row.version,
+        op: RecordOp::Put,
+        base_version: None,
+        data: Some(data),
+        patch: None,
+    };
+    let body = to_raw_value(&body).ok()?;
+    Some(Item { kind: kind::RECORD.to_owned(), body })
+}

@@ -1,0 +1,94 @@
+//! Conflicts, open and resolved.
+
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
+};
+use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
+
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// `status` of a conflict that a person has to decide.
+pub const OPEN: &str = "open";
+
+/// `status` of a decided one.
+pub const RESOLVED: &str = "resolved";
+
+/// Which conflicts are asked for; what is not given matches all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// `open` or `resolved`.
+    pub status: Option<String>,
+    /// `CRITICAL` …
+    pub severity: Option<String>,
+    /// `skill:{id}` …
+    pub subject: Option<String>,
+    /// Whose edit is in it.
+    pub user_id: Option<String>,
+}
+
+/// These conflicts.
+pub async fn load(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        let query = Entity::find().filter(Column::Id.is_in(chunk.iter().map(String::as_str)));
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Conflicts that match, newest first, below an id (empty: from the newest).
+pub async fn page(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    below: &str,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut query = Entity::find();
+    let wanted = [
+        (Column::Status, &filter.status),
+        (Column::Severity, &filter.severity),
+        (Column::Subject, &filter.subject),
+        (Column::UserId, &filter.user_id),
+    ];
+    for (column, value) in wanted {
+        if let Some(value) = value {
+            query = query.filter(column.eq(value));
+        }
+    }
+    if !below.is_empty() {
+        query = query.filter(Column::Id.lt(below));
+    }
+    query.order_by_desc(Column::Id).limit(limit).all(db).await
+}
+
+/// Open conflicts of a user after an id, in order of ids.
+pub async fn open_of_user(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Status.eq(OPEN))
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// How many are open.
+pub async fn open_count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Entity::find().filter(Column::Status.eq(OPEN)).count(db).await
+}
+
+/// Writes new and changed ones.
+pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let on_conflict = OnConflict::column(Column::Id)
+        .update_columns([Column::Status, Column::Severity, Column::Verdict, Column::RestoredAt])
+        .to_owned();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}

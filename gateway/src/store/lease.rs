@@ -1,0 +1,92 @@
+//! Leases: what only one node may do at a time. Each taking of one raises its
+//! generation; a node that lost it is recognised by that.
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
+use tidegate_entity::lease::{ActiveModel, Column, Entity, Model};
+
+/// What a write under a lease must still hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// The lease.
+    pub name: String,
+    /// Its generation when this node took it.
+    pub generation: i64,
+}
+
+/// Takes a lease that is free or has run out; `None` when another node holds
+/// it. Runs in a write transaction.
+pub async fn take(
+    db: &impl ConnectionTrait,
+    name: &str,
+    holder: &str,
+    now: i64,
+    until: i64,
+) -> Result<Option<Fence>, DbErr> {
+    let Some(row) = lock(db, name).await? else {
+        let row = ActiveModel {
+            name: Set(name.to_owned()),
+            holder: Set(holder.to_owned()),
+            generation: Set(1),
+            held_until: Set(until),
+        };
+        // Another node that is as fast as this one makes it, and keeps it.
+        let on_conflict = OnConflict::column(Column::Name).do_nothing().to_owned();
+        let made = Entity::insert(row).on_conflict(on_conflict).exec_without_returning(db).await?;
+        let fence = Fence { name: name.to_owned(), generation: 1 };
+        return Ok((made == 1).then_some(fence));
+    };
+    if row.held_until > now && row.holder != holder {
+        return Ok(None);
+    }
+    let generation = row.generation + 1;
+    Entity::update_many()
+        .col_expr(Column::Holder, Expr::value(holder))
+        .col_expr(Column::Generation, Expr::value(generation))
+        .col_expr(Column::HeldUntil, Expr::value(until))
+        .filter(Column::Name.eq(name))
+        .exec(db)
+        .await?;
+    Ok(Some(Fence { name: name.to_owned(), generation }))
+}
+
+/// Keeps a lease for longer; false when it is another node's by now.
+pub async fn renew(db: &impl ConnectionTrait, fence: &Fence, until: i64) -> Result<bool, DbErr> {
+    let updated = Entity::update_many()
+        .col_expr(Column::HeldUntil, Expr::value(until))
+        .filter(Column::Name.eq(&fence.name))
+        .filter(Column::Generation.eq(fence.generation))
+        .exec(db)
+        .await?;
+    Ok(updated.rows_affected > 0)
+}
+
+/// Gives a lease back, if it is still held.
+pub async fn release(db: &impl ConnectionTrait, fence: &Fence) -> Result<(), DbErr> {
+    renew(db, fence, 0).await.map(drop)
+}
+
+/// Whether a lease is still what the fence says; locks it for the rest of the
+/// transaction, so that nobody takes it in between.
+pub async fn holds(db: &impl ConnectionTrait, fence: &Fence) -> Result<bool, DbErr> {
+    Ok(lock(db, &fence.name).await?.is_some_and(|row| row.generation == fence.generation))
+}
+
+/// The lease, locked for the rest of the transaction.
+pub async fn lock(db: &impl ConnectionTrait, name: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::Name.eq(name)).lock_exclusive().one(db).await
+}
+
+/// Who holds a lease at this time.
+pub async fn holder(
+    db: &impl ConnectionTrait,
+    name: &str,
+    now: i64,
+) -> Result<Option<String>, DbErr> {
+    let row = Entity::find()
+        .filter(Column::Name.eq(name))
+        .filter(Expr::col(Column::HeldUntil).gt(now))
+        .one(db)
+        .await?;
+    Ok(row.map(|row| row.holder))
+}

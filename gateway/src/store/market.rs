@@ -1,0 +1,173 @@
+//! Skills and categories of the marketplace.
+
+use sea_orm::sea_query::{Expr, ExprTrait, LikeExpr, OnConflict};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Select,
+};
+use tidegate_entity::market_item::{ActiveModel, Column, Entity, Model};
+
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+
+/// Names an item: `skill` or `category`, and its id.
+pub type ItemKey = (String, String);
+
+/// `kind` of skills.
+pub const SKILL: &str = "skill";
+
+/// `kind` of categories.
+pub const CATEGORY: &str = "category";
+
+/// These items, deleted ones included. The head of the stream is locked by
+/// the transaction that changes them, which keeps other writers away.
+pub async fn load(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in keys.chunks(KEYS_PER_STATEMENT) {
+        let columns = [Column::Kind, Column::Id].map(Expr::col);
+        let query = Entity::find().filter(Expr::tuple(columns).in_tuples(chunk.iter().cloned()));
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Existing items after this kind and id, in that order: categories, then
+/// skills.
+pub async fn page(
+    db: &impl ConnectionTrait,
+    (kind, id): (&str, &str),
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let later = Condition::any()
+        .add(Column::Kind.gt(kind))
+        .add(Condition::all().add(Column::Kind.eq(kind)).add(Column::Id.gt(id)));
+    Entity::find()
+        .filter(Column::Data.is_not_null())
+        .filter(later)
+        .order_by_asc(Column::Kind)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// What a sweep needs to know of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub id: String,
+    /// When upstream last spoke of it, by our clock.
+    pub confirmed_at: i64,
+}
+
+/// Items that upstream had when it last spoke of them, after an id, in order
+/// of ids.
+pub async fn of_upstream(
+    db: &impl ConnectionTrait,
+    kind: &str,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<Known>, DbErr> {
+    let rows: Vec<(String, i64)> = Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::ConfirmedAt])
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::RemoteData.is_not_null())
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(id, confirmed_at)| Known { id, confirmed_at }).collect())
+}
+
+/// Which skills are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Part of the name or the description, in lower case; empty: any.
+    pub text: String,
+    /// The category; `None`: any.
+    pub category: Option<String>,
+    /// Leaves out what upstream has not confirmed since, milliseconds, unless
+    /// a complete listing confirmed everything.
+    pub confirmed_since: Option<i64>,
+}
+
+fn searched(search: &Search) -> Select<Entity> {
+    let mut query =
+        Entity::find().filter(Column::Kind.eq(SKILL)).filter(Column::Data.is_not_null());
+    if !search.text.is_empty() {
+        let pattern = LikeExpr::new(format!("%{}%", escaped(&search.text))).escape('\\');
+        query = query.filter(Expr::col(Column::Search).like(pattern));
+    }
+    if let Some(category) = &search.category {
+        query = query.filter(Column::Category.eq(category));
+    }
+    if let Some(since) = search.confirmed_since {
+        query = query.filter(Column::ConfirmedAt.gte(since));
+    }
+    query
+}
+
+/// What `%`, `_` and `\` mean in a pattern is taken from them.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// Skills that match, in order of ids, from `offset`; and how many there are.
+pub async fn search(
+    db: &impl ConnectionTrait,
+    search: &Search,
+    offset: u64,
+    limit: u64,
+) -> Result<(Vec<Model>, u64), DbErr> {
+    let query = searched(search);
+    let total = query.clone().count(db).await?;
+    let rows = query.order_by_asc(Column::Id).offset(offset).limit(limit).all(db).await?;
+    Ok((rows, total))
+}
+
+/// All existing categories, in order of names; at most `limit`.
+pub async fn categories(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Kind.eq(CATEGORY))
+        .filter(Column::Data.is_not_null())
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// How many items of a kind exist.
+pub async fn count(db: &impl ConnectionTrait, kind: &str) -> Result<u64, DbErr> {
+    Entity::find().filter(Column::Kind.eq(kind)).filter(Column::Data.is_not_null()).count(db).await
+}
+
+/// Writes new and changed items.
+pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    let on_conflict = OnConflict::columns([Column::Kind, Column::Id])
+        .update_columns([
+            Column::Version,
+            Column::Data,
+            Column::Search,
+            Column::Category,
+            Column::RemoteData,
+            Column::RemoteUpdatedAt,
+            Column::ConfirmedAt,
+            Column::BaseVersion,
+            Column::BaseData,
+            Column::EditedBy,
+            Column::EditedAt,
+            Column::ConflictId,
+            Column::UpdatedAt,
+        ])
+        .to_owned();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}

@@ -1,0 +1,100 @@
+//! Ratings of skills, and how their uploads stand.
+
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
+
+/// `state` of a rating that waits for its upload.
+pub const PENDING: &str = "pending";
+
+/// `state` of one that upstream has.
+pub const UPLOADED: &str = "uploaded";
+
+/// `state` of a dead letter.
+pub const FAILED: &str = "failed";
+
+/// A user's rating of a skill, locked for the rest of the transaction.
+pub async fn lock(
+    db: &impl ConnectionTrait,
+    skill_id: &str,
+    user_id: &str,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::SkillId.eq(skill_id))
+        .filter(Column::UserId.eq(user_id))
+        .lock_exclusive()
+        .one(db)
+        .await
+}
+
+/// The rating with this id, locked for the rest of the transaction.
+pub async fn lock_by_id(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find().filter(Column::Id.eq(id)).lock_exclusive().one(db).await
+}
+
+/// Makes a rating, or replaces what the user said before.
+pub async fn upsert(db: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
+    let on_conflict = OnConflict::columns([Column::SkillId, Column::UserId])
+        .update_columns([
+            Column::Rating,
+            Column::Comment,
+            Column::RatedAt,
+            Column::State,
+            Column::RemoteId,
+            Column::RetryCount,
+            Column::LastError,
+            Column::LastTryAt,
+            Column::DueAt,
+        ])
+        .to_owned();
+    let row: ActiveModel = row.into();
+    Entity::insert(row).on_conflict(on_conflict).exec_without_returning(db).await.map(drop)
+}
+
+/// Writes what became of an upload, unless the user changed the rating since.
+pub async fn settle(db: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
+    let standing = lock(db, &row.skill_id, &row.user_id).await?;
+    if standing.is_none_or(|standing| standing.rated_at != row.rated_at) {
+        return Ok(false);
+    }
+    row.into_active_model().reset_all().update(db).await?;
+    Ok(true)
+}
+
+/// Ratings whose upload is due, oldest first.
+pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::State.eq(PENDING))
+        .filter(Column::DueAt.lte(now))
+        .order_by_asc(Column::DueAt)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Dead letters after (last try, id), in that order.
+pub async fn failed(
+    db: &impl ConnectionTrait,
+    after: Option<(i64, &str)>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut query = Entity::find().filter(Column::State.eq(FAILED));
+    if let Some((at, id)) = after {
+        let tried = || Expr::col(Column::LastTryAt);
+        query = query.filter(
+            Condition::any()
+                .add(tried().gt(at))
+                .add(Condition::all().add(tried().eq(at)).add(Column::Id.gt(id))),
+        );
+    }
+    query.order_by_asc(Column::LastTryAt).order_by_asc(Column::Id).limit(limit).all(db).await
+}
+
+/// How many are in a state.
+pub async fn count(db: &impl ConnectionTrait, state: &str) -> Result<u64, DbErr> {
+    Entity::find().filter(Column::State.eq(state)).count(db).await
+}

@@ -1,0 +1,217 @@
+//! What operators may ask of the synchronisation, from any node: each is a
+//! change of the sync state with a row in the audit log, and a hint to the
+//! service of this node. The node that leads sees it within a second.
+
+use sea_orm::{DatabaseTransaction, DbErr};
+use serde_json::{Value, json};
+use tidegate_entity::{audit_log, skill_rating, sync_state};
+use tidegate_protocol::code::ErrorCode;
+use uuid::Uuid;
+
+use crate::error::{ApiError, ApiResult};
+use crate::resolve::rules::Strategy;
+use crate::state::AppState;
+use crate::store;
+use crate::store::rating::{FAILED, PENDING};
+use crate::upstream::status::SYNCING;
+
+/// How everything stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The sync state.
+    pub sync: sync_state::Model,
+    /// Skills that exist.
+    pub skills: u64,
+    /// Categories that exist.
+    pub categories: u64,
+    /// Whether some node leads.
+    pub is_led: bool,
+}
+
+/// What can be changed at run time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    /// How conflicts are decided.
+    pub strategy: Option<Strategy>,
+    /// Seconds between two polls.
+    pub interval_s: Option<u32>,
+}
+
+/// Reads how everything stands.
+pub async fn standing(state: &AppState) -> ApiResult<Standing> {
+    let db = state.store.readers();
+    let work = async {
+        let now = state.clock.now().millis();
+        Ok::<_, DbErr>(Standing {
+            sync: store::sync_state::read(db).await?,
+            skills: store::market::count(db, store::market::SKILL).await?,
+            categories: store::market::count(db, store::market::CATEGORY).await?,
+            is_led: store::lease::holder(db, super::lead::LEASE, now).await?.is_some(),
+        })
+    };
+    work.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// Asks for a run now; its id. Refused while one is under way or asked for.
+pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<()> {
+    require(state)?;
+    let now = state.clock.now().millis();
+    let asked = change(state, actor, "sync.trigger", json!({}), |row| {
+        if row.status == SYNCING || row.requested_at.is_some() {
+            let message = "a synchronisation is under way";
+            return Err(ApiError::new(ErrorCode::SyncInProgress, message));
+        }
+        row.requested_at = Some(now);
+        Ok(())
+    });
+    asked.await?;
+    state.upstream.hint(|hints| hints.runs.notify_one());
+    Ok(())
+}
+
+/// Changes strategy or interval at run time; the state after it.
+pub async fn configure(
+    state: &AppState,
+    actor: &str,
+    wanted: Change,
+) -> ApiResult<sync_state::Model> {
+    let detail = json!({
+        "strategy": wanted.strategy.map(Strategy::as_str),
+        "interval_s": wanted.interval_s,
+    });
+    let row = change(state, actor, "sync.config", detail, |row| {
+        if let Some(strategy) = wanted.strategy {
+            row.strategy = Some(strategy.as_str().to_owned());
+        }
+        if let Some(interval_s) = wanted.interval_s {
+            row.interval_s = Some(i64::from(interval_s));
+        }
+        Ok(())
+    });
+    let row = row.await?;
+    state.upstream.hint(|hints| hints.runs.notify_one());
+    Ok(row)
+}
+
+/// Lets the socket be used, or not; the state after it.
+pub async fn enable_socket(
+    state: &AppState,
+    actor: &str,
+    is_enabled: bool,
+) -> ApiResult<sync_state::Model> {
+    let action = if is_enabled { "socket.enable" } else { "socket.disable" };
+    let row = change(state, actor, action, json!({}), |row| {
+        row.socket_enabled = is_enabled;
+        row.fallback_to_polling = !is_enabled;
+        row.next_attempt_at = None;
+        row.socket_failures = 0;
+        Ok(())
+    });
+    let row = row.await?;
+    state.upstream.hint(|hints| hints.socket.notify_one());
+    Ok(row)
+}
+
+/// Brings the socket up anew, also where it was given up for a while.
+pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
+    require(state)?;
+    let asked = change(state, actor, "socket.reconnect", json!({}), |row| {
+        if !row.socket_enabled {
+            let message = "the socket is disabled; enable it first";
+            return Err(ApiError::new(ErrorCode::ConflictState, message));
+        }
+        row.fallback_to_polling = false;
+        row.next_attempt_at = None;
+        row.socket_failures = 0;
+        Ok(())
+    });
+    asked.await?;
+    state.upstream.hint(|hints| hints.socket.notify_one());
+    Ok(())
+}
+
+/// Uploads ratings now; how many wait.
+pub async fn upload_ratings(state: &AppState) -> ApiResult<u64> {
+    require(state)?;
+    let waiting = store::rating::count(state.store.readers(), PENDING).await;
+    let waiting = waiting.map_err(|error| ApiError::internal(&error))?;
+    state.upstream.hint(|hints| hints.ratings.notify_one());
+    Ok(waiting)
+}
+
+/// Uploads a dead letter again; the rating after it.
+pub async fn retry_rating(
+    state: &AppState,
+    actor: &str,
+    id: &str,
+) -> ApiResult<skill_rating::Model> {
+    require(state)?;
+    let now = state.clock.now().millis();
+    let work = async {
+        let tx = state.store.begin_write().await?;
+        let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
+        let Some(mut row) = found else { return Ok(None) };
+        row.state = PENDING.to_owned();
+        row.retry_count = 0;
+        row.due_at = now;
+        store::rating::upsert(&tx, row.clone()).await?;
+        audit(&tx, now, actor, "rating.retry", &format!("rating:{id}"), &json!({})).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(Some(row))
+    };
+    let row = work.await.map_err(|error| ApiError::internal(&error))?;
+    let row =
+        row.ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such dead letter"))?;
+    state.upstream.hint(|hints| hints.ratings.notify_one());
+    Ok(row)
+}
+
+fn require(state: &AppState) -> ApiResult<()> {
+    if state.upstream.is_on() {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::NotSupported, "no marketplace is configured"))
+}
+
+/// Changes the sync state and notes who did it, together.
+async fn change(
+    state: &AppState,
+    actor: &str,
+    action: &str,
+    detail: Value,
+    change: impl FnOnce(&mut sync_state::Model) -> ApiResult<()> + Send,
+) -> ApiResult<sync_state::Model> {
+    let now = state.clock.now().millis();
+    let work = async {
+        let tx = state.store.begin_write().await?;
+        let mut row = store::sync_state::lock(&tx).await?;
+        if let Err(refused) = change(&mut row) {
+            tx.rollback().await?;
+            return Ok(Err(refused));
+        }
+        store::sync_state::write(&tx, row.clone()).await?;
+        audit(&tx, now, actor, action, store::sync_state::MARKETPLACE, &detail).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(Ok(row))
+    };
+    work.await.map_err(|error| ApiError::internal(&error))?
+}
+
+async fn audit(
+    tx: &DatabaseTransaction,
+    at: i64,
+    actor: &str,
+    action: &str,
+    subject: &str,
+    detail: &Value,
+) -> Result<(), DbErr> {
+    let row = audit_log::Model {
+        id: Uuid::now_v7().to_string(),
+        at,
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail: Some(detail.to_string()),
+    };
+    store::audit::insert(tx, vec![row]).await
+}

@@ -1,0 +1,58 @@
+//! How fresh an item is: a pure rule.
+
+use tidegate_entity::market_item;
+use tidegate_protocol::time::Timestamp;
+
+use crate::config::marketplace::Marketplace;
+
+/// How fresh an item is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Upstream confirmed it within its time.
+    Fresh,
+    /// It did so too long ago.
+    Stale,
+    /// So long ago that it is not served any more.
+    Gone,
+}
+
+/// An item's age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// How fresh it is.
+    pub freshness: Freshness,
+    /// Since upstream confirmed it, milliseconds.
+    pub age_ms: i64,
+    /// When its time is over.
+    pub expires_at: Timestamp,
+}
+
+/// When upstream confirmed an item last: by itself, or by a complete listing.
+pub fn confirmed_at(item: &market_item::Model, listed_at: i64) -> i64 {
+    // A listing does not name what upstream has no more.
+    if item.remote_data.is_some() { item.confirmed_at.max(listed_at) } else { item.confirmed_at }
+}
+
+/// The age of what was confirmed at a time.
+pub fn age(settings: &Marketplace, confirmed_at: i64, now: Timestamp) -> Age {
+    let ttl_ms = i64::from(settings.ttl_s) * 1000;
+    let stale_ms = i64::from(settings.stale_max_s) * 1000;
+    let age_ms = (now.millis() - confirmed_at).max(0);
+    let freshness = if age_ms < ttl_ms {
+        Freshness::Fresh
+    } else if age_ms < ttl_ms.saturating_add(stale_ms) {
+        Freshness::Stale
+    } else {
+        Freshness::Gone
+    };
+    Age { freshness, age_ms, expires_at: Timestamp::from_millis(confirmed_at + ttl_ms) }
+}
+
+/// From when on an item must be confirmed to be served; `None` while a
+/// complete listing confirmed all of them.
+pub fn served_since(settings: &Marketplace, listed_at: i64, now: Timestamp) -> Option<i64> {
+    (age(settings, listed_at, now).freshness == Freshness::Gone).then(|| {
+        let kept = i64::from(settings.ttl_s) + i64::from(settings.stale_max_s);
+        now.millis() - kept * 1000
+    })
+}

@@ -1,0 +1,138 @@
+//! Who leads: the node that holds the lease does everything that is done with
+//! upstream, until it loses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use tidegate_services::atom::Atom;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::config::marketplace::Marketplace;
+use crate::state::AppState;
+use crate::store;
+use crate::store::lease::Fence;
+use crate::upstream::{Hints, Service, ratings, refresh, run as runs, socket};
+
+/// Name of the lease.
+pub(super) const LEASE: &str = "marketplace";
+
+/// How often a node looks for what other nodes asked for.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+
+/// What everything that is done with upstream works with.
+pub(super) struct Leader {
+    pub(super) state: AppState,
+    pub(super) atom: Atom,
+    pub(super) hints: Arc<Hints>,
+    pub(super) fence: Fence,
+    /// Cancelled when the lease is lost or the node goes away.
+    pub(super) over: CancellationToken,
+}
+
+impl Leader {
+    pub(super) fn settings(&self) -> &Marketplace {
+        &self.state.config.marketplace
+    }
+
+    /// Waits, unless it is over first; whether to go on.
+    pub(super) async fn wait(&self, time: Duration) -> bool {
+        tokio::select! {
+            biased;
+            () = self.over.cancelled() => false,
+            () = tokio::time::sleep(time) => true,
+        }
+    }
+}
+
+/// Runs the service of this node: leads whenever no other node does.
+pub async fn run(state: AppState, service: Service, stop: CancellationToken) {
+    let Service { atom, hints, mut refreshes } = service;
+    let node = Uuid::new_v4().to_string();
+    loop {
+        match take(&state, &node).await {
+            Ok(Some(fence)) => {
+                let leader = Leader {
+                    state: state.clone(),
+                    atom: atom.clone(),
+                    hints: Arc::clone(&hints),
+                    fence,
+                    over: stop.child_token(),
+                };
+                lead(&leader, &mut refreshes).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "the marketplace's lease cannot be taken"),
+        }
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause(&state)) => {}
+        }
+    }
+}
+
+/// How often the lease is renewed, or tried for.
+fn pause(state: &AppState) -> Duration {
+    Duration::from_secs(u64::from(state.config.marketplace.lease_s)) / 3
+}
+
+fn until(state: &AppState) -> (i64, i64) {
+    let now = state.clock.now().millis();
+    (now, now + i64::from(state.config.marketplace.lease_s) * 1000)
+}
+
+async fn take(state: &AppState, node: &str) -> Result<Option<Fence>, DbErr> {
+    let tx = state.store.begin_write().await?;
+    let (now, until) = until(state);
+    let fence = store::lease::take(&tx, LEASE, node, now, until).await?;
+    tx.commit().await?;
+    Ok(fence)
+}
+
+async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
+    tracing::info!("this node synchronises the marketplace");
+    tokio::join!(
+        keep(leader),
+        runs::schedule(leader),
+        socket::keep_up(leader),
+        ratings::upload(leader),
+        refresh::refresh(leader, refreshes),
+    );
+    leader.state.metrics.upstream_connected.set(0);
+    if let Err(error) = store::lease::release(leader.state.store.writer(), &leader.fence).await {
+        tracing::warn!(%error, "the marketplace's lease was not given back; it runs out");
+    }
+}
+
+/// Keeps the lease, and ends everything else when it is lost. A lease that
+/// could not be renewed in time counts as lost.
+async fn keep(leader: &Leader) {
+    let state = &leader.state;
+    let mut held_until = tokio::time::Instant::now() + pause(state) * 3;
+    while leader.wait(pause(state)).await {
+        let began = tokio::time::Instant::now();
+        match store::lease::renew(state.store.writer(), &leader.fence, until(state).1).await {
+            Ok(true) => held_until = began + pause(state) * 3,
+            Ok(false) => {
+                tracing::warn!("another node took over the marketplace");
+                break;
+            }
+            Err(error) => tracing::warn!(%error, "the marketplace's lease was not renewed"),
+        }
+        if tokio::time::Instant::now() + pause(state) >= held_until {
+            break;
+        }
+        gauge(leader).await;
+    }
+    leader.over.cancel();
+}
+
+/// Figures that only the database knows.
+async fn gauge(leader: &Leader) {
+    if let Ok(open) = store::conflict::open_count(leader.state.store.readers()).await {
+        leader.state.metrics.conflicts_open.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+}

@@ -1,0 +1,366 @@
+//! One synchronisation: categories, then skills page by page, then what is
+//! not there any more. Each page is stored with where to go on, so that a run
+//! that was cut ends after a restart.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tidegate_entity::sync_state;
+use tidegate_protocol::time::Timestamp;
+use tidegate_services::atom::answer::{Conditional, SkillsPage, Validator};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::ingest::market::Tally;
+use crate::metrics::label::SyncResult;
+use crate::store;
+use crate::upstream::lead::{LOOK, Leader};
+use crate::upstream::listing::{Failure, ask};
+use crate::upstream::status::{ERROR, IDLE, SYNCING, change};
+use crate::upstream::{facts, sweep};
+
+/// Most pages of one listing: a million skills by hundreds. An upstream that
+/// never ends is an error.
+const PAGES_MAX: u32 = 100_000;
+
+/// Where a run that was cut goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Checkpoint {
+    /// The page of skills to ask for next; 0: categories come first.
+    page: u32,
+    /// Skills asked for at once: another size numbers other pages.
+    page_size: u32,
+}
+
+/// What a listing has shown so far.
+#[derive(Debug)]
+pub(super) struct Seen {
+    ids: HashSet<u64>,
+    hasher: RandomState,
+    /// The number of skills that every page named so far; `None` when pages
+    /// disagreed or one named none.
+    total: Option<u64>,
+    pages: u32,
+}
+
+impl Seen {
+    fn new() -> Self {
+        Self { ids: HashSet::new(), hasher: RandomState::new(), total: None, pages: 0 }
+    }
+
+    /// Ids are kept as hashes, 8 bytes each. Two with the same hash make the
+    /// listing look incomplete, or one look present: nothing is deleted that
+    /// should not be.
+    fn see(&mut self, id: &str) {
+        self.ids.insert(self.hasher.hash_one(id));
+    }
+
+    /// Whether the listing named this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.ids.contains(&self.hasher.hash_one(id))
+    }
+
+    fn page(&mut self, total: Option<u64>) {
+        self.total = if self.pages == 0 || self.total == total { total } else { None };
+        self.pages += 1;
+    }
+
+    /// Whether every page named the same total, and exactly that many skills
+    /// were seen.
+    pub(super) fn is_whole(&self) -> bool {
+        self.total.and_then(|total| usize::try_from(total).ok()) == Some(self.ids.len())
+    }
+
+    /// How many were seen.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+/// What pages said last, to be asked "has it changed?". In memory: after a
+/// restart everything is read once.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    categories: Option<Validator>,
+    pages: Vec<Option<KnownPage>>,
+}
+
+#[derive(Clone, Debug)]
+struct KnownPage {
+    validator: Validator,
+    ids: Vec<String>,
+    total: Option<u64>,
+}
+
+/// Runs whenever it is due, or somebody asks.
+pub(super) async fn schedule(leader: &Leader) {
+    let mut known = Known::default();
+    while !leader.over.is_cancelled() {
+        match store::sync_state::read(leader.state.store.readers()).await {
+            Ok(row) if is_due(leader, &row) => {
+                run(leader, &mut known).await;
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the sync state cannot be read"),
+        }
+        tokio::select! {
+            biased;
+            () = leader.over.cancelled() => {}
+            () = leader.hints.runs.notified() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+fn is_due(leader: &Leader, row: &sync_state::Model) -> bool {
+    let interval_s = row.interval_s.unwrap_or(i64::from(leader.settings().interval_s));
+    let now = leader.state.clock.now().millis();
+    row.requested_at.is_some()
+        || row.status == SYNCING
+        || row.last_sync_at.is_none_or(|last| now >= last + interval_s * 1000)
+}
+
+/// One run from beginning to end; how it ended stands in the sync state.
+async fn run(leader: &Leader, known: &mut Known) {
+    let started = Instant::now();
+    let began = leader.state.clock.now();
+    let page_size = leader.settings().page_size;
+    let begun = change(&leader.state, &leader.fence, |row| begin(row, page_size)).await;
+    let resumed = match begun {
+        Ok(resumed) => resumed,
+        Err(_) => {
+            leader.wait(LOOK).await;
+            return;
+        }
+    };
+    let first = resumed.unwrap_or(Checkpoint { page: 0, page_size });
+    let result = synchronise(leader, known, first, began).await;
+    if matches!(result, Err(Failure::Over)) {
+        // It goes on where it was, here or elsewhere.
+        return;
+    }
+    let is_resumed = resumed.is_some();
+    let metrics = &leader.state.metrics;
+    metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
+    match &result {
+        Ok(tally) => {
+            metrics.sync_runs.of(SyncResult::Done).inc();
+            tracing::info!(?tally, is_resumed, "the marketplace is synchronised");
+        }
+        Err(error) => {
+            metrics.sync_runs.of(SyncResult::Failed).inc();
+            tracing::warn!(%error, "the marketplace could not be synchronised");
+        }
+    }
+    let now = leader.state.clock.now();
+    let end = |row: &mut sync_state::Model| end(row, &result, began, now, is_resumed);
+    while change(&leader.state, &leader.fence, end).await.is_err() && leader.wait(LOOK).await {}
+}
+
+/// Marks the run as under way; where it goes on if it was cut.
+fn begin(row: &mut sync_state::Model, page_size: u32) -> Option<Checkpoint> {
+    let cut: Option<Checkpoint> = (row.status == SYNCING)
+        .then(|| serde_json::from_str(row.cursor.as_deref()?).ok())
+        .flatten();
+    let resumed = cut.filter(|cut| cut.page_size == page_size);
+    row.status = SYNCING.to_owned();
+    row.requested_at = None;
+    if resumed.is_none() {
+        row.run_id = Some(Uuid::now_v7().to_string());
+        row.cursor = None;
+    }
+    resumed
+}
+
+fn end(
+    row: &mut sync_state::Model,
+    result: &Result<Tally, Failure>,
+    began: Timestamp,
+    now: Timestamp,
+    is_resumed: bool,
+) {
+    row.cursor = None;
+    row.last_sync_at = Some(now.millis());
+    row.total_syncs += 1;
+    match result {
+        Ok(_) => {
+            row.status = IDLE.to_owned();
+            row.last_error = None;
+            row.error_count = 0;
+            row.successful_syncs += 1;
+            row.last_successful_sync_at = Some(now.millis());
+            if is_resumed {
+                // What it saw before it was cut is forgotten: what is gone,
+                // and what is still there, only a run in one piece can tell.
+                row.requested_at.get_or_insert(now.millis());
+            } else {
+                row.listed_at = began.millis();
+            }
+        }
+        Err(error) => {
+            row.status = ERROR.to_owned();
+            row.last_error = Some(error.to_string());
+            row.error_count += 1;
+            row.failed_syncs += 1;
+        }
+    }
+}
+
+async fn synchronise(
+    leader: &Leader,
+    known: &mut Known,
+    first: Checkpoint,
+    began: Timestamp,
+) -> Result<Tally, Failure> {
+    let mut tally = Tally::default();
+    if first.page == 0 {
+        tally.add(categories(leader, known, first).await?);
+    }
+    let mut seen = Seen::new();
+    let mut page = first.page.max(1);
+    loop {
+        let (of_page, is_last) = skills(leader, known, &mut seen, page).await?;
+        tally.add(of_page);
+        if is_last {
+            break;
+        }
+        page += 1;
+        if page > PAGES_MAX {
+            return Err(Failure::NotWhole("the listing of skills does not end".to_owned()));
+        }
+    }
+    if first.page <= 1 {
+        tally.add(sweep::skills(leader, &seen, began).await?);
+    }
+    Ok(tally)
+}
+
+async fn categories(
+    leader: &Leader,
+    known: &mut Known,
+    first: Checkpoint,
+) -> Result<Tally, Failure> {
+    let as_of = leader.state.clock.now();
+    let place = || "categories".to_owned();
+    let validator = known.categories.clone();
+    let answer = ask(leader, place, || leader.atom.categories(validator.as_ref())).await?;
+    let Conditional::Fresh { value, validator } = answer else { return Ok(Tally::default()) };
+    let next = Checkpoint { page: 1, ..first };
+    let (mut tally, facts) = read(&value.categories, |raw| facts::category(raw, as_of, false));
+    let names: HashSet<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
+    tally.add(store(leader, facts, next).await?);
+    tally.add(sweep::categories(leader, &names, as_of).await?);
+    known.categories = validator;
+    Ok(tally)
+}
+
+/// One page of skills, stored; and whether it is the last one.
+async fn skills(
+    leader: &Leader,
+    known: &mut Known,
+    seen: &mut Seen,
+    page: u32,
+) -> Result<(Tally, bool), Failure> {
+    let as_of = leader.state.clock.now();
+    let size = leader.settings().page_size;
+    let index = usize::try_from(page - 1).unwrap_or(usize::MAX);
+    let held = known.pages.get(index).cloned().flatten();
+    let validator = held.as_ref().map(|held| &held.validator);
+    let place = || format!("skills, page {page}");
+    let answer = ask(leader, place, || leader.atom.skills(page, size, validator)).await?;
+    let (value, validator) = match (answer, held) {
+        (Conditional::Fresh { value, validator }, _) => (value, validator),
+        (Conditional::NotModified, Some(held)) => {
+            held.ids.iter().for_each(|id| seen.see(id));
+            seen.page(held.total);
+            let is_last = check_page(page, size, held.ids.len(), held.total)?;
+            return Ok((Tally { unchanged: count(held.ids.len()), ..Tally::default() }, is_last));
+        }
+        (Conditional::NotModified, None) => {
+            return Err(Failure::NotWhole(format!("{}: nothing came", place())));
+        }
+    };
+    let is_last = check_page(page, size, value.skills.len(), value.total)?;
+    let (mut tally, facts) = read(&value.skills, |raw| facts::skill(raw, as_of, false));
+    let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
+    ids.iter().for_each(|id| seen.see(id));
+    seen.page(value.total);
+    let next = Checkpoint { page: page + 1, page_size: size };
+    tally.add(store(leader, facts, next).await?);
+    remember(known, index, validator, ids, &value);
+    Ok((tally, is_last))
+}
+
+fn remember(
+    known: &mut Known,
+    index: usize,
+    validator: Option<Validator>,
+    ids: Vec<String>,
+    page: &SkillsPage,
+) {
+    if known.pages.len() <= index {
+        if validator.is_none() {
+            return;
+        }
+        known.pages.resize(index + 1, None);
+    }
+    // A page with items that could not be read is read again.
+    let validator = validator.filter(|_| ids.len() == page.skills.len());
+    known.pages[index] = validator.map(|validator| KnownPage { validator, ids, total: page.total });
+}
+
+/// Whether a page is the last one. A page that lacks items before the total is
+/// reached was cut somewhere: that is no listing.
+fn check_page(page: u32, size: u32, items: usize, total: Option<u64>) -> Result<bool, Failure> {
+    let items = u64::try_from(items).unwrap_or(u64::MAX);
+    let Some(total) = total else { return Ok(items < u64::from(size)) };
+    let upto = u64::from(page) * u64::from(size);
+    let expected = total.saturating_sub(upto - u64::from(size)).min(u64::from(size));
+    if items < expected {
+        return Err(Failure::NotWhole(format!(
+            "skills, page {page}: {items} of {expected} skills came"
+        )));
+    }
+    Ok(upto >= total)
+}
+
+/// Reads items; what is not one is left out and counted.
+fn read<E: std::fmt::Display>(
+    items: &[Box<RawValue>],
+    one: impl Fn(&RawValue) -> Result<crate::ingest::market::Fact, E>,
+) -> (Tally, Vec<crate::ingest::market::Fact>) {
+    let mut tally = Tally::default();
+    let mut facts = Vec::with_capacity(items.len());
+    for raw in items {
+        match one(raw) {
+            Ok(fact) => facts.push(fact),
+            Err(error) => {
+                tally.refused += 1;
+                tracing::warn!(%error, "an item of the marketplace cannot be read");
+            }
+        }
+    }
+    (tally, facts)
+}
+
+/// Stores what is new, and where to go on. Where nothing is new nothing is
+/// written: going on from an earlier page does no harm.
+async fn store(
+    leader: &Leader,
+    all: Vec<crate::ingest::market::Fact>,
+    next: Checkpoint,
+) -> Result<Tally, Failure> {
+    let told = all.len();
+    let news = facts::news(leader, all).await?;
+    let mut tally = Tally { unchanged: count(told - news.len()), ..Tally::default() };
+    let checkpoint = serde_json::to_string(&next).ok();
+    tally.add(facts::observe(leader, news, checkpoint).await?);
+    Ok(tally)
+}
+
+fn count(items: usize) -> u32 {
+    u32::try_from(items).unwrap_or(u32::MAX)
+}

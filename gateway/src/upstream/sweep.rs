@@ -1,0 +1,126 @@
+//! What upstream has no more. An item is deleted only when that is certain:
+//! a listing in one piece that names exactly as many skills as it says there
+//! are, or upstream's own "not found" for that skill.
+
+use std::collections::HashSet;
+
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use tidegate_protocol::time::Timestamp;
+use tidegate_services::atom::answer::Conditional;
+
+use crate::ingest::market::{Fact, Tally};
+use crate::store;
+use crate::store::market::{CATEGORY, SKILL};
+use crate::upstream::facts;
+use crate::upstream::lead::Leader;
+use crate::upstream::listing::{Failure, ask};
+use crate::upstream::run::Seen;
+
+/// Share of deletions up to which a whole listing is believed, in percent.
+const BELIEVED_PERCENT: usize = 5;
+
+/// Skills asked for at once, one by one: upstream allows 10 requests at once.
+const ASKED_AT_ONCE: usize = 5;
+
+/// Ids read from the database at once.
+const IDS_PER_READ: u64 = 1_000;
+
+/// Facts handed in at once.
+const FACTS: usize = 100;
+
+/// Deletes the skills that the listing did not name.
+pub(super) async fn skills(
+    leader: &Leader,
+    seen: &Seen,
+    began: Timestamp,
+) -> Result<Tally, Failure> {
+    let (absent, held) = absent(leader, SKILL, began, |id| seen.has(id)).await?;
+    if absent.is_empty() {
+        return Ok(Tally::default());
+    }
+    let is_believed = seen.is_whole() && absent.len() * 100 <= held * BELIEVED_PERCENT;
+    tracing::info!(
+        absent = absent.len(),
+        seen = seen.len(),
+        is_believed,
+        "skills are not listed any more"
+    );
+    let mut tally = Tally::default();
+    for ids in absent.chunks(FACTS) {
+        let facts = if is_believed {
+            ids.iter().map(|id| facts::gone(SKILL, id.clone(), began, None)).collect()
+        } else {
+            confirmed(leader, ids).await?
+        };
+        tally.add(facts::observe(leader, facts, None).await?);
+    }
+    Ok(tally)
+}
+
+/// Asks for each of these skills: gone only if upstream says so.
+async fn confirmed(leader: &Leader, ids: &[String]) -> Result<Vec<Fact>, Failure> {
+    let asked: Vec<_> = ids.iter().map(|id| asked(leader, id).boxed()).collect();
+    let facts: Vec<Option<Fact>> =
+        stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
+    Ok(facts.into_iter().flatten().collect())
+}
+
+/// What upstream says of one skill.
+async fn asked(leader: &Leader, id: &str) -> Result<Option<Fact>, Failure> {
+    let as_of = leader.state.clock.now();
+    let place = || "one skill".to_owned();
+    let answer = ask(leader, place, || leader.atom.skill(id)).await?;
+    Ok(match answer {
+        None => Some(facts::gone(SKILL, id.to_owned(), as_of, None)),
+        Some(raw) => facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == *id),
+    })
+}
+
+/// Deletes the categories that the list did not name. More than a few at once
+/// must be missing from a second answer as well.
+pub(super) async fn categories(
+    leader: &Leader,
+    names: &HashSet<String>,
+    as_of: Timestamp,
+) -> Result<Tally, Failure> {
+    let (mut absent, held) = absent(leader, CATEGORY, as_of, |name| names.contains(name)).await?;
+    if absent.len() > 1 && absent.len() * 100 > held * BELIEVED_PERCENT {
+        let place = || "categories".to_owned();
+        let answer = ask(leader, place, || leader.atom.categories(None)).await?;
+        let Conditional::Fresh { value, .. } = answer else { return Ok(Tally::default()) };
+        let again: HashSet<String> = value
+            .categories
+            .iter()
+            .filter_map(|raw| facts::category(raw, as_of, false).ok())
+            .map(|fact| fact.key.1)
+            .collect();
+        absent.retain(|name| !again.contains(name));
+    }
+    let gone = absent.into_iter().map(|name| facts::gone(CATEGORY, name, as_of, None));
+    facts::observe(leader, gone.collect(), None).await
+}
+
+/// Items of upstream that were not named, and that it did not speak of since
+/// `began`; and how many it has in all.
+async fn absent(
+    leader: &Leader,
+    kind: &str,
+    began: Timestamp,
+    is_named: impl Fn(&str) -> bool,
+) -> Result<(Vec<String>, usize), Failure> {
+    let (mut absent, mut held, mut after) = (Vec::new(), 0, String::new());
+    loop {
+        let db = leader.state.store.readers();
+        let read = store::market::of_upstream(db, kind, &after, IDS_PER_READ).await;
+        let known = read.map_err(|error| {
+            tracing::warn!(%error, "the marketplace's items cannot be read");
+            Failure::Store
+        })?;
+        let Some(last) = known.last() else { return Ok((absent, held)) };
+        after.clone_from(&last.id);
+        held += known.len();
+        let is_absent =
+            |item: &store::market::Known| !is_named(&item.id) && item.confirmed_at < began.millis();
+        absent.extend(known.into_iter().filter(is_absent).map(|item| item.id));
+    }
+}
