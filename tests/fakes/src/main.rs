@@ -3,15 +3,25 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use tidegate_fakes::atom::{FakeAtom, Generation};
 use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::fcm::{FakeFcm, Ports};
 use tidegate_fakes::webpush::FakeWebPush;
 use tracing_subscriber::EnvFilter;
 
-/// Local fakes of Google's token endpoint, FCM and a Web Push service.
+/// How often a skill changes, so that somebody who watches sees it.
+const CHANGES: Duration = Duration::from_secs(4);
+
+/// Skills and categories of the marketplace.
+const SKILLS: usize = 500;
+const CATEGORIES: usize = 8;
+
+/// Local fakes of Google's token endpoint, FCM, a Web Push service and the
+/// Atom marketplace.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
@@ -24,6 +34,12 @@ struct Options {
     /// Port of the Web Push service; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     webpush_port: u16,
+    /// Port of the Atom marketplace; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    atom_port: u16,
+    /// Generation of the marketplace's contract: `a`, `b` or `c`.
+    #[arg(long, default_value = "b")]
+    atom_generation: Generation,
     /// Where to write the key file of a service account that the fakes know.
     #[arg(long)]
     credentials: Option<PathBuf>,
@@ -49,6 +65,11 @@ async fn main() -> anyhow::Result<()> {
     let webpush = FakeWebPush::start_on(options.webpush_port, FakeClock::system())
         .await
         .context("the Web Push service did not start")?;
+    let atom = FakeAtom::start_on(options.atom_port, options.atom_generation, FakeClock::system())
+        .await
+        .context("the marketplace did not start")?;
+    atom.fill(SKILLS, CATEGORIES);
+    atom.echo_ratings(true);
     if let Some(path) = &options.credentials {
         std::fs::write(path, fcm.credentials())
             .with_context(|| format!("`{}` cannot be written", path.display()))?;
@@ -62,8 +83,21 @@ async fn main() -> anyhow::Result<()> {
     writeln!(output, "fcm      {}", fcm.url())?;
     writeln!(output, "token    {}", fcm.google().token_uri())?;
     writeln!(output, "webpush  {}", webpush.url())?;
+    writeln!(output, "atom     {}  {}  token {}", atom.url(), atom.ws_url(), atom.token())?;
     output.flush()?;
     drop(output);
 
-    tokio::signal::ctrl_c().await.context("Ctrl-C cannot be waited for")
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended.context("Ctrl-C cannot be waited for"),
+        () = keep_changing(&atom) => Ok(()),
+    }
+}
+
+/// Changes one skill after the other, for ever.
+async fn keep_changing(atom: &FakeAtom) {
+    for turn in 0.. {
+        tokio::time::sleep(CHANGES).await;
+        let id = atom.stir(turn);
+        tracing::info!(skill = id, sockets = atom.sockets(), "marketplace change");
+    }
 }

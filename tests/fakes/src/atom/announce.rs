@@ -123,7 +123,8 @@ impl Marketplace {
         self.shared.sockets.frozen.send_replace(are_frozen);
     }
 
-    /// Cuts all sockets without a close.
+    /// Cuts all sockets without a close. What was said just before may be lost
+    /// with them.
     pub fn drop_sockets(&self) {
         self.shared.sockets.cut();
     }

@@ -218,13 +218,12 @@ impl Conversation {
         self.set_ping_time();
         loop {
             let is_awake = !*self.frozen.borrow_and_update();
+            // Orders of the test go first; then an instance is heard even
+            // while it is flooded.
             tokio::select! {
+                biased;
                 _ = self.frozen.changed() => {}
                 _ = self.pings.changed() => self.set_ping_time(),
-                spoken = self.feed.next(), if is_awake => match spoken {
-                    Spoken::Text(text) => ws.send(Message::text(text)).await?,
-                    Spoken::Close(code) => close(ws, code, "").await?,
-                },
                 heard = ws.next(), if is_awake => match heard {
                     Some(Ok(Message::Text(text))) => self.hear(ws, &text).await?,
                     Some(Ok(_)) => {}
@@ -236,6 +235,10 @@ impl Conversation {
                     self.pong_due = None;
                     close(ws, 1011, "pong timeout").await?;
                 }
+                spoken = self.feed.next(), if is_awake => match spoken {
+                    Spoken::Text(text) => ws.send(Message::text(text)).await?,
+                    Spoken::Close(code) => close(ws, code, "").await?,
+                },
             }
         }
     }
