@@ -1,0 +1,6 @@
+//! The marketplace's client against a small server that says exactly what a
+//! test scripts, down to the byte.
+
+mod http;
+mod socket;
+mod stage;
