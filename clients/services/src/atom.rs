@@ -197,9 +197,9 @@ impl Atom {
 
     /// Hands in a rating. A rating that breaks the rules is not sent.
     ///
-    /// The marketplace knows no idempotency key: after an error without a
-    /// status the rating may have been taken, and a second try then ends with
-    /// [`ErrorKind::Conflict`].
+    /// The marketplace knows no idempotency key: after an error whose
+    /// [`AtomError::retry`] is not `Never` the rating may have been taken, and
+    /// a second try then ends with [`ErrorKind::Conflict`].
     pub async fn rate(&self, rating: &NewRating) -> Result<Rated, AtomError> {
         let bad_request = || AtomError::local(ErrorKind::BadRequest);
         if !rating.is_acceptable() {
