@@ -91,9 +91,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         ingest_options(&config, &push, &rules),
         writer_stop.clone(),
     );
-    let listener = TcpListener::bind(config.listen).await;
-    let listener = listener.with_context(|| format!("listening on {}", config.listen))?;
-    let address = listener.local_addr()?;
+    let (listener, address) = listen(config.listen).await?;
     let sockets = TaskTracker::new();
     let options = serve::ServeOptions::from_config(&config, sockets.clone(), metrics.clone());
     let state = AppState::new(Parts {
@@ -116,13 +114,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         pollers: DashMap::new(),
     });
     let (upkeep, upkeep_stop) = (TaskTracker::new(), CancellationToken::new());
-    upkeep::start(&state, &upkeep, &upkeep_stop);
-    if push.is_configured() {
-        upkeep.spawn(dispatch(state.clone(), push, upkeep_stop.clone()));
-    }
-    if let Some(service) = service {
-        upkeep.spawn(upstream::run(state.clone(), service, upkeep_stop.clone()));
-    }
+    start_work(&state, push, service, &upkeep, &upkeep_stop);
     let serve_stop = CancellationToken::new();
     let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
     let writing = start_writer(writer, is_embedded)?;
@@ -137,6 +129,30 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         writer_stop,
         writing,
     })
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("listening on {address}"))?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// Starts everything that goes on by itself.
+fn start_work(
+    state: &AppState,
+    push: Push,
+    service: Option<upstream::Service>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    upkeep::start(state, tasks, stop);
+    if push.is_configured() {
+        tasks.spawn(dispatch(state.clone(), push, stop.clone()));
+    }
+    if let Some(service) = service {
+        tasks.spawn(upstream::run(state.clone(), service, stop.clone()));
+    }
 }
 
 /// Runs the push tier; without it devices still have sockets and polls.

@@ -7,11 +7,14 @@ use utoipa_axum::routes;
 
 use crate::state::AppState;
 
+mod admin;
 mod commands;
+mod conflicts;
 mod dev;
 mod devices;
 pub mod extract;
 pub mod layers;
+mod marketplace;
 pub mod openapi;
 mod operator;
 mod page;
@@ -31,6 +34,36 @@ pub fn router(state: AppState) -> Router {
         .route("/api/v1/sync/ws", axum::routing::get(sync::socket));
     let (config, metrics) = (state.config.clone(), state.metrics.clone());
     layers::apply(router.with_state(state), &config, metrics)
+}
+
+fn marketplace_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    router
+        .routes(routes!(marketplace::skills))
+        .routes(routes!(marketplace::skill, marketplace::edit))
+        .routes(routes!(marketplace::rate))
+        .routes(routes!(marketplace::categories))
+        .routes(routes!(conflicts::list))
+        .routes(routes!(conflicts::get))
+        .routes(routes!(conflicts::resolve))
+        .routes(routes!(conflicts::restore))
+        .routes(routes!(conflicts::bulk_resolve))
+        .routes(routes!(admin::sync_status))
+        .routes(routes!(admin::sync_trigger))
+        .routes(routes!(admin::sync_config, admin::change_sync_config))
+        .routes(routes!(admin::upload_ratings))
+        .routes(routes!(admin::socket_status))
+        .routes(routes!(admin::socket_reconnect))
+        .routes(routes!(admin::socket_enable))
+        .routes(routes!(admin::socket_disable))
+        .routes(routes!(admin::failed_ratings))
+        .routes(routes!(admin::retry_rating))
+        .routes(routes!(admin::health))
+        // The same conflicts, beside what else operators do.
+        .route("/api/v1/admin/conflicts", axum::routing::get(conflicts::list_for_operators))
+        .route("/api/v1/admin/conflicts/{id}", axum::routing::get(conflicts::get_for_operators))
+        .route("/api/v1/admin/conflicts/{id}/resolve", axum::routing::post(conflicts::resolve))
+        .route("/api/v1/admin/conflicts/{id}/restore", axum::routing::post(conflicts::restore))
+        .route("/api/v1/admin/conflicts/bulk-resolve", axum::routing::post(conflicts::bulk_resolve))
 }
 
 /// The routes that the OpenAPI document describes.
@@ -53,6 +86,7 @@ fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
         .routes(routes!(operator::healthz))
         .routes(routes!(operator::readyz))
         .routes(routes!(operator::metrics));
+    let router = marketplace_routes(router);
     match environment {
         crate::config::Environment::Development => router.routes(routes!(dev::trigger_write)),
         crate::config::Environment::Production => router,

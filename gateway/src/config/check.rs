@@ -75,6 +75,12 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("drain.reconnect_window_ms", 0..=600_000),
 ];
 
+/// The range of a number among the settings.
+pub fn range_of(key: &str) -> RangeInclusive<i64> {
+    let found = RANGES.iter().find(|(name, _)| *name == key);
+    found.map_or(0..=i64::MAX, |(_, range)| range.clone())
+}
+
 /// Keys whose value cannot be used, each with what it should be.
 pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     let mut found = Vec::new();

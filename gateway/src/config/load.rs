@@ -228,12 +228,11 @@ impl Merge {
     /// A variable of the systems that Tidegate takes the place of.
     fn add_alias(&mut self, alias: &Alias, text: &str) {
         let origin = Origin::Variable(alias.variable.to_owned());
-        match (alias.read)(text) {
-            Some(value) => self.set(alias.key, value, &origin),
-            None => {
-                let fault = wrong_type(alias.key, alias.expected, format!("{text:?}"));
-                self.problem(alias.key, fault, &origin);
-            }
+        if let Some(value) = (alias.read)(text) {
+            self.set(alias.key, value, &origin);
+        } else {
+            let fault = wrong_type(alias.key, alias.expected, format!("{text:?}"));
+            self.problem(alias.key, fault, &origin);
         }
     }
 

@@ -188,7 +188,11 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn is_json(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-    media_type.trim().eq_ignore_ascii_case("application/json")
+    let media_type = media_type.trim();
+    // RFC 7396 gives patches a name of their own.
+    ["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
 fn is_valid_json(text: &str) -> bool {

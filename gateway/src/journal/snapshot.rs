@@ -16,7 +16,7 @@ use crate::config::check::MARKETPLACE;
 use crate::journal::Viewer;
 use crate::journal::frame::StreamId;
 use crate::limits::ROWS_PER_READ;
-use crate::resolve::conflict::{Conflict, DecidedBy};
+use crate::resolve::conflict::Conflict;
 use crate::store::{self, Store};
 
 /// How far a snapshot has come: after which item the next page begins.
@@ -145,12 +145,7 @@ pub fn conflict_body(row: &conflict::Model) -> Option<ConflictBody> {
         severity: row.severity.clone(),
         fields: verdict.fields.into_iter().map(|disputed| disputed.field).collect(),
         strategy: verdict.strategy.as_str().to_owned(),
-        decided_by: match verdict.decided_by {
-            DecidedBy::Nobody => None,
-            DecidedBy::Strategy => Some("strategy".to_owned()),
-            DecidedBy::Delete => Some("delete".to_owned()),
-            DecidedBy::Person(person) => Some(person),
-        },
+        decided_by: verdict.decided_by.word(),
         version: verdict.result.version,
     })
 }

@@ -76,6 +76,9 @@ impl ConflictType {
 }
 
 impl Severity {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Critical, Self::High, Self::Medium, Self::Low];
+
     /// Its name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -147,6 +150,18 @@ pub enum DecidedBy {
     Delete,
     /// A person.
     Person(String),
+}
+
+impl DecidedBy {
+    /// Who it was, as it is shown: `strategy`, `delete` or a person's id.
+    pub fn word(&self) -> Option<String> {
+        match self {
+            Self::Nobody => None,
+            Self::Strategy => Some("strategy".to_owned()),
+            Self::Delete => Some("delete".to_owned()),
+            Self::Person(person) => Some(person.clone()),
+        }
+    }
 }
 
 /// The effective value.

@@ -1,8 +1,8 @@
 //! Ratings of skills, and how their uploads stand.
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
     PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
@@ -76,22 +76,19 @@ pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<
         .await
 }
 
-/// Dead letters after (last try, id), in that order.
+/// Dead letters after an id, in order of ids: those first rated come first.
 pub async fn failed(
     db: &impl ConnectionTrait,
-    after: Option<(i64, &str)>,
+    after: &str,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find().filter(Column::State.eq(FAILED));
-    if let Some((at, id)) = after {
-        let tried = || Expr::col(Column::LastTryAt);
-        query = query.filter(
-            Condition::any()
-                .add(tried().gt(at))
-                .add(Condition::all().add(tried().eq(at)).add(Column::Id.gt(id))),
-        );
-    }
-    query.order_by_asc(Column::LastTryAt).order_by_asc(Column::Id).limit(limit).all(db).await
+    Entity::find()
+        .filter(Column::State.eq(FAILED))
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
 }
 
 /// How many are in a state.

@@ -13,7 +13,7 @@ use crate::resolve::rules::Strategy;
 use crate::state::AppState;
 use crate::store;
 use crate::store::rating::{FAILED, PENDING};
-use crate::upstream::status::SYNCING;
+use crate::upstream::status::{SYNCING, request};
 
 /// How everything stands.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub async fn standing(state: &AppState) -> ApiResult<Standing> {
 }
 
 /// Asks for a run now; its id. Refused while one is under way or asked for.
-pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<()> {
+pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<String> {
     require(state)?;
     let now = state.clock.now().millis();
     let asked = change(state, actor, "sync.trigger", json!({}), |row| {
@@ -61,12 +61,12 @@ pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<()> {
             let message = "a synchronisation is under way";
             return Err(ApiError::new(ErrorCode::SyncInProgress, message));
         }
-        row.requested_at = Some(now);
+        request(row, now);
         Ok(())
     });
-    asked.await?;
+    let row = asked.await?;
     state.upstream.hint(|hints| hints.runs.notify_one());
-    Ok(())
+    Ok(row.run_id.unwrap_or_default())
 }
 
 /// Changes strategy or interval at run time; the state after it.
@@ -151,7 +151,7 @@ pub async fn retry_rating(
         let tx = state.store.begin_write().await?;
         let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
         let Some(mut row) = found else { return Ok(None) };
-        row.state = PENDING.to_owned();
+        PENDING.clone_into(&mut row.state);
         row.retry_count = 0;
         row.due_at = now;
         store::rating::upsert(&tx, row.clone()).await?;

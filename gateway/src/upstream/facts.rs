@@ -39,7 +39,12 @@ pub(super) fn category(
     is_partial: bool,
 ) -> Result<Fact, InvalidItem> {
     let facts = CategoryFacts::read(raw)?;
-    let said = Said::Is { value: object(raw), updated_at: facts.updated_at, is_partial };
+    let mut value = object(raw);
+    if let Value::Object(fields) = &mut value {
+        // Only the socket says it: it would come and go.
+        fields.shift_remove("updated_at");
+    }
+    let said = Said::Is { value, updated_at: facts.updated_at, is_partial };
     Ok(Fact { key: (CATEGORY.to_owned(), facts.name), as_of, said })
 }
 

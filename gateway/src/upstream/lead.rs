@@ -94,12 +94,13 @@ async fn take(state: &AppState, node: &str) -> Result<Option<Fence>, DbErr> {
 
 async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
     tracing::info!("this node synchronises the marketplace");
+    // Boxed: together they are 20 KB, which would lie in one future.
     tokio::join!(
         keep(leader),
-        runs::schedule(leader),
-        socket::keep_up(leader),
-        ratings::upload(leader),
-        refresh::refresh(leader, refreshes),
+        Box::pin(runs::schedule(leader)),
+        Box::pin(socket::keep_up(leader)),
+        Box::pin(ratings::upload(leader)),
+        Box::pin(refresh::refresh(leader, refreshes)),
     );
     leader.state.metrics.upstream_connected.set(0);
     if let Err(error) = store::lease::release(leader.state.store.writer(), &leader.fence).await {

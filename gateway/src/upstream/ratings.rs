@@ -152,7 +152,7 @@ async fn one(leader: &Leader, mut row: skill_rating::Model) -> Settled {
 }
 
 fn uploaded(row: &mut skill_rating::Model, remote_id: Option<String>) {
-    row.state = UPLOADED.to_owned();
+    UPLOADED.clone_into(&mut row.state);
     row.remote_id = remote_id.or_else(|| row.remote_id.take());
     row.last_error = None;
 }
@@ -166,7 +166,7 @@ fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, no
         let wait_ms = i64::from(leader.settings().rating_interval_s) * 1000;
         row.due_at = now.millis() + wait_ms;
     } else {
-        row.state = FAILED.to_owned();
+        FAILED.clone_into(&mut row.state);
     }
 }
 
@@ -187,7 +187,7 @@ async fn against(
     let Some(remote) = remote else {
         row.retry_count += 1;
         row.last_error = Some(ErrorKind::Conflict.as_str().to_owned());
-        row.state = FAILED.to_owned();
+        FAILED.clone_into(&mut row.state);
         return (row, None);
     };
     if remote.rating == row.rating && remote.comment == row.comment {
@@ -202,7 +202,7 @@ async fn against(
     } else {
         row.retry_count += 1;
         row.last_error = Some("update_not_supported".to_owned());
-        row.state = FAILED.to_owned();
+        FAILED.clone_into(&mut row.state);
     }
     (row, conflict)
 }

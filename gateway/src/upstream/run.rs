@@ -18,7 +18,7 @@ use crate::metrics::label::SyncResult;
 use crate::store;
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, ask};
-use crate::upstream::status::{ERROR, IDLE, SYNCING, change};
+use crate::upstream::status::{ERROR, IDLE, SYNCING, change, request};
 use crate::upstream::{facts, sweep};
 
 /// Most pages of one listing: a million skills by hundreds. An upstream that
@@ -128,13 +128,10 @@ async fn run(leader: &Leader, known: &mut Known) {
     let started = Instant::now();
     let began = leader.state.clock.now();
     let page_size = leader.settings().page_size;
-    let begun = change(&leader.state, &leader.fence, |row| begin(row, page_size)).await;
-    let resumed = match begun {
-        Ok(resumed) => resumed,
-        Err(_) => {
-            leader.wait(LOOK).await;
-            return;
-        }
+    let marked = change(&leader.state, &leader.fence, |row| begin(row, page_size)).await;
+    let Ok(resumed) = marked else {
+        leader.wait(LOOK).await;
+        return;
     };
     let first = resumed.unwrap_or(Checkpoint { page: 0, page_size });
     let result = synchronise(leader, known, first, began).await;
@@ -166,10 +163,11 @@ fn begin(row: &mut sync_state::Model, page_size: u32) -> Option<Checkpoint> {
         .then(|| serde_json::from_str(row.cursor.as_deref()?).ok())
         .flatten();
     let resumed = cut.filter(|cut| cut.page_size == page_size);
-    row.status = SYNCING.to_owned();
-    row.requested_at = None;
-    if resumed.is_none() {
+    SYNCING.clone_into(&mut row.status);
+    if row.requested_at.take().is_none() && resumed.is_none() {
         row.run_id = Some(Uuid::now_v7().to_string());
+    }
+    if resumed.is_none() {
         row.cursor = None;
     }
     resumed
@@ -187,7 +185,7 @@ fn end(
     row.total_syncs += 1;
     match result {
         Ok(_) => {
-            row.status = IDLE.to_owned();
+            IDLE.clone_into(&mut row.status);
             row.last_error = None;
             row.error_count = 0;
             row.successful_syncs += 1;
@@ -195,13 +193,13 @@ fn end(
             if is_resumed {
                 // What it saw before it was cut is forgotten: what is gone,
                 // and what is still there, only a run in one piece can tell.
-                row.requested_at.get_or_insert(now.millis());
+                request(row, now.millis());
             } else {
                 row.listed_at = began.millis();
             }
         }
         Err(error) => {
-            row.status = ERROR.to_owned();
+            ERROR.clone_into(&mut row.status);
             row.last_error = Some(error.to_string());
             row.error_count += 1;
             row.failed_syncs += 1;
@@ -274,7 +272,9 @@ async fn skills(
     let (value, validator) = match (answer, held) {
         (Conditional::Fresh { value, validator }, _) => (value, validator),
         (Conditional::NotModified, Some(held)) => {
-            held.ids.iter().for_each(|id| seen.see(id));
+            held.for id in &ids {
+        seen.see(id);
+    }
             seen.page(held.total);
             let is_last = check_page(page, size, held.ids.len(), held.total)?;
             return Ok((Tally { unchanged: count(held.ids.len()), ..Tally::default() }, is_last));
@@ -286,7 +286,9 @@ async fn skills(
     let is_last = check_page(page, size, value.skills.len(), value.total)?;
     let (mut tally, facts) = read(&value.skills, |raw| facts::skill(raw, as_of, false));
     let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
-    ids.iter().for_each(|id| seen.see(id));
+    for id in &ids {
+        seen.see(id);
+    }
     seen.page(value.total);
     let next = Checkpoint { page: page + 1, page_size: size };
     tally.add(store(leader, facts, next).await?);

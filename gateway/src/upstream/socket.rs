@@ -17,7 +17,7 @@ use crate::store::market::SKILL;
 use crate::upstream::facts;
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, jittered};
-use crate::upstream::status::change;
+use crate::upstream::status::{change, request};
 
 /// Messages stored with one commit: what came while the last one was under
 /// way.
@@ -84,10 +84,10 @@ pub(super) async fn keep_up(leader: &Leader) {
 struct Waits(usize);
 
 impl Waits {
-    fn next(&mut self, waits_ms: &[u64]) -> Duration {
-        let wait_ms = waits_ms.get(self.0).or(waits_ms.last()).copied().unwrap_or(1_000);
+    fn next(&mut self, schedule_ms: &[u64]) -> Duration {
+        let wait_ms = schedule_ms.get(self.0).or(schedule_ms.last()).copied();
         self.0 += 1;
-        jittered(wait_ms)
+        jittered(wait_ms.unwrap_or(1_000))
     }
 }
 
@@ -126,7 +126,7 @@ fn up(row: &mut sync_state::Model, now: Timestamp, was_up: bool) {
     row.next_attempt_at = None;
     row.socket_reason = None;
     if was_up {
-        row.requested_at.get_or_insert(now.millis());
+        request(row, now.millis());
     }
 }
 
@@ -227,21 +227,21 @@ impl<'a> Inbox<'a> {
 
     /// Takes one event; why the socket ended, if it did.
     fn take(&mut self, event: SocketEvent) -> Option<&'static str> {
+        if let SocketEvent::Closed(reason) = event {
+            return Some(reason.as_str());
+        }
+        let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let counted = match event {
-            SocketEvent::Closed(reason) => return Some(reason.as_str()),
+            _ if !self.window.accept(at_ms) => {
+                self.lost = true;
+                UpstreamMessage::Limited
+            }
+            SocketEvent::Message(message) => self.fact(message),
             SocketEvent::Invalid(error) => {
                 tracing::warn!(%error, "a message of the marketplace is not valid");
                 UpstreamMessage::Invalid
             }
-            SocketEvent::Message(message) => {
-                let at_ms = self.started.elapsed().as_millis();
-                if self.window.accept(u64::try_from(at_ms).unwrap_or(u64::MAX)) {
-                    self.fact(message)
-                } else {
-                    self.lost = true;
-                    UpstreamMessage::Limited
-                }
-            }
+            SocketEvent::Closed(_) => UpstreamMessage::Passed,
         };
         self.leader.state.metrics.upstream_messages.of(counted).inc();
         None
@@ -294,10 +294,7 @@ impl<'a> Inbox<'a> {
             return;
         }
         let now = self.leader.state.clock.now().millis();
-        let asked = note(self.leader, |row| {
-            row.requested_at.get_or_insert(now);
-        });
-        if asked.await.is_err() {
+        if note(self.leader, |row| request(row, now)).await.is_err() {
             self.lost = true;
         }
         self.leader.hints.runs.notify_one();

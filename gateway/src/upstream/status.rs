@@ -2,6 +2,7 @@
 
 use sea_orm::DbErr;
 use tidegate_entity::sync_state;
+use uuid::Uuid;
 
 use crate::state::AppState;
 use crate::store;
@@ -14,6 +15,14 @@ pub(super) const IDLE: &str = "idle";
 pub(super) const SYNCING: &str = "syncing";
 /// `status` after a run that failed.
 pub(super) const ERROR: &str = "error";
+
+/// Asks for a run, unless one is asked for.
+pub(super) fn request(row: &mut sync_state::Model, now: i64) {
+    if row.requested_at.is_none() {
+        row.requested_at = Some(now);
+        row.run_id = Some(Uuid::now_v7().to_string());
+    }
+}
 
 /// Changes the state on behalf of the node that leads; nothing when it does
 /// not any more.

@@ -147,7 +147,7 @@ fn apply(working: &mut Working, mut row: market_item::Model, news: News<'_>, tal
         return;
     }
     let had_data = row.data.is_some();
-    item::publish(working, &mut row, draft, weighed.after.clone(), weighed.version);
+    item::publish(working, &mut row, &draft, weighed.after.as_ref(), weighed.version);
     weighed.store(working, &mut row);
     match (had_data, row.data.is_some()) {
         (true, false) => tally.deleted += 1,

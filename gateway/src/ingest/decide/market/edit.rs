@@ -46,7 +46,8 @@ pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<mar
         row.edited_at = Some(working.now.millis());
     }
     let version = row.version + 1;
-    item::publish(working, &mut row, Draft { before: Some(before) }, Some(after), version);
+    let draft = Draft { before: Some(before) };
+    item::publish(working, &mut row, &draft, Some(&after), version);
     let fields: Vec<&String> = edit.patch.keys().collect();
     let detail = serde_json::json!({ "version": version, "fields": fields });
     rule::audit(working, &edit.editor, "skill.edit", &format!("skill:{}", edit.id), &detail);

@@ -71,18 +71,18 @@ pub(super) fn is_too_large(row: &market_item::Model, after: Option<&Value>) -> b
 pub(super) fn publish(
     working: &mut Working,
     row: &mut market_item::Model,
-    draft: Draft,
-    after: Option<Value>,
+    draft: &Draft,
+    after: Option<&Value>,
     version: i64,
 ) {
-    if crate::resolve::is_same(draft.before.as_ref(), after.as_ref()) {
+    if crate::resolve::is_same(draft.before.as_ref(), after) {
         return;
     }
     let base_version = row.version;
     row.version = version;
-    row.data = text(after.as_ref());
+    row.data = text(after);
     row.updated_at = working.now.millis();
-    describe(row, after.as_ref());
+    describe(row, after);
     let mut body = ItemBody {
         id: row.id.clone(),
         version,
@@ -91,7 +91,7 @@ pub(super) fn publish(
         data: None,
         patch: None,
     };
-    if let (Some(value), Some(whole)) = (&after, &row.data) {
+    if let (Some(value), Some(whole)) = (after, &row.data) {
         let before = draft.before.as_ref();
         let patch = before.and_then(|before| patch::to_send(before, value, whole));
         if let Some(patch) = patch {

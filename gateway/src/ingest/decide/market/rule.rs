@@ -92,8 +92,8 @@ pub(crate) fn rule(
         Word::Settle(decision) => {
             let decided = settle(&found, &current, &rules, decision, actor)
                 .map_err(|refused| refusal(refused, &current))?;
-            row.status = RESOLVED.to_owned();
-            row.severity = decided.severity.as_str().to_owned();
+            RESOLVED.clone_into(&mut row.status);
+            decided.severity.as_str().clone_into(&mut row.severity);
             row.verdict = text(&decided);
             working.changes.decided.push(found.strategy);
             ("conflict.resolve", decided.result)
@@ -113,7 +113,7 @@ pub(crate) fn rule(
         let message = "the result is larger than 128 KiB";
         return Err(ApiError::new(ErrorCode::TooLarge, message).into());
     }
-    put(working, item, &row, outcome, &ruling.actor);
+    put(working, item, &row, &outcome, &ruling.actor);
     let detail = serde_json::json!({ "conflict_id": row.id });
     audit(working, &ruling.actor, action, &row.subject, &detail);
     tell(working, &row);
@@ -142,7 +142,7 @@ fn put(
     working: &mut Working,
     mut item: market_item::Model,
     row: &conflict::Model,
-    outcome: Outcome,
+    outcome: &Outcome,
     actor: &str,
 ) {
     let remote = item::parsed(item.remote_data.as_deref());
@@ -159,7 +159,7 @@ fn put(
     }
     let draft = Draft::of(&item);
     let version = outcome.version.max(item.version + 1);
-    item::publish(working, &mut item, draft, outcome.data, version);
+    item::publish(working, &mut item, &draft, outcome.data.as_ref(), version);
     working.keep_item(item);
 }
 

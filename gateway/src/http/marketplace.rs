@@ -1,0 +1,290 @@
+//! The marketplace's cache: searching, reading, editing, rating.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::limits::SHORT_TEXT_BYTES;
+use tidegate_protocol::rest::Page;
+use tidegate_protocol::rest::marketplace::{
+    COMMENT_CHARS, ItemView, RateSkill, RatingView, SkillPage,
+};
+use tidegate_protocol::time::Timestamp;
+use utoipa::IntoParams;
+
+use crate::auth::Role;
+use crate::error::{ApiError, ApiResult};
+use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
+use crate::ingest::market::SkillEdit;
+use crate::state::AppState;
+use crate::store;
+use crate::store::market::{SKILL, Search};
+use crate::upstream::cache::{self, Freshness};
+use crate::upstream::ratings;
+
+mod view;
+
+use view::View;
+
+/// Skills in a page when none are asked for.
+const PAGE_SIZE: u64 = 100;
+
+/// Skills in a page at most.
+const PAGE_SIZE_MAX: u64 = 500;
+
+/// Categories in an answer at most: upstream has a few dozen.
+const CATEGORIES_MAX: u64 = 10_000;
+
+/// Which skills are asked for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SkillQuery {
+    /// Part of the name or the description, in any case.
+    #[serde(default)]
+    query: Option<String>,
+    /// The category.
+    #[serde(default)]
+    category: Option<String>,
+    /// From 1.
+    #[serde(default)]
+    page: Option<u64>,
+    /// 1 to 500, default 100.
+    #[serde(default)]
+    page_size: Option<u64>,
+    /// `next_cursor` of the page before, instead of `page`.
+    #[serde(default)]
+    cursor: Option<String>,
+    /// The same as `page_size`.
+    #[serde(default)]
+    limit: Option<u64>,
+}
+
+impl SkillQuery {
+    fn size(&self) -> ApiResult<u64> {
+        let field = if self.page_size.is_some() { "page_size" } else { "limit" };
+        let size = self.page_size.or(self.limit).unwrap_or(PAGE_SIZE);
+        if (1..=PAGE_SIZE_MAX).contains(&size) {
+            Ok(size)
+        } else {
+            Err(ApiError::invalid(field, format!("1 to {PAGE_SIZE_MAX}")))
+        }
+    }
+
+    fn number(&self) -> ApiResult<u64> {
+        let of_cursor = self.cursor.as_deref().map(|cursor| {
+            cursor.parse().map_err(|_| ApiError::invalid("cursor", "not a cursor of this list"))
+        });
+        let number = self.page.map(Ok).or(of_cursor).transpose()?.unwrap_or(1);
+        if (1..=1_000_000_000).contains(&number) {
+            Ok(number)
+        } else {
+            Err(ApiError::invalid("page", "1 or more"))
+        }
+    }
+
+    fn search(&self) -> ApiResult<Search> {
+        for (field, text) in [("query", &self.query), ("category", &self.category)] {
+            if text.as_ref().is_some_and(|text| text.len() > SHORT_TEXT_BYTES) {
+                return Err(ApiError::invalid(field, format!("at most {SHORT_TEXT_BYTES} bytes")));
+            }
+        }
+        Ok(Search {
+            text: self.query.as_deref().unwrap_or_default().trim().to_lowercase(),
+            category: self.category.clone().filter(|category| !category.is_empty()),
+            confirmed_since: None,
+        })
+    }
+}
+
+/// Skills that match, in order of ids.
+#[utoipa::path(get, path = "/api/v1/marketplace/skills", tag = "marketplace", params(SkillQuery),
+    responses((status = 200, body = SkillPage), (status = 304, description = "As it was")))]
+pub(super) async fn skills(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    QueryOf(query): QueryOf<SkillQuery>,
+) -> ApiResult<Response> {
+    caller.require_role(Role::Device)?;
+    let (page, page_size) = (query.number()?, query.size()?);
+    let view = View::read(&state).await?;
+    let mut search = query.search()?;
+    search.confirmed_since = cache::served_since(view.settings, view.listed_at, view.now);
+    let offset = (page - 1) * page_size;
+    let found = store::market::search(state.store.readers(), &search, offset, page_size).await;
+    let (rows, total) = found.map_err(|error| ApiError::internal(&error))?;
+    let items: Vec<ItemView> = rows.into_iter().filter_map(|row| view.item(row)).collect();
+    let total_pages = total.div_ceil(page_size);
+    let next_cursor = (page < total_pages).then(|| (page + 1).to_string());
+    let tag = tag_of(&items, total);
+    let body = SkillPage { items, page, page_size, total, total_pages, next_cursor };
+    Ok(tagged(&headers, &tag, &body))
+}
+
+/// All categories, in order of names.
+#[utoipa::path(get, path = "/api/v1/marketplace/categories", tag = "marketplace",
+    responses((status = 200, body = Page<ItemView>), (status = 304, description = "As it was")))]
+pub(super) async fn categories(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    caller.require_role(Role::Device)?;
+    let view = View::read(&state).await?;
+    let rows = store::market::categories(state.store.readers(), CATEGORIES_MAX).await;
+    let rows = rows.map_err(|error| ApiError::internal(&error))?;
+    let items: Vec<ItemView> = rows.into_iter().filter_map(|row| view.item(row)).collect();
+    let tag = tag_of(&items, u64::try_from(items.len()).unwrap_or(u64::MAX));
+    Ok(tagged(&headers, &tag, &Page { items, next_cursor: None }))
+}
+
+/// One skill.
+#[utoipa::path(get, path = "/api/v1/marketplace/skills/{id}", tag = "marketplace",
+    params(("id" = String, Path)),
+    responses((status = 200, body = ItemView), (status = 304, description = "As it was"),
+        (status = 404, description = "No such skill"),
+        (status = 503, description = "Upstream has been away for too long to vouch for it")))]
+pub(super) async fn skill(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    PathOf(id): PathOf,
+) -> ApiResult<Response> {
+    caller.require_role(Role::Device)?;
+    let item = load(&state, &id).await?;
+    let tag = tag_of_one(&item);
+    Ok(tagged(&headers, &tag, &item))
+}
+
+/// Edits a skill: an RFC 7396 merge patch on its data. `If-Match` names the
+/// version it was made on.
+#[utoipa::path(patch, path = "/api/v1/marketplace/skills/{id}", tag = "marketplace",
+    params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
+    request_body = Object,
+    responses((status = 200, body = ItemView), (status = 404, description = "No such skill"),
+        (status = 409, description = "The version moved, or a conflict is open")))]
+pub(super) async fn edit(
+    State(state): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    PathOf(id): PathOf,
+    JsonBody(patch): JsonBody<Map<String, Value>>,
+) -> ApiResult<Response> {
+    caller.require_role(Role::Admin)?;
+    let expected_version = expected_version(&headers)?;
+    let editor = caller.0.sub.as_str().to_owned();
+    let row = state.ingest.edit_skill(SkillEdit { id, patch, expected_version, editor }).await?;
+    let view = View::read(&state).await?;
+    let item = view.item(row).ok_or_else(not_found)?;
+    let tag = tag_of_one(&item);
+    Ok(tagged(&HeaderMap::new(), &tag, &item))
+}
+
+/// Rates a skill: the caller's newest word counts.
+#[utoipa::path(post, path = "/api/v1/marketplace/skills/{id}/rate", tag = "marketplace",
+    params(("id" = String, Path)), request_body = RateSkill,
+    responses((status = 202, body = RatingView), (status = 404, description = "No such skill")))]
+pub(super) async fn rate(
+    State(state): State<AppState>,
+    caller: Caller,
+    PathOf(id): PathOf,
+    JsonBody(request): JsonBody<RateSkill>,
+) -> ApiResult<(StatusCode, Json<RatingView>)> {
+    caller.require_role(Role::Device)?;
+    let rating = u8::try_from(request.rating).ok().filter(|rating| (1..=5).contains(rating));
+    let rating = rating.ok_or_else(|| ApiError::invalid("rating", "a whole number, 1 to 5"))?;
+    let comment = request.comment.filter(|comment| !comment.is_empty());
+    if comment.as_ref().is_some_and(|comment| comment.chars().count() > COMMENT_CHARS) {
+        let reason = format!("at most {COMMENT_CHARS} characters");
+        return Err(ApiError::invalid("comment", reason));
+    }
+    load(&state, &id).await?;
+    let row = ratings::keep(&state, &id, caller.0.sub.as_str(), rating, comment).await?;
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(RatingView {
+            success: true,
+            rating_id: row.id,
+            skill_id: row.skill_id,
+            rating: row.rating,
+            comment: row.comment,
+            status: row.state,
+            rated_at: Timestamp::from_millis(row.rated_at),
+        }),
+    ))
+}
+
+/// A skill that is served. One whose time is over is asked for again.
+async fn load(state: &AppState, id: &str) -> ApiResult<ItemView> {
+    let key = (SKILL.to_owned(), id.to_owned());
+    let found = store::market::load(state.store.readers(), std::slice::from_ref(&key)).await;
+    let row = found.map_err(|error| ApiError::internal(&error))?.pop();
+    let row = row.filter(|row| row.data.is_some()).ok_or_else(not_found)?;
+    let view = View::read(state).await?;
+    let age = view.age(&row);
+    if age.freshness != Freshness::Fresh {
+        state.upstream.refresh(id);
+    }
+    if age.freshness == Freshness::Gone {
+        let message = "the marketplace has not confirmed this skill for too long";
+        return Err(ApiError::unavailable(message).with_retry_after(60));
+    }
+    view.item(row).ok_or_else(not_found)
+}
+
+fn not_found() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "there is no such skill")
+}
+
+/// The version that `If-Match` names: `"7"`, as an `ETag` of a skill begins.
+fn expected_version(headers: &HeaderMap) -> ApiResult<Option<i64>> {
+    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let tag = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+    let version = tag.split('-').next().and_then(|version| version.parse().ok());
+    version.map(Some).ok_or_else(|| ApiError::invalid("if-match", "the ETag of a skill"))
+}
+
+/// Weak, because ages go on while nothing changes.
+fn tag_of_one(item: &ItemView) -> String {
+    let stale = if item.stale { "-stale" } else { "" };
+    format!("W/\"{}{stale}\"", item.version)
+}
+
+fn tag_of(items: &[ItemView], total: u64) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(total.to_be_bytes());
+    for item in items {
+        hasher.update(item.id.as_bytes());
+        hasher.update([0, u8::from(item.stale)]);
+        hasher.update(item.version.to_be_bytes());
+    }
+    let short = format!("{:x}", hasher.finalize());
+    format!("W/\"{}\"", &short[..24])
+}
+
+/// The body with its `ETag`, or 304 where the caller has it.
+fn tagged(headers: &HeaderMap, tag: &str, body: &impl Serialize) -> Response {
+    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let plain = tag.trim_start_matches("W/");
+    let is_known = known.is_some_and(|known| {
+        known == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == plain)
+    });
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        Json(body).into_response()
+    };
+    if let Ok(value) = HeaderValue::from_str(tag) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    response
+}
