@@ -272,9 +272,9 @@ async fn skills(
     let (value, validator) = match (answer, held) {
         (Conditional::Fresh { value, validator }, _) => (value, validator),
         (Conditional::NotModified, Some(held)) => {
-            held.for id in &ids {
-        seen.see(id);
-    }
+            for id in &held.ids {
+                seen.see(id);
+            }
             seen.page(held.total);
             let is_last = check_page(page, size, held.ids.len(), held.total)?;
             return Ok((Tally { unchanged: count(held.ids.len()), ..Tally::default() }, is_last));
