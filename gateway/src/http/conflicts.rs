@@ -85,7 +85,6 @@ pub(super) async fn list(
     caller: Caller,
     QueryOf(query): QueryOf<ConflictQuery>,
 ) -> ApiResult<Json<Page<ConflictView>>> {
-    caller.require_role(Role::Device)?;
     let filter = query.filter(&caller)?;
     let page = PageQuery { cursor: query.cursor, limit: query.limit };
     let (below, limit) = (page.after()?.unwrap_or_default(), page.limit()?);
@@ -105,7 +104,6 @@ pub(super) async fn get(
     caller: Caller,
     PathOf(id): PathOf,
 ) -> ApiResult<Json<ConflictView>> {
-    caller.require_role(Role::Device)?;
     let rows = store::conflict::load(state.store.readers(), &[id]).await;
     let mut rows = rows.map_err(|error| ApiError::internal(&error))?;
     rows.retain(|row| {
