@@ -19,7 +19,7 @@ const LAYERS: [&[&str]; 9] = [
 ];
 
 /// Modules of one layer know nothing of each other, except:
-const PAIRS: [(&str, &str); 7] = [
+const PAIRS: [(&str, &str); 9] = [
     // The writer hands over what it committed, and forgets it.
     ("ingest", "hub"),
     // The handles that sockets, polls and recurring work are given.
@@ -29,6 +29,9 @@ const PAIRS: [(&str, &str); 7] = [
     // include what is configured of it, for operators and browsers to ask.
     ("push", "state"),
     ("state", "push"),
+    // The same for what synchronises the marketplace.
+    ("upstream", "state"),
+    ("state", "upstream"),
     // The command line starts things.
     ("cli", "app"),
     ("cli", "log"),

@@ -11,8 +11,15 @@ use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::{
     Channel, CommandStatus, Outcome, Platform, Priority, PushProvider, TimelineEvent,
 };
-use tidegate_protocol::entry::{CommandBody, CommandClosedBody, Entry, RecordBody, RecordOp};
+use tidegate_protocol::entry::{
+    CommandBody, CommandClosedBody, ConflictBody, ConflictStatus, Entry, ItemBody, RatingBody,
+    RecordBody, RecordOp,
+};
 use tidegate_protocol::rest::history::CommandView;
+use tidegate_protocol::rest::marketplace::{
+    Asked, ChangeSyncConfig, FailedRating, ItemView, RateSkill, RatingView, SkillPage,
+    SocketStatus, SyncConfig, SyncStatus, SyncTriggered,
+};
 use tidegate_protocol::rest::{
     AckAnswer, AckRequest, CommandAccepted, CommandsAccepted, CreateCommand, CreateCommands,
     DeviceView, ErrorBody, Page, PollAnswer, PublishRecords, Published, PushState, RegisterDevice,
@@ -105,6 +112,9 @@ fn entries_survive() {
             "command" => again::<CommandBody>(body),
             "command_closed" => again::<CommandClosedBody>(body),
             "record" => again::<RecordBody>(body),
+            "skill" | "category" => again::<ItemBody>(body),
+            "rating" => again::<RatingBody>(body),
+            "conflict" => again::<ConflictBody>(body),
             _ => again::<Value>(body),
         };
         assert_eq!(written, body, "{name}");
@@ -135,6 +145,17 @@ fn http_bodies_survive() {
             "TriggerWrite" => again::<TriggerWrite>(&text),
             "PublishRecords" => again::<PublishRecords>(&text),
             "Published" => again::<Published>(&text),
+            "ItemView" => again::<ItemView>(&text),
+            "SkillPage" => again::<SkillPage>(&text),
+            "RateSkill" => again::<RateSkill>(&text),
+            "RatingView" => again::<RatingView>(&text),
+            "SyncStatus" => again::<SyncStatus>(&text),
+            "SyncTriggered" => again::<SyncTriggered>(&text),
+            "SyncConfig" => again::<SyncConfig>(&text),
+            "ChangeSyncConfig" => again::<ChangeSyncConfig>(&text),
+            "SocketStatus" => again::<SocketStatus>(&text),
+            "Asked" => again::<Asked>(&text),
+            "Page_of_FailedRating" => again::<Page<FailedRating>>(&text),
             other => panic!("no type for {other}"),
         };
         assert_eq!(written, text, "{name}");
@@ -156,7 +177,7 @@ fn codes_are_the_ones_in_the_tables() {
             Value::Object(rows.collect())
         }};
     }
-    let tables: [(&str, Value); 12] = [
+    let tables: [(&str, Value); 13] = [
         ("errors", numbers!(ErrorCode)),
         ("closes", numbers!(CloseReason)),
         ("verdicts", words!(Verdict)),
@@ -169,6 +190,7 @@ fn codes_are_the_ones_in_the_tables() {
         ("platforms", words!(Platform)),
         ("push_states", words!(PushState)),
         ("record_ops", words!(RecordOp)),
+        ("conflict_statuses", words!(ConflictStatus)),
     ];
     let mut expected: BTreeMap<String, String> =
         tables.into_iter().map(|(name, table)| (name.to_owned(), table.to_string())).collect();

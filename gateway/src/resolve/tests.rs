@@ -75,7 +75,7 @@ fn a_conflict_needs_two_edits_that_differ() {
         ("local deleted, remote is unedited", [&a, &gone, &a], Origin::Local, 6),
         ("both deleted", [&a, &gone, &gone], Origin::Remote, 5),
     ];
-    for strategy in Strategy::ALL {
+    for strategy in Strategy::ALL.iter().copied() {
         for (name, [base, local, remote], from, version) in rows {
             let rules = with_strategy(strategy);
             let states = [base.clone(), local.clone(), remote.clone()];
