@@ -56,3 +56,41 @@ pub fn served_since(settings: &Marketplace, listed_at: i64, now: Timestamp) -> O
         now.millis() - kept * 1000
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Marketplace {
+        let loaded = crate::config::load::load(None, []);
+        let mut settings = loaded.unwrap().marketplace;
+        (settings.ttl_s, settings.stale_max_s) = (60, 30);
+        settings
+    }
+
+    #[test]
+    fn items_are_fresh_then_stale_then_gone() {
+        let settings = settings();
+        for (now, freshness) in [
+            (1_000, Freshness::Fresh),
+            (60_999, Freshness::Fresh),
+            (61_000, Freshness::Stale),
+            (90_999, Freshness::Stale),
+            (91_000, Freshness::Gone),
+        ] {
+            let age = age(&settings, 1_000, Timestamp::from_millis(now));
+            assert_eq!(age.freshness, freshness, "{now}");
+            assert_eq!((age.age_ms, age.expires_at.millis()), (now - 1_000, 61_000));
+        }
+        let early = age(&settings, 1_000, Timestamp::from_millis(0));
+        assert_eq!(early.age_ms, 0, "a clock that went back");
+    }
+
+    #[test]
+    fn a_listing_serves_everything_until_it_is_too_old() {
+        let settings = settings();
+        let since = |now| served_since(&settings, 1_000, Timestamp::from_millis(now));
+        assert_eq!(since(90_999), None);
+        assert_eq!(since(91_000), Some(1_000));
+    }
+}

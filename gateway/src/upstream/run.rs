@@ -366,3 +366,6 @@ async fn store(
 fn count(items: usize) -> u32 {
     u32::try_from(items).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

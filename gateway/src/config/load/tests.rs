@@ -235,3 +235,35 @@ fn risky_pairs_are_warned_of() {
     let config = from_env(&[("TIDEGATE_LISTEN", "0.0.0.0:80")]).unwrap();
     assert_eq!(check::warnings(&config).len(), 1);
 }
+
+#[test]
+fn variables_of_the_origin_system_are_understood() {
+    let config = from_env(&[
+        ("ATOM_SAAS_ENABLED", "True"),
+        ("ATOM_SAAS_API_URL", "https://atom.example.org"),
+        ("ATOM_SAAS_API_TOKEN", "at_saas_0123456789abcdef"),
+        ("ATOM_SAAS_URL", "ws://old.example.org/ws"),
+        ("ATOM_SAAS_WS_URL", "wss://atom.example.org/ws"),
+        ("ATOM_SAAS_SYNC_INTERVAL_MINUTES", "5"),
+        ("ATOM_SAAS_CONFLICT_STRATEGY", "MERGE"),
+        ("TIDEGATE_MARKETPLACE__INTERVAL_S", "600"),
+    ])
+    .unwrap()
+    .marketplace;
+    assert!(config.is_on());
+    assert_eq!(config.base_url, "https://atom.example.org");
+    assert_eq!(config.ws_url, "wss://atom.example.org/ws");
+    assert_eq!(config.strategy.as_str(), "merge");
+    assert_eq!(config.interval_s, 600, "our own variable counts more");
+
+    let wrong = problem(from_env(&[("ATOM_SAAS_SYNC_INTERVAL_MINUTES", "61")]));
+    assert_eq!(
+        wrong,
+        "`marketplace.interval_s` is 3660; allowed is 300 to 3600 \
+         (in the variable ATOM_SAAS_SYNC_INTERVAL_MINUTES)"
+    );
+    let wrong = problem(from_env(&[("MARKETPLACE_ENABLED", "perhaps")]));
+    assert!(wrong.contains("must be true or false"), "{wrong}");
+    let secret = from_env(&[("ATOM_SAAS_API_TOKEN", "at_saas_0123456789abcdef")]).unwrap();
+    assert!(!effective(&secret).contains("0123456789abcdef"));
+}
