@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
+use tidegate_fakes::atom::FakeAtom;
 use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::fcm::{FakeFcm, Ports};
 use tidegate_fakes::fixtures::PROJECT_ID;
@@ -34,15 +35,24 @@ const LOG_TAIL_LINES: usize = 20;
 pub(crate) struct Fakes {
     pub(crate) fcm: FakeFcm,
     pub(crate) webpush: FakeWebPush,
+    pub(crate) atom: FakeAtom,
 }
+
+/// Skills and categories of the fake marketplace.
+const SKILLS: usize = 120;
+const CATEGORIES: usize = 6;
 
 impl Fakes {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let fcm = FakeFcm::start_on(Ports::default(), FakeClock::system()).await;
         let webpush = FakeWebPush::start_on(0, FakeClock::system()).await;
+        let atom = FakeAtom::start(FakeClock::system()).await;
+        let atom = atom.context("the marketplace did not start")?;
+        atom.fill(SKILLS, CATEGORIES);
         Ok(Self {
             fcm: fcm.context("FCM did not start")?,
             webpush: webpush.context("the Web Push service did not start")?,
+            atom,
         })
     }
 
@@ -107,9 +117,10 @@ impl Gateway {
     pub(crate) async fn exports(&self) -> anyhow::Result<String> {
         let device = self.token(&UserId::parse(USER)?, "device").await?;
         let service = self.token(&UserId::parse("backend")?, "service").await?;
+        let admin = self.token(&UserId::parse("ops")?, "admin").await?;
         let url = &self.url;
         Ok(format!(
-            "export TIDEGATE_URL={url}\nexport TIDEGATE_TOKEN={device}\nexport SERVICE={service}"
+            "export TIDEGATE_URL={url}\nexport TIDEGATE_TOKEN={device}\nexport SERVICE={service}\nexport ADMIN={admin}"
         ))
     }
 
@@ -139,6 +150,9 @@ async fn settings(
         ("TIDEGATE_PUSH__FCM__BASE_URL", fakes.fcm.url()),
         ("TIDEGATE_PUSH__WEBPUSH__SUBJECT", "mailto:sandbox@example.com".to_owned()),
         ("TIDEGATE_PUSH__WEBPUSH__PRIVATE_KEY_FILE", vapid_key),
+        ("TIDEGATE_MARKETPLACE__BASE_URL", fakes.atom.url()),
+        ("TIDEGATE_MARKETPLACE__WS_URL", fakes.atom.ws_url()),
+        ("TIDEGATE_MARKETPLACE__TOKEN", fakes.atom.token().to_owned()),
     ])
 }
 

@@ -1,24 +1,28 @@
 //! A simulated install of the app: the device SDK, an app that says what it
 //! does, and the system that hands pushes to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use tidegate_device::device::Device;
-use tidegate_device::handler::{Command, Handler, Outcome};
+use tidegate_device::handler::{Change, Command, Handler, HandlerError, Outcome};
 use tidegate_device::state::State;
 use tidegate_device::store::IN_MEMORY;
 use tidegate_device::token::{StaticToken, Token};
 use tidegate_fakes::feed::Feed;
 use tidegate_protocol::command::{Platform, PushRegistration, ResultAnswer};
-use tidegate_protocol::id::DeviceId;
+use tidegate_protocol::id::{DeviceId, StreamName};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::screen::Screen;
+
+/// The stream of skills and categories.
+const MARKETPLACE: &str = "marketplace";
 
 /// Connecting takes milliseconds; this is for a machine under load.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -39,6 +43,8 @@ pub(crate) struct Install {
     run: Option<Run>,
     /// The system's part: it lives on while the app has no socket.
     listening: JoinSet<()>,
+    /// Skills that changed while the app was live.
+    changes: watch::Receiver<HashSet<String>>,
 }
 
 struct Run {
@@ -54,11 +60,13 @@ impl Install {
         token: &str,
         profile: Profile,
     ) -> anyhow::Result<Self> {
-        let app = App { name: profile.name, screen: screen.clone() };
+        let (changed, changes) = watch::channel(HashSet::new());
+        let app = App { name: profile.name, screen: screen.clone(), changed };
         let builder = Device::builder(url, StaticToken(Token::new(token)), app)
             .store(IN_MEMORY)
             .name(profile.name)
             .platform(profile.platform)
+            .subscribe([StreamName::parse(MARKETPLACE)?])
             .push(Some(profile.push));
         Ok(Self {
             name: profile.name,
@@ -66,6 +74,7 @@ impl Install {
             device: Arc::new(builder.build().await?),
             run: None,
             listening: JoinSet::new(),
+            changes,
         })
     }
 
@@ -125,6 +134,14 @@ impl Install {
         }
     }
 
+    /// Waits until a change of this skill has come.
+    pub(crate) async fn until_holds(&mut self, skill: &str) -> anyhow::Result<()> {
+        let held = self.changes.wait_for(|changes| changes.contains(skill));
+        let held = timeout(CONNECT_TIMEOUT, held).await;
+        held.with_context(|| format!("the {} does not get the change", self.name))??;
+        Ok(())
+    }
+
     /// One round of polling, as the system grants it in the background.
     pub(crate) async fn poll(&self) -> anyhow::Result<()> {
         self.screen.say(self.name, "polls");
@@ -137,6 +154,7 @@ impl Install {
 struct App {
     name: &'static str,
     screen: Screen,
+    changed: watch::Sender<HashSet<String>>,
 }
 
 impl Handler for App {
@@ -145,6 +163,28 @@ impl Handler for App {
         let what = format!("writes {} {} {source}", command.data_type, command.value);
         self.screen.say(self.name, &what);
         Outcome::Applied
+    }
+
+    async fn on_changes(
+        &self,
+        stream: &StreamName,
+        changes: &[Change],
+    ) -> Result<(), HandlerError> {
+        for change in changes.iter().filter(|_| stream.as_str() == MARKETPLACE) {
+            let what = format!("has the {} {}, version {}", change.kind, change.id, change.version);
+            self.screen.say(self.name, &what);
+            self.changed.send_modify(|changed| {
+                changed.insert(change.id.clone());
+            });
+        }
+        Ok(())
+    }
+
+    async fn on_snapshot(&self, stream: &StreamName, items: &[Change]) -> Result<(), HandlerError> {
+        if stream.as_str() == MARKETPLACE {
+            self.screen.say(self.name, &format!("holds {} items of the marketplace", items.len()));
+        }
+        Ok(())
     }
 
     fn on_confirmed(&self, answer: &ResultAnswer) {

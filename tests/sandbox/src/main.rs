@@ -1,9 +1,10 @@
 //! `tidegate-sandbox`: a whole sandbox on this machine, and a short story in it.
 //!
-//! Starts fakes of FCM and of a Web Push service, the real gateway beside this
-//! program, and two simulated devices of one user; then sends commands that
-//! reach them by socket, by push and by poll, and writes down what happens.
-//! Exits 0 when every command was applied by the way it was meant to take.
+//! Starts fakes of FCM, of a Web Push service and of a marketplace, the real
+//! gateway beside this program, and two simulated devices of one user; then
+//! sends commands that reach them by socket, by push and by poll, changes a
+//! skill upstream, and writes down what happens. Exits 0 when every command was
+//! applied by the way it was meant to take and the change was on both devices.
 
 mod backend;
 mod gateway;
@@ -76,6 +77,7 @@ async fn play(
     screen.say("gateway", gateway.url());
     screen.say("FCM", &format!("{} (fake, tokens from {})", fakes.fcm.url(), fakes.token_uri()));
     screen.say("Web Push", &format!("{} (fake)", fakes.webpush.url()));
+    screen.say("upstream", &format!("{} (fake marketplace)", fakes.atom.url()));
     let mut story = Story::begin(screen.clone(), fakes, gateway).await?;
     story.play(fakes).await?;
     let is_well = story.tell_timelines().await?;

@@ -73,6 +73,7 @@ impl Story {
     /// Plays all scenes.
     pub(crate) async fn play(&mut self, fakes: &Fakes) -> anyhow::Result<()> {
         self.by_socket().await?;
+        self.by_marketplace(fakes).await?;
         self.by_fcm().await?;
         self.by_web_push().await?;
         self.by_poll(fakes).await
@@ -92,6 +93,15 @@ impl Story {
         let order =
             Order { data_type: "steps", value: r#"{"count":5000}"#, way: "by socket", mark };
         self.send_to_end(order).await
+    }
+
+    async fn by_marketplace(&mut self, fakes: &Fakes) -> anyhow::Result<()> {
+        self.screen.title("The marketplace: a skill changes upstream, every live device has it");
+        fakes.atom.socket_connected().await;
+        let id = fakes.atom.stir(0);
+        self.screen.say("upstream", &format!("changes the skill {id}"));
+        self.phone.until_holds(&id).await?;
+        self.browser.until_holds(&id).await
     }
 
     async fn by_fcm(&mut self) -> anyhow::Result<()> {
