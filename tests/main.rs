@@ -27,6 +27,7 @@ mod heartbeat;
 mod hello;
 mod idempotency;
 mod limits;
+mod market;
 mod operation;
 mod poll;
 mod poll_wait;
