@@ -12,6 +12,7 @@ use crate::report::Row;
 mod durable;
 mod fanout;
 mod latency;
+mod market;
 mod memory;
 mod push;
 mod reconnect;
@@ -21,11 +22,11 @@ mod unicast;
 type Scenario = fn(&Scale) -> anyhow::Result<Vec<Row>>;
 
 /// Their names, for the command line.
-pub(crate) const NAMES: [&str; 7] =
-    ["memory", "fanout", "unicast", "latency", "durable", "reconnect", "push"];
+pub(crate) const NAMES: [&str; 8] =
+    ["memory", "fanout", "unicast", "latency", "durable", "reconnect", "push", "market"];
 
 /// All of them, in the order they run.
-pub(crate) const SCENARIOS: [(&str, Scenario); 7] = [
+pub(crate) const SCENARIOS: [(&str, Scenario); 8] = [
     ("memory", memory::run),
     ("fanout", fanout::run),
     ("unicast", unicast::run),
@@ -33,6 +34,7 @@ pub(crate) const SCENARIOS: [(&str, Scenario); 7] = [
     ("durable", durable::run),
     ("reconnect", reconnect::run),
     ("push", push::run),
+    ("market", market::run),
 ];
 
 /// How much is done.

@@ -37,6 +37,11 @@ impl Tokens {
         self.sign("bench", "service")
     }
 
+    /// For the operator.
+    pub(crate) fn admin(&self) -> anyhow::Result<String> {
+        self.sign("ops", "admin")
+    }
+
     fn sign(&self, sub: &str, role: &str) -> anyhow::Result<String> {
         const DAY_S: i64 = 24 * 3600;
         let claims = Claims { sub, exp: clock::wall_ms() / 1000 + DAY_S, role };
