@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tidegate_entity::market_item;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::item::{CategoryFacts, InvalidItem, SkillFacts};
 
@@ -58,9 +59,21 @@ fn object(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
+/// What of a listing is new.
+pub(super) struct News {
+    /// Without those that say nothing new.
+    pub(super) facts: Vec<Fact>,
+    /// Whether one is of an item that was not there when the run began.
+    pub(super) has_strangers: bool,
+}
+
 /// Leaves out what says nothing new: a listing in which nothing changed takes
 /// no write at all.
-pub(super) async fn news(leader: &Leader, facts: Vec<Fact>) -> Result<Vec<Fact>, Failure> {
+pub(super) async fn news(
+    leader: &Leader,
+    facts: Vec<Fact>,
+    began: Timestamp,
+) -> Result<News, Failure> {
     let keys: Vec<_> = facts.iter().map(|fact| fact.key.clone()).collect();
     let rows = store::market::load(leader.state.store.readers(), &keys).await;
     let rows = rows.map_err(|error| {
@@ -74,12 +87,17 @@ pub(super) async fn news(leader: &Leader, facts: Vec<Fact>) -> Result<Vec<Fact>,
             Some(((row.kind.as_str(), row.id.as_str()), value))
         })
         .collect();
+    // What the socket told of since may have come just now.
+    let held =
+        |row: &&market_item::Model| row.remote_data.is_some() && row.confirmed_at < began.millis();
+    let has_strangers = rows.iter().filter(held).count() < keys.len();
     let is_new = |fact: &Fact| {
         let Said::Is { value, is_partial: false, .. } = &fact.said else { return true };
         let known = known.get(&(fact.key.0.as_str(), fact.key.1.as_str()));
         !resolve::is_same(known, Some(value))
     };
-    Ok(facts.into_iter().filter(is_new).collect())
+    let facts = facts.into_iter().filter(is_new).collect();
+    Ok(News { facts, has_strangers })
 }
 
 /// Hands facts to the writer; the checkpoint goes with the last of them.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::ingest::market::Tally;
 use crate::metrics::label::SyncResult;
 use crate::store;
+use crate::upstream::facts::News;
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, ask};
 use crate::upstream::status::{ERROR, IDLE, SYNCING, change, request};
@@ -43,11 +44,23 @@ pub(super) struct Seen {
     /// disagreed or one named none.
     total: Option<u64>,
     pages: u32,
+    began: Timestamp,
+    /// Whether a skill was named that was not there when the run began. Where
+    /// one came another may have gone: pages shift, one skill is on none of
+    /// them, and the total is as it was.
+    has_strangers: bool,
 }
 
 impl Seen {
-    fn new() -> Self {
-        Self { ids: HashSet::new(), hasher: RandomState::new(), total: None, pages: 0 }
+    fn new(began: Timestamp) -> Self {
+        Self {
+            ids: HashSet::new(),
+            hasher: RandomState::new(),
+            total: None,
+            pages: 0,
+            began,
+            has_strangers: false,
+        }
     }
 
     /// Ids are kept as hashes, 8 bytes each. Two with the same hash make the
@@ -67,10 +80,11 @@ impl Seen {
         self.pages += 1;
     }
 
-    /// Whether every page named the same total, and exactly that many skills
-    /// were seen.
+    /// Whether every page named the same total, exactly that many skills were
+    /// seen, and none of them came while pages were read.
     pub(super) fn is_whole(&self) -> bool {
-        self.total.and_then(|total| usize::try_from(total).ok()) == Some(self.ids.len())
+        let total = self.total.and_then(|total| usize::try_from(total).ok());
+        total == Some(self.ids.len()) && !self.has_strangers
     }
 
     /// How many were seen.
@@ -217,7 +231,7 @@ async fn synchronise(
     if first.page == 0 {
         tally.add(categories(leader, known, first).await?);
     }
-    let mut seen = Seen::new();
+    let mut seen = Seen::new(began);
     let mut page = first.page.max(1);
     loop {
         let (of_page, is_last) = skills(leader, known, &mut seen, page).await?;
@@ -249,7 +263,8 @@ async fn categories(
     let next = Checkpoint { page: 1, ..first };
     let (mut tally, facts) = read(&value.categories, |raw| facts::category(raw, as_of, false));
     let names: HashSet<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
-    tally.add(store(leader, facts, next).await?);
+    let (stored, _) = store(leader, facts, next, as_of).await?;
+    tally.add(stored);
     tally.add(sweep::categories(leader, &names, as_of).await?);
     known.categories = validator;
     Ok(tally)
@@ -291,7 +306,9 @@ async fn skills(
     }
     seen.page(value.total);
     let next = Checkpoint { page: page + 1, page_size: size };
-    tally.add(store(leader, facts, next).await?);
+    let (stored, has_strangers) = store(leader, facts, next, seen.began).await?;
+    tally.add(stored);
+    seen.has_strangers |= has_strangers;
     remember(known, index, validator, ids, &value);
     Ok((tally, is_last))
 }
@@ -349,18 +366,20 @@ fn read<E: std::fmt::Display>(
 }
 
 /// Stores what is new, and where to go on. Where nothing is new nothing is
-/// written: going on from an earlier page does no harm.
+/// written: going on from an earlier page does no harm. Also tells whether
+/// there were items that came after the run began.
 async fn store(
     leader: &Leader,
     all: Vec<crate::ingest::market::Fact>,
     next: Checkpoint,
-) -> Result<Tally, Failure> {
+    began: Timestamp,
+) -> Result<(Tally, bool), Failure> {
     let told = all.len();
-    let news = facts::news(leader, all).await?;
-    let mut tally = Tally { unchanged: count(told - news.len()), ..Tally::default() };
+    let News { facts, has_strangers } = facts::news(leader, all, began).await?;
+    let mut tally = Tally { unchanged: count(told - facts.len()), ..Tally::default() };
     let checkpoint = serde_json::to_string(&next).ok();
-    tally.add(facts::observe(leader, news, checkpoint).await?);
-    Ok(tally)
+    tally.add(facts::observe(leader, facts, checkpoint).await?);
+    Ok((tally, has_strangers))
 }
 
 fn count(items: usize) -> u32 {

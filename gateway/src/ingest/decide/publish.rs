@@ -1,6 +1,5 @@
 //! Changes to records of a shared stream: all or none.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_entity::{idempotency_key, shared_record};
 use tidegate_protocol::code::ErrorCode;
@@ -15,6 +14,7 @@ use crate::ingest::decide::{NewKey, PublishDraft};
 use crate::ingest::job::{Idempotency, Publish};
 use crate::ingest::prepare::ENTRY_FRAME_BYTES;
 use crate::ingest::working::{Append, Needs, Working, stream_key};
+use crate::resolve::patch::may_be_sent;
 use crate::store::record::RecordKey;
 
 /// Marks a key that was used by an earlier job of the same batch: the answer
@@ -108,7 +108,7 @@ fn apply(
         body.op = RecordOp::Put;
         body.data = RawValue::from_string(after.clone()).ok();
         too_large_check(&body, at)?;
-        if let Some(patch) = change.patch.as_ref().filter(|patch| is_worth(patch, after)) {
+        if let Some(patch) = change.patch.as_ref().filter(|patch| may_be_sent(patch.get(), after)) {
             body.op = RecordOp::Patch;
             body.base_version = Some(standing);
             body.data = None;
@@ -144,22 +144,6 @@ fn too_large_check(body: &RecordBody, at: usize) -> ApiResult<()> {
             .with_detail(format!("records[{at}]"), "larger than 128 KiB"));
     }
     Ok(())
-}
-
-/// A patch is sent only when it says the same as the whole record (it holds
-/// no null, which some readers keep and some drop) and is smaller.
-fn is_worth(patch: &RawValue, whole: &str) -> bool {
-    let has_null = serde_json::from_str(patch.get()).map_or(true, |patch| has_null(&patch));
-    !has_null && patch.get().len() < whole.len()
-}
-
-fn has_null(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.iter().any(has_null),
-        Value::Object(fields) => fields.values().any(has_null),
-        _ => false,
-    }
 }
 
 /// The record after a patch; what the patch does not touch keeps its text.
