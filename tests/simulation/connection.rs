@@ -11,8 +11,9 @@ use tidegate::hub::signal::Signal;
 use tidegate::ingest::job::Registration;
 use tidegate::journal::Viewer;
 use tidegate::journal::frame::EventsFrame;
-use tidegate::journal::read::{self, Read, Room, SnapshotAt};
+use tidegate::journal::read::{self, Read, Room};
 use tidegate::journal::ring::Stretch;
+use tidegate::journal::snapshot::{self, SnapshotAt};
 use tidegate::session::stream::Phase;
 use tidegate::session::verdict::Beginning;
 use tidegate::session::{Moment, ReadWhat, Session, SessionOptions};
@@ -296,7 +297,7 @@ impl Connection {
         let stream = &self.machine.streams()[index];
         let Phase::Snapshot { seq, .. } = stream.phase else { return };
         let id = stream.id.clone();
-        let page = read::snapshot(&node.store, &id, at, limit, &self.viewer, now).await.unwrap();
+        let page = snapshot::snapshot(&node.store, &id, at, limit, &self.viewer, now).await.unwrap();
         let last = page.next.is_none();
         let (stream, epoch) = (id.name, id.epoch);
         let message =

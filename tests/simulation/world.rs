@@ -87,6 +87,7 @@ impl Node {
             pending_per_user: 10_000,
             devices_per_user: 50,
             push_bucket_milli: None,
+            rules: Arc::default(),
         };
         let (ingest, writer) = Ingest::new(
             store.clone(),

@@ -25,7 +25,7 @@ fn a_page_that_lacks_items_is_no_page() {
 #[test]
 fn a_listing_is_whole_only_when_its_pages_agree_and_all_came() {
     let listing = |ids: &[&str], totals: &[Option<u64>]| {
-        let mut seen = Seen::new();
+        let mut seen = Seen::new(Timestamp::default());
         for id in ids {
             seen.see(id);
         }
