@@ -1,6 +1,8 @@
 //! Conflicts: listing, reading, resolving, undoing. Operators see all, others
 //! those of their own edits.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -19,8 +21,8 @@ use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::ingest::market::{Ruling, RulingError, Word};
 use crate::resolve::conflict::Severity;
-use crate::resolve::person::{Decision, Undo};
-use crate::resolve::side::Side;
+use crate::resolve::person::{Choice, Decision, Undo};
+use crate::resolve::side::{Origin, Side};
 use crate::state::AppState;
 use crate::store;
 use crate::store::conflict::Filter;
@@ -215,11 +217,27 @@ pub(super) struct BulkResolve {
     conflicts: Vec<OneOfBulk>,
 }
 
+/// A [`Decision`] and what it is about. Written out: of a flattened one no
+/// refusal could name the field.
 #[derive(Debug, Deserialize)]
 struct OneOfBulk {
     conflict_id: String,
-    #[serde(flatten)]
-    decision: Decision,
+    choice: Choice,
+    #[serde(default)]
+    data: Option<Value>,
+    #[serde(default)]
+    fields: BTreeMap<String, Origin>,
+    #[serde(default)]
+    justification: Option<String>,
+    expected_remote_version: i64,
+}
+
+impl OneOfBulk {
+    fn into_parts(self) -> (String, Decision) {
+        let Self { conflict_id, choice, data, fields, justification, expected_remote_version } =
+            self;
+        (conflict_id, Decision { choice, data, fields, justification, expected_remote_version })
+    }
 }
 
 /// What became of one of several decisions.
@@ -261,13 +279,14 @@ pub(super) async fn bulk_resolve(
     if !(1..=BULK_MAX).contains(&request.conflicts.len()) {
         return Err(ApiError::invalid("conflicts", format!("1 to {BULK_MAX} decisions")));
     }
-    for (index, one) in request.conflicts.iter().enumerate() {
-        check(&format!("conflicts[{index}]."), &one.decision)?;
+    let conflicts: Vec<_> = request.conflicts.into_iter().map(OneOfBulk::into_parts).collect();
+    for (index, (_, decision)) in conflicts.iter().enumerate() {
+        check(&format!("conflicts[{index}]."), decision)?;
     }
-    let mut results = Vec::with_capacity(request.conflicts.len());
-    for one in request.conflicts {
-        let conflict_id = one.conflict_id.clone();
-        let ruled = state.ingest.rule(ruling(&caller, one.conflict_id, Word::Settle(one.decision)));
+    let mut results = Vec::with_capacity(conflicts.len());
+    for (conflict_id, decision) in conflicts {
+        let word = Word::Settle(decision);
+        let ruled = state.ingest.rule(ruling(&caller, conflict_id.clone(), word));
         results.push(bulk_result(&state, conflict_id, ruled.await).await?);
     }
     let resolved_count = results.iter().filter(|result| result.error.is_none()).count();

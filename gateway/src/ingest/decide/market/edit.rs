@@ -1,5 +1,7 @@
 //! A local edit of a skill.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tidegate_entity::market_item;
 use tidegate_protocol::code::ErrorCode;
@@ -76,11 +78,35 @@ fn check(working: &Working, row: &market_item::Model, edit: &SkillEdit) -> ApiRe
     Ok(())
 }
 
-fn check_result(row: &market_item::Model, after: &Value) -> ApiResult<()> {
-    let name = after.get("name").and_then(Value::as_str);
-    if name.is_none_or(str::is_empty) {
-        return Err(ApiError::invalid("name", "a text that is not empty is required"));
+/// A skill without a name, or with a blank one, would not be taken from
+/// upstream either.
+fn check_name(skill: &Value, field: &str) -> ApiResult<()> {
+    let name = skill.get("name").and_then(Value::as_str).unwrap_or_default();
+    if name.trim().is_empty() {
+        return Err(ApiError::invalid(field, "a text that is not blank is required"));
     }
+    Ok(())
+}
+
+/// A value that a person gives for a skill, which stands for `known`: it
+/// changes no more of it than an edit may.
+pub(super) fn check_given(
+    given: &Value,
+    known: Option<&Value>,
+    owned: &BTreeSet<String>,
+) -> ApiResult<()> {
+    for field in IDENTITY.into_iter().chain(owned.iter().map(String::as_str)) {
+        let before = known.and_then(|known| known.get(field));
+        if !crate::resolve::is_same(given.get(field), before) {
+            let reason = "only the marketplace writes this field";
+            return Err(ApiError::invalid(format!("data.{field}"), reason));
+        }
+    }
+    check_name(given, "data.name")
+}
+
+fn check_result(row: &market_item::Model, after: &Value) -> ApiResult<()> {
+    check_name(after, "name")?;
     if item::is_too_large(row, Some(after)) {
         return Err(ApiError::new(ErrorCode::TooLarge, "the skill is larger than 128 KiB"));
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::config::check::MARKETPLACE;
 use crate::error::ApiError;
+use crate::ingest::decide::market::edit;
 use crate::ingest::decide::market::item::{self, Draft};
 use crate::ingest::decide::market::weigh;
 use crate::ingest::market::{Ruling, RulingError, Word};
@@ -92,6 +93,10 @@ pub(crate) fn rule(
         Word::Settle(decision) => {
             let decided = settle(&found, &current, &rules, decision, actor)
                 .map_err(|refused| refusal(refused, &current))?;
+            if let Some(given) = &decision.data {
+                let known = current.data.as_ref().or(found.local.data.as_ref());
+                edit::check_given(given, known, &rules.owned_by_remote)?;
+            }
             RESOLVED.clone_into(&mut row.status);
             decided.severity.as_str().clone_into(&mut row.severity);
             row.verdict = text(&decided);
