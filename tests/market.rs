@@ -2,10 +2,16 @@
 //! with upstream, ratings, and what operators can ask. A fake of upstream
 //! shares the gateway's clock.
 
+mod bulk;
+mod deletes;
 mod detection;
 mod edits;
+mod listing;
+mod manual;
 mod merging;
 mod reads;
+mod resolving;
 mod shown;
+mod told;
 mod winners;
 mod world;

@@ -119,6 +119,7 @@ async fn wrong_edits_are_refused() {
         (json!({ "description": "x", "updated_at": "2026-01-01T00:00:00Z" }), "updated_at"),
         (json!({ "name": "" }), "name"),
         (json!({ "name": null }), "name"),
+        (json!({ "name": " \t" }), "name"),
         (json!({ "name": 7 }), "name"),
     ] {
         let error = world.try_edit("s1", &body).await.expect_error(422, "invalid");

@@ -39,7 +39,7 @@ impl World {
 fn hidden(key: &str, value: &Value, is_upstreams: bool) -> Value {
     match value {
         Value::Object(fields) => {
-            let is_upstreams = is_upstreams || key == "data";
+            let is_upstreams = is_upstreams || ["data", "proposal"].contains(&key);
             let hide = |(name, value): (&String, &Value)| {
                 (name.clone(), hidden(name, value, is_upstreams))
             };

@@ -1,0 +1,104 @@
+//! Who is told of conflicts: the devices of the user whose edit is in them,
+//! and nobody else.
+
+use serde_json::{Value, json};
+
+use crate::market::world::{EDITOR, World};
+use crate::support::{Socket, check};
+
+async fn device(world: &World, user: &str) -> Socket {
+    world.gateway.device(&format!("phone of {user}"), user).open().await
+}
+
+/// Opening and resolving come as entries, to the editor's devices.
+#[tokio::test]
+async fn the_editors_devices_hear_of_conflicts() {
+    let world = World::start().await;
+    let mut own = device(&world, EDITOR).await;
+    let mut other = device(&world, "bea").await;
+    let conflict = world.open_conflict("s1").await;
+    let opened = own.entries(1).await.remove(0);
+    assert_eq!(opened["kind"], "conflict");
+    assert_eq!(opened["body"]["conflict_id"], conflict["conflict_id"]);
+    assert_eq!(opened["body"]["status"], "open");
+    let local = json!({ "choice": "local", "expected_remote_version": 3 });
+    world.resolve(&conflict, &local).await.expect(200);
+    let resolved = own.entries(1).await.remove(0);
+    assert_eq!(resolved["body"]["status"], "resolved");
+
+    world.strategy("remote_wins").await;
+    world.edit("s2", json!({ "code": "ours" })).await;
+    world.remote("s2", &json!({ "code": "theirs" }));
+    world.sync().await;
+    let decided = own.entries(1).await.remove(0);
+    assert_eq!(decided["body"]["decided_by"], "strategy");
+    let decided_id = world.conflict("s2").await;
+    world.restore(&decided_id, "local", 3).await.expect(200);
+    let restored = own.entries(1).await.remove(0);
+    own.expect_nothing_pending().await;
+    other.expect_nothing_pending().await;
+    world.shown();
+    for (what, entry) in
+        [("opened", opened), ("resolved", resolved), ("decided", decided), ("restored", restored)]
+    {
+        world.show(what, &entry);
+    }
+    check!("conflict_entries", world.shown());
+}
+
+/// A device that begins anew finds the conflicts that are open, and only its
+/// own user's.
+#[tokio::test]
+async fn snapshots_hold_open_conflicts() {
+    let world = World::start().await;
+    let first = world.open_conflict("s1").await;
+    let second = world.open_conflict("s2").await;
+    let items = |user: &str| {
+        let device = world.gateway.device("phone", user);
+        async move {
+            let (mut socket, _) = device.open_with(&device.hello()).await;
+            socket.snapshot().await
+        }
+    };
+    let open = |items: &[Value]| -> Vec<Value> {
+        items
+            .iter()
+            .map(|item| {
+                assert_eq!(
+                    (&item["kind"], &item["body"]["status"]),
+                    (&json!("conflict"), &json!("open"))
+                );
+                item["body"]["conflict_id"].clone()
+            })
+            .collect()
+    };
+    let ids = [&first, &second].map(|conflict| conflict["conflict_id"].clone());
+    assert_eq!(open(&items(EDITOR).await), ids);
+    assert!(items("bea").await.is_empty());
+    let remote = json!({ "choice": "remote", "expected_remote_version": 3 });
+    world.resolve(&first, &remote).await.expect(200);
+    assert_eq!(open(&items(EDITOR).await), ids[1..]);
+    world.resolve(&second, &remote).await.expect(200);
+    assert!(items(EDITOR).await.is_empty());
+}
+
+/// A device that was away hears of both when it comes back.
+#[tokio::test]
+async fn a_device_that_was_away_resumes_into_its_conflicts() {
+    let world = World::start().await;
+    let phone = world.gateway.device("phone", EDITOR);
+    let (mut socket, welcome) = phone.open_with(&phone.hello()).await;
+    socket.snapshot().await;
+    socket.close().await;
+    let conflict = world.open_conflict("s1").await;
+    let remote = json!({ "choice": "remote", "expected_remote_version": 3 });
+    world.resolve(&conflict, &remote).await.expect(200);
+    let mut hello = phone.hello();
+    let epoch = &welcome["streams"]["user:ann"]["epoch"];
+    hello["cursors"] = json!({ "user:ann": { "epoch": epoch, "seq": 0 } });
+    let (mut socket, welcome) = phone.open_with(&hello).await;
+    assert_eq!(welcome["streams"]["user:ann"]["verdict"], "resumed");
+    let entries = socket.entries(2).await;
+    let statuses: Vec<&Value> = entries.iter().map(|entry| &entry["body"]["status"]).collect();
+    assert_eq!(statuses, ["open", "resolved"]);
+}
