@@ -57,13 +57,19 @@ pub async fn snapshot(
 ) -> Result<SnapshotPage, DbErr> {
     let limit = limit.min(PAGE_ENTRIES);
     if let Some(user_id) = stream.name.owner() {
-        return match at {
-            SnapshotAt::Conflicts(after) => conflicts(store, user_id, after, limit).await,
-            SnapshotAt::Commands(after) => {
-                commands(store, user_id, *after, limit, viewer, now).await
-            }
-            _ => commands(store, user_id, 0, limit, viewer, now).await,
+        let after = match at {
+            SnapshotAt::Conflicts(after) => return conflicts(store, user_id, after, limit).await,
+            SnapshotAt::Commands(after) => *after,
+            SnapshotAt::Start | SnapshotAt::Records(..) | SnapshotAt::Market(..) => 0,
         };
+        let mut page = commands(store, user_id, after, limit, viewer, now).await?;
+        if page.next.is_none() {
+            // What is left of the page takes what comes next.
+            let rest = conflicts(store, user_id, "", limit - page.items.len()).await?;
+            page.items.extend(rest.items);
+            page.next = rest.next;
+        }
+        return Ok(page);
     }
     let after = match at {
         SnapshotAt::Records(first, id) | SnapshotAt::Market(first, id) => {
@@ -109,11 +115,7 @@ async fn commands(
             page.commands.push((command_id, row.attempt));
         }
     }
-    page.next = Some(if exhausted {
-        SnapshotAt::Conflicts(String::new())
-    } else {
-        SnapshotAt::Commands(at)
-    });
+    page.next = (!exhausted).then_some(SnapshotAt::Commands(at));
     Ok(page)
 }
 
@@ -130,7 +132,7 @@ async fn conflicts(
         let body = conflict_body(&row).and_then(|body| to_raw_value(&body).ok());
         (at, body.map(|body| Item { kind: kind::CONFLICT.to_owned(), body }))
     });
-    Ok(gather(read, limit))
+    Ok(gather(&SnapshotAt::Conflicts(after.to_owned()), read, limit))
 }
 
 /// What devices are told of a conflict. `None` if a stored verdict is not what
@@ -156,7 +158,8 @@ async fn market(store: &Store, after: (&str, &str), limit: usize) -> Result<Snap
         let at = SnapshotAt::Market(row.kind.clone(), row.id.clone());
         (at, market_item(row))
     });
-    Ok(gather(read, limit))
+    let start = SnapshotAt::Market(after.0.to_owned(), after.1.to_owned());
+    Ok(gather(&start, read, limit))
 }
 
 fn market_item(row: market_item::Model) -> Option<Item> {
@@ -173,8 +176,10 @@ fn market_item(row: market_item::Model) -> Option<Item> {
 }
 
 /// Fills a page from what one read brought: each row with where the page
-/// after it begins, and its item if it makes one.
+/// after it begins, and its item if it makes one. A page without room goes on
+/// from `start`.
 fn gather(
+    start: &SnapshotAt,
     rows: impl ExactSizeIterator<Item = (SnapshotAt, Option<Item>)>,
     limit: usize,
 ) -> SnapshotPage {
@@ -184,7 +189,7 @@ fn gather(
     let mut last = None;
     for (at, item) in rows {
         if page.items.len() >= limit || bytes >= PAGE_BYTES {
-            page.next = last;
+            page.next = Some(last.unwrap_or_else(|| start.clone()));
             return page;
         }
         last = Some(at);
@@ -229,7 +234,8 @@ async fn records(
         let at = SnapshotAt::Records(row.collection.clone(), row.id.clone());
         (at, record_item(row))
     });
-    Ok(gather(read, limit))
+    let start = SnapshotAt::Records(after.0.to_owned(), after.1.to_owned());
+    Ok(gather(&start, read, limit))
 }
 
 fn record_item(row: shared_record::Model) -> Option<Item> {
