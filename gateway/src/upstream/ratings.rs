@@ -157,14 +157,19 @@ fn uploaded(row: &mut skill_rating::Model, remote_id: Option<String>) {
     row.last_error = None;
 }
 
-/// Notes a failure: tried again in the next round while that may help.
+/// Notes a failure: tried again in the next round while that may help, or
+/// later where upstream asks for more time.
 fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, now: Timestamp) {
     row.retry_count += 1;
     row.last_error = Some(error.kind.as_str().to_owned());
     let may_help = error.retry != Retry::Never || error.kind == ErrorKind::Unauthorized;
     if may_help && row.retry_count < i64::from(leader.settings().rating_attempts) {
-        let wait_ms = i64::from(leader.settings().rating_interval_s) * 1000;
-        row.due_at = now.millis() + wait_ms;
+        let interval = Duration::from_secs(u64::from(leader.settings().rating_interval_s));
+        let wait = match error.retry {
+            Retry::After(asked) => interval.max(asked),
+            Retry::Backoff | Retry::Never => interval,
+        };
+        row.due_at = now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).millis();
     } else {
         FAILED.clone_into(&mut row.state);
     }
