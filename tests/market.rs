@@ -9,6 +9,8 @@ mod edits;
 mod listing;
 mod manual;
 mod merging;
+mod rated_elsewhere;
+mod ratings;
 mod reads;
 mod resolving;
 mod shown;

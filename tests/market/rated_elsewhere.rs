@@ -1,0 +1,135 @@
+//! Upstream has a rating of the same user already, or takes one twice.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate_fakes::atom::answer::Answer;
+
+use crate::market::world::World;
+use crate::support::Token;
+
+/// Puts a rating upstream that this user left elsewhere.
+fn elsewhere(world: &World, user: &str, rating: u8) {
+    world.atom.put_rating(json!({
+        "skill_id": "s1",
+        "user_id": user,
+        "rating": rating,
+        "comment": "from elsewhere",
+        "created_at": world.atom.stamp(),
+    }));
+}
+
+async fn conflict_of(world: &World, user: &str) -> Value {
+    let path = format!("/api/v1/conflicts?subject=rating:s1:{user}");
+    let page = world.caller(&Token::device(user)).get(&path).await.expect(200);
+    let items = page["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{page}");
+    items[0].clone()
+}
+
+/// The newer rating is upstream's: it takes the place of ours, and the user
+/// is told.
+#[tokio::test]
+async fn a_newer_rating_upstream_replaces_ours() {
+    let world = World::start().await;
+    let mut own = world.gateway.device("phone", "u1").open().await;
+    let mut other = world.gateway.device("tablet", "u2").open().await;
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    world.pass(Duration::from_mins(1));
+    elsewhere(&world, "u1", 2);
+    world.upload_until(0).await;
+    assert!(world.failed().await.is_empty());
+    let entry = own.entries(1).await.remove(0);
+    let conflict = conflict_of(&world, "u1").await;
+    assert_eq!(entry["body"]["subject"], "rating:s1:u1");
+    assert_eq!(entry["body"]["conflict_id"], conflict["conflict_id"]);
+    assert_eq!((&conflict["status"], &conflict["losers"]), (&json!("resolved"), &json!(["local"])));
+    assert_eq!(conflict["strategy"], "newest_wins");
+    assert_eq!(conflict["result"]["data"], json!({ "rating": 2, "comment": "from elsewhere" }));
+    assert_eq!(conflict["local"]["data"], json!({ "rating": 5, "comment": null }));
+    other.expect_nothing_pending().await;
+    // Such conflicts are kept, and not more.
+    let undone = world.restore(&conflict, "local", 1).await;
+    undone.expect_error(501, "not_supported");
+    assert_eq!(world.atom.count("rate"), 1);
+}
+
+/// The newer rating is ours: upstream takes no second one, so that it waits
+/// for a person.
+#[tokio::test]
+async fn a_newer_rating_of_ours_is_a_dead_letter() {
+    let world = World::start().await;
+    elsewhere(&world, "u1", 2);
+    world.pass(Duration::from_mins(1));
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    world.upload_until(0).await;
+    let failed = world.failed().await;
+    assert_eq!(failed.len(), 1);
+    let words = ["user_id", "rating", "error_message", "retry_count"];
+    let row = words.map(|word| failed[0][word].clone());
+    assert_eq!(row, [json!("u1"), json!(5), json!("update_not_supported"), json!(1)]);
+    assert_eq!(conflict_of(&world, "u1").await["losers"], json!(["remote"]));
+}
+
+/// The same rating twice is no conflict.
+#[tokio::test]
+async fn the_same_rating_is_no_conflict() {
+    let world = World::start().await;
+    elsewhere(&world, "u1", 2);
+    let same = json!({ "rating": 2, "comment": "from elsewhere" });
+    world.rate("u1", "s1", &same).await.expect(202);
+    world.upload_until(0).await;
+    assert!(world.failed().await.is_empty());
+    let conflicts = world.admin.get("/api/v1/conflicts").await.expect(200);
+    assert_eq!(conflicts["items"], json!([]));
+}
+
+/// An answer that was lost on its way does not double the rating, and is no
+/// failure.
+#[tokio::test]
+async fn a_lost_answer_does_not_double_a_rating() {
+    let world = World::start().await;
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    world.atom.script().extend("rate", [Answer::OkThenDrop]);
+    world.tried("u1", "s1", 1).await;
+    assert_eq!(world.atom.ratings().len(), 1);
+    world.pass(Duration::from_mins(30));
+    world.upload_until(0).await;
+    assert_eq!(world.atom.ratings().len(), 1);
+    assert!(world.failed().await.is_empty());
+    let conflicts = world.admin.get("/api/v1/conflicts").await.expect(200);
+    assert_eq!(conflicts["items"], json!([]));
+}
+
+/// Who rates again while the first rating is on its way is not forgotten.
+#[tokio::test]
+async fn rating_again_during_an_upload_is_not_lost() {
+    let world = World::start().await;
+    world.rate("u1", "s1", &json!({ "rating": 3 })).await.expect(202);
+    world.atom.script().extend("rate", [Answer::Slow(Duration::from_millis(500))]);
+    world.upload().await;
+    world.atom.request_seen("rate", 1).await;
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    world.atom.request_seen("rate", 2).await;
+    world.upload_until(0).await;
+    // Upstream has the first and takes no second one: that is said, not lost.
+    let failed = world.failed().await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["rating"], 5);
+    assert_eq!(world.atom.ratings()[0]["rating"], 3);
+}
+
+/// What upstream says of ratings goes to devices, and is no change of the
+/// skill.
+#[tokio::test]
+async fn devices_hear_what_ratings_come_to() {
+    let world = World::with_socket().await;
+    let mut phone = world.follower("u1").await;
+    world.atom.announce_rating("s1", 5);
+    let entry = phone.entries(1).await.remove(0);
+    assert_eq!(entry["kind"], "rating");
+    let counted = world.atom.skill("s1").unwrap();
+    assert_eq!(entry["body"]["average_rating"], counted["average_rating"]);
+    assert_eq!(entry["body"]["rating_count"], counted["rating_count"]);
+    assert_eq!(world.skill("s1").await["version"], 1);
+}

@@ -1,0 +1,237 @@
+//! Ratings: taken, uploaded in batches, tried again, given up.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tidegate::store;
+use tidegate_fakes::atom::answer::Answer;
+
+use crate::market::world::{World, skill};
+use crate::support::{Token, check, eventually};
+
+const INTERVAL: Duration = Duration::from_mins(30);
+
+impl World {
+    pub(super) async fn rate(&self, user: &str, id: &str, body: &Value) -> crate::support::Answer {
+        let path = format!("/api/v1/marketplace/skills/{id}/rate");
+        self.caller(&Token::device(user)).post(&path, body).await
+    }
+
+    /// Asks for an upload; how many wait.
+    pub(super) async fn upload(&self) -> i64 {
+        let asked = self.admin.post("/api/v1/admin/sync/ratings", &json!({})).await.expect(202);
+        asked["pending_count"].as_i64().unwrap()
+    }
+
+    /// Uploads what is due, and waits until so many wait still.
+    pub(super) async fn upload_until(&self, pending: i64) {
+        self.upload().await;
+        eventually("the uploads", async || (self.upload().await == pending).then_some(())).await;
+    }
+
+    /// How often the upload of a rating was tried, and when it is due again.
+    async fn stored(&self, user: &str, id: &str) -> (i64, i64) {
+        let writer = self.gateway.running().state().store.writer();
+        let row = store::rating::lock(writer, id, user).await.unwrap().unwrap();
+        (row.retry_count, row.due_at)
+    }
+
+    /// Uploads, and waits until the rating was tried so often.
+    pub(super) async fn tried(&self, user: &str, id: &str, times: i64) {
+        self.upload().await;
+        eventually("an attempt", async || (self.stored(user, id).await.0 == times).then_some(()))
+            .await;
+    }
+
+    pub(super) async fn failed(&self) -> Vec<Value> {
+        let page = self.admin.get("/api/v1/admin/ratings/failed").await.expect(200);
+        page["items"].as_array().unwrap().clone()
+    }
+}
+
+/// A rating is taken at once and uploaded with the next batch, once.
+#[tokio::test]
+async fn ratings_are_taken_and_uploaded() {
+    let world = World::start().await;
+    world.shown();
+    let taken = world.rate("u1", "s1", &json!({ "rating": 5, "comment": "très bien" })).await;
+    world.show("a rating", &taken.expect(202));
+    let bare = world.rate("u2", "s1", &json!({ "rating": 1 })).await.expect(202);
+    assert_eq!(bare["comment"], Value::Null);
+    world.rate("u1", "s2", &json!({ "rating": 3, "comment": "" })).await.expect(202);
+    assert_eq!(world.upload().await, 3);
+    world.atom.request_seen("rate", 3).await;
+    world.upload_until(0).await;
+    let mut uploaded: Vec<_> = world
+        .atom
+        .ratings()
+        .iter()
+        .map(|rating| ["user_id", "skill_id", "rating", "comment"].map(|f| rating[f].to_string()))
+        .collect();
+    uploaded.sort();
+    assert_eq!(
+        uploaded,
+        [
+            ["\"u1\"", "\"s1\"", "5", "\"très bien\""],
+            ["\"u1\"", "\"s2\"", "3", "null"],
+            ["\"u2\"", "\"s1\"", "1", "null"],
+        ]
+    );
+    assert_eq!(world.atom.count("rate"), 3, "each once");
+    assert_eq!(world.skill("s1").await["version"], 1, "a rating is no edit");
+    let wrong = world.rate("u1", "s1", &json!({ "rating": 6 })).await;
+    world.show("no rating", &wrong.body);
+    check!("rating", world.shown());
+}
+
+/// What is no rating is refused, and named.
+#[tokio::test]
+async fn wrong_ratings_are_refused() {
+    let world = World::start().await;
+    let long = "é".repeat(1_001);
+    for (body, field) in [
+        (json!({ "rating": 0 }), "rating"),
+        (json!({ "rating": 6 }), "rating"),
+        (json!({ "rating": -1 }), "rating"),
+        (json!({ "rating": 257 }), "rating"),
+        (json!({ "rating": 4.5 }), "rating"),
+        (json!({ "rating": "5" }), "rating"),
+        (json!({ "rating": true }), "rating"),
+        (json!({ "rating": null }), "rating"),
+        (json!({}), "rating"),
+        (json!({ "rating": 5, "comment": long }), "comment"),
+        (json!({ "rating": 5, "comment": 7 }), "comment"),
+    ] {
+        let error = world.rate("u1", "s1", &body).await.expect_error(422, "invalid");
+        assert_eq!(error["details"][0]["field"], field, "{body}: {error}");
+    }
+    let fits = json!({ "rating": 5, "comment": "é".repeat(1_000) });
+    world.rate("u1", "s1", &fits).await.expect(202);
+    let good = json!({ "rating": 5 });
+    world.rate("u1", "nobody", &good).await.expect_error(404, "not_found");
+    let stranger = world.admin.clone().without_token();
+    let path = "/api/v1/marketplace/skills/s1/rate";
+    stranger.post(path, &good).await.expect_error(401, "unauthenticated");
+    for token in [Token::service("backend"), Token::admin("root")] {
+        world.caller(&token).post(path, &good).await.expect(202);
+    }
+}
+
+/// Who rates again before the upload replaces the rating, under its id.
+#[tokio::test]
+async fn the_last_word_before_the_upload_counts() {
+    let world = World::start().await;
+    let first = world.rate("u1", "s1", &json!({ "rating": 2, "comment": "no" })).await.expect(202);
+    let second = world.rate("u1", "s1", &json!({ "rating": 4 })).await.expect(202);
+    assert_eq!(first["rating_id"], second["rating_id"]);
+    world.upload_until(0).await;
+    let ratings = world.atom.ratings();
+    assert_eq!(ratings.len(), 1);
+    assert_eq!((&ratings[0]["rating"], &ratings[0]["comment"]), (&json!(4), &Value::Null));
+}
+
+/// More than a batch goes up with one call, never more than ten at a time.
+#[tokio::test]
+async fn uploads_are_bounded() {
+    let skills: Vec<Value> = (0..130).map(|n| skill(&format!("s{n}"), "Skill")).collect();
+    let world = World::filled(&skills, |setup, _| setup).await;
+    for number in 0..130 {
+        world.rate("u1", &format!("s{number}"), &json!({ "rating": 3 })).await.expect(202);
+    }
+    let slow = Answer::Slow(Duration::from_millis(5));
+    world.atom.script().extend("rate", vec![slow; 130]);
+    assert_eq!(world.upload().await, 130);
+    world.atom.request_seen("rate", 130).await;
+    world.upload_until(0).await;
+    assert_eq!(world.atom.ratings().len(), 130);
+    assert_eq!(world.atom.count("rate"), 130);
+    let most = world.atom.most_at_once();
+    assert!((2..=10).contains(&most), "{most}");
+}
+
+/// A failure of upstream's leaves the rating for the next round; after three
+/// it waits for a person, who can have it tried again.
+#[tokio::test]
+async fn ratings_are_tried_again_and_given_up() {
+    let world = World::start().await;
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    let limited = Answer::RateLimited { retry_after: Some(1) };
+    for (times, answer) in (1..=3).zip([Answer::Status(500), limited, Answer::Html502]) {
+        world.atom.script().extend("rate", [answer]);
+        world.tried("u1", "s1", times).await;
+        assert_eq!(world.failed().await.len(), usize::from(times == 3));
+        // Others are uploaded meanwhile, this one not before its time.
+        let other = format!("other{times}");
+        world.rate(&other, "s1", &json!({ "rating": times })).await.expect(202);
+        world.upload_until(i64::from(times < 3)).await;
+        assert_eq!(world.stored("u1", "s1").await.0, times);
+        assert_eq!(world.atom.count("rate"), usize::try_from(times * 2).unwrap());
+        world.pass(INTERVAL);
+    }
+    world.shown();
+    let page = world.admin.get("/api/v1/admin/ratings/failed").await.expect(200);
+    assert_eq!(page["items"][0]["retry_count"], 3);
+    world.show("a dead letter", &page);
+    check!("failed_rating", world.shown());
+
+    let id = page["items"][0]["id"].as_str().unwrap();
+    let retry = format!("/api/v1/admin/ratings/failed/{id}/retry");
+    world.admin.post(&retry, &json!({})).await.expect(202);
+    world.upload_until(0).await;
+    assert!(world.failed().await.is_empty());
+    assert!(world.atom.ratings().iter().any(|rating| rating["user_id"] == "u1"));
+    world.admin.post(&retry, &json!({})).await.expect_error(404, "not_found");
+    let unknown = "/api/v1/admin/ratings/failed/nobody/retry";
+    world.admin.post(unknown, &json!({})).await.expect_error(404, "not_found");
+    let audit = world.audit(&format!("rating:{id}")).await;
+    assert_eq!(audit.len(), 1);
+    assert_eq!((&*audit[0].0, &*audit[0].1), ("ann", "rating.retry"));
+}
+
+/// `Retry-After` is not undercut, also where it is longer than the interval.
+#[tokio::test]
+async fn a_rating_waits_as_long_as_upstream_asks() {
+    let world = World::start().await;
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    let limited = Answer::RateLimited { retry_after: Some(3_600) };
+    world.atom.script().extend("rate", [limited]);
+    world.tried("u1", "s1", 1).await;
+    let (_, due_at) = world.stored("u1", "s1").await;
+    let wait_ms = due_at - world.gateway.now_ms();
+    assert!((3_590_000..=3_600_000).contains(&wait_ms), "{wait_ms}");
+    world.pass(Duration::from_hours(1));
+    world.upload_until(0).await;
+    assert_eq!(world.atom.ratings().len(), 1);
+}
+
+/// What upstream will never take is given up at once.
+#[tokio::test]
+async fn refused_ratings_are_dead_letters_at_once() {
+    let world = World::start().await;
+    for (user, status) in [("u1", 400), ("u2", 404)] {
+        world.rate(user, "s1", &json!({ "rating": 2 })).await.expect(202);
+        world.atom.script().extend("rate", [Answer::Status(status)]);
+        world.upload_until(0).await;
+    }
+    let words = ["user_id", "skill_id", "rating", "error_message", "retry_count"];
+    let failed: Vec<_> =
+        world.failed().await.iter().map(|row| words.map(|word| row[word].clone())).collect();
+    assert_eq!(
+        failed,
+        [
+            [json!("u1"), json!("s1"), json!(2), json!("bad_request"), json!(1)],
+            [json!("u2"), json!("s1"), json!(2), json!("not_found"), json!(1)],
+        ]
+    );
+    let first = world.admin.get("/api/v1/admin/ratings/failed?limit=1").await.expect(200);
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let path = format!("/api/v1/admin/ratings/failed?limit=1&cursor={cursor}");
+    let second = world.admin.get(&path).await.expect(200);
+    assert_eq!(second["items"][0]["user_id"], "u2");
+    assert_eq!(second["next_cursor"], Value::Null);
+    // A new word of the user's is a new attempt.
+    world.rate("u1", "s1", &json!({ "rating": 4 })).await.expect(202);
+    world.upload_until(0).await;
+    assert_eq!(world.failed().await.len(), 1);
+    assert_eq!(world.atom.ratings()[0]["rating"], 4);
+}
