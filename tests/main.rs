@@ -44,5 +44,6 @@ mod snapshots;
 mod subscribe;
 mod tidy;
 mod token_life;
+mod upstream;
 mod who_connects;
 mod window;
