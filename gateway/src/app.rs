@@ -36,6 +36,7 @@ use crate::upstream::{self, Upstream};
 use crate::{http, serve, upkeep};
 
 pub mod epochs;
+mod node;
 pub mod quick_start;
 mod rules;
 
@@ -97,6 +98,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let state = AppState::new(Parts {
         session_options: Arc::new(session_options(&config)),
         shared_streams: shared_streams(&config)?,
+        node: node::name(&config.data_dir)?,
         config,
         store,
         ingest,

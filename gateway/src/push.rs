@@ -15,7 +15,6 @@ use crate::push::circuit::Circuits;
 pub mod bucket;
 pub mod circuit;
 pub mod dispatch;
-mod node;
 pub mod plan;
 mod rate;
 mod send;

@@ -32,6 +32,8 @@ pub struct AppState(Arc<Parts>);
 pub struct Parts {
     /// Settings.
     pub config: Config,
+    /// The name of this node, the same after a restart.
+    pub node: String,
     /// The database.
     pub store: Store,
     /// The writer.

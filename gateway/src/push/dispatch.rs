@@ -16,12 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ingest::behind::PushNote;
 use crate::metrics::label::PushOutcome;
+use crate::push::Push;
 use crate::push::bucket::DeviceBucket;
 use crate::push::plan::{self, Order, Outcome, PlanOptions};
 use crate::push::rate::Rate;
 use crate::push::send::{self, Address, Answer, SEND_TIMEOUT};
 use crate::push::setup::CLAIM;
-use crate::push::{Push, node};
 use crate::state::AppState;
 use crate::store;
 use crate::store::device::{DeviceKey, TokenOwner};
@@ -90,7 +90,7 @@ impl Dispatcher {
         let settings = &state.config.push;
         let ramp = Duration::from_secs(u64::from(settings.ramp_s));
         Ok(Self {
-            node: node::name(&state.config.data_dir)?,
+            node: state.node.clone(),
             options: PlanOptions {
                 ack_timeout_ms: i64::try_from(settings.ack_timeout_ms)?,
                 backoff_ms: settings.backoff_ms.clone(),

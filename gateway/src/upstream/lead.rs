@@ -8,7 +8,6 @@ use sea_orm::DbErr;
 use tidegate_services::atom::Atom;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::config::marketplace::Marketplace;
 use crate::state::AppState;
@@ -50,9 +49,8 @@ impl Leader {
 /// Runs the service of this node: leads whenever no other node does.
 pub async fn run(state: AppState, service: Service, stop: CancellationToken) {
     let Service { atom, hints, mut refreshes } = service;
-    let node = Uuid::new_v4().to_string();
     loop {
-        match take(&state, &node).await {
+        match take(&state).await {
             Ok(Some(fence)) => {
                 let leader = Leader {
                     state: state.clone(),
@@ -84,10 +82,10 @@ fn until(state: &AppState) -> (i64, i64) {
     (now, now + i64::from(state.config.marketplace.lease_s) * 1000)
 }
 
-async fn take(state: &AppState, node: &str) -> Result<Option<Fence>, DbErr> {
+async fn take(state: &AppState) -> Result<Option<Fence>, DbErr> {
     let tx = state.store.begin_write().await?;
     let (now, until) = until(state);
-    let fence = store::lease::take(&tx, LEASE, node, now, until).await?;
+    let fence = store::lease::take(&tx, LEASE, &state.node, now, until).await?;
     tx.commit().await?;
     Ok(fence)
 }

@@ -27,9 +27,12 @@ const MESSAGES: usize = 100;
 const DISABLED: &str = "disabled_by_admin";
 const RECONNECT: &str = "manual_reconnect";
 const OVER: &str = "node_stopped";
+const NODE_LOST: &str = "node_lost";
 
 /// Keeps the socket up while this node leads.
 pub(super) async fn keep_up(leader: &Leader) {
+    // A node that was killed could not say so.
+    let _ = note(leader, |row| down(row, NODE_LOST)).await;
     if leader.settings().ws_url.is_empty() || !leader.settings().ws_enabled {
         return;
     }
