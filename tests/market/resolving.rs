@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::market::world::World;
-use crate::support::{check, eventually};
+use crate::support::check;
 
 /// Both sides changed four fields each, two of them differently.
 async fn rich_conflict(world: &World, id: &str) -> Value {
@@ -209,11 +209,13 @@ async fn one_of_many_decides() {
         let rulings = rulings.iter().filter(|(_, action, _)| action == "conflict.resolve");
         assert_eq!(rulings.count(), 1);
     }
-    let metrics = eventually("metrics", async || {
-        let answer = world.admin.get("/metrics").await;
-        (answer.status == 200).then(|| answer.text().to_owned())
-    });
-    assert!(metrics.await.contains("conflict"), "conflicts are counted");
+    let metrics = world.admin.get("/metrics").await;
+    for counted in [
+        "tidegate_conflicts_detected_total{type=\"CONTENT_MISMATCH\"} 3",
+        "tidegate_conflicts_resolved_total{strategy=\"manual\"} 3",
+    ] {
+        assert!(metrics.text().contains(counted), "{}", metrics.text());
+    }
 }
 
 /// How conflicts, moved ones and refusals look.
