@@ -17,6 +17,7 @@ pub mod admin;
 pub mod cache;
 mod facts;
 pub mod health;
+mod known;
 mod lead;
 mod listing;
 pub mod ratings;

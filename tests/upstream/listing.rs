@@ -110,3 +110,37 @@ async fn conditional_runs_read_only_what_changed_and_still_sweep() {
     world.assert_same(250).await;
     assert_eq!(world.skills().await.len(), 249);
 }
+
+/// "It has not changed" is said of what the listing was, not of what the
+/// socket told since: what it told wrongly is mended all the same.
+#[tokio::test]
+async fn an_unchanged_page_still_mends_what_the_socket_told_wrongly() {
+    let stage = Stage::new().await.filled(250).with_socket();
+    stage.atom.offer_etags(true);
+    let world = stage.synced().await;
+    let (gone, changed) = (skill_id(20), skill_id(130));
+    world.atom.announce_delete(&gone);
+    let phantom = json!({ "skill_id": changed, "name": "Never listed like this" });
+    world.atom.broadcast(json!({ "type": "skill_update", "data": phantom }));
+    let category = json!({ "name": "data", "description": "Never listed like this" });
+    world.atom.broadcast(json!({ "type": "category_update", "data": category }));
+    world.skill_is_gone(&gone).await;
+    eventually("the messages", async || (world.messages("taken").await == 3).then_some(())).await;
+    assert_eq!(world.skill(&changed).await["data"]["name"], "Never listed like this");
+
+    let asked = world.atom.requests().len();
+    world.sync().await;
+    world.assert_same(250).await;
+    let path = "/api/v1/marketplace/categories";
+    let categories = world.user().get(path).await.expect(200);
+    let items = categories["items"].as_array().unwrap();
+    let data = items.iter().find(|item| item["id"] == "data").unwrap();
+    assert_eq!(Some(&data["data"]), world.atom.category("data").as_ref());
+    let again = world.atom.requests_after(asked);
+    let untouched = again.iter().filter(|request| request.addressee == "skills?page=3");
+    let statuses: Vec<_> = untouched.map(|request| request.status.unwrap()).collect();
+    assert_eq!(statuses, [304], "what nobody touched is not read again");
+    let asked = world.atom.requests().len();
+    world.sync().await;
+    assert!(world.atom.requests_after(asked).iter().all(|request| request.status == Some(304)));
+}

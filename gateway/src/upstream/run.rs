@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
-use tidegate_services::atom::answer::{Conditional, SkillsPage, Validator};
+use tidegate_services::atom::answer::Conditional;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::ingest::market::Tally;
 use crate::metrics::label::SyncResult;
 use crate::store;
 use crate::upstream::facts::News;
+use crate::upstream::known::{Known, KnownList};
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, ask};
 use crate::upstream::status::{ERROR, IDLE, SYNCING, change, request};
@@ -91,21 +92,6 @@ impl Seen {
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }
-}
-
-/// What pages said last, to be asked "has it changed?". In memory: after a
-/// restart everything is read once.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    categories: Option<Validator>,
-    pages: Vec<Option<KnownPage>>,
-}
-
-#[derive(Clone, Debug)]
-struct KnownPage {
-    validator: Validator,
-    ids: Vec<String>,
-    total: Option<u64>,
 }
 
 /// Runs whenever it is due, or somebody asks.
@@ -257,16 +243,21 @@ async fn categories(
 ) -> Result<Tally, Failure> {
     let as_of = leader.state.clock.now();
     let place = || "categories".to_owned();
-    let validator = known.categories.clone();
-    let answer = ask(leader, place, || leader.atom.categories(validator.as_ref())).await?;
+    let held = known.categories(leader).await?;
+    let validator = held.as_ref().map(|held| &held.validator);
+    let answer = ask(leader, place, || leader.atom.categories(validator)).await?;
     let Conditional::Fresh { value, validator } = answer else { return Ok(Tally::default()) };
     let next = Checkpoint { page: 1, ..first };
     let (mut tally, facts) = read(&value.categories, |raw| facts::category(raw, as_of, false));
-    let names: HashSet<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
+    let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
+    let names: HashSet<String> = ids.iter().cloned().collect();
+    let is_read = ids.len() == value.categories.len();
     let (stored, _) = store(leader, facts, next, as_of).await?;
     tally.add(stored);
     tally.add(sweep::categories(leader, &names, as_of).await?);
-    known.categories = validator;
+    let list = validator.filter(|_| is_read);
+    let list = list.map(|validator| KnownList { validator, ids, total: None, as_of });
+    known.remember_categories(list);
     Ok(tally)
 }
 
@@ -279,8 +270,7 @@ async fn skills(
 ) -> Result<(Tally, bool), Failure> {
     let as_of = leader.state.clock.now();
     let size = leader.settings().page_size;
-    let index = usize::try_from(page - 1).unwrap_or(usize::MAX);
-    let held = known.pages.get(index).cloned().flatten();
+    let held = known.page(leader, page).await?;
     let validator = held.as_ref().map(|held| &held.validator);
     let place = || format!("skills, page {page}");
     let answer = ask(leader, place, || leader.atom.skills(page, size, validator)).await?;
@@ -309,26 +299,12 @@ async fn skills(
     let (stored, has_strangers) = store(leader, facts, next, seen.began).await?;
     tally.add(stored);
     seen.has_strangers |= has_strangers;
-    remember(known, index, validator, ids, &value);
-    Ok((tally, is_last))
-}
-
-fn remember(
-    known: &mut Known,
-    index: usize,
-    validator: Option<Validator>,
-    ids: Vec<String>,
-    page: &SkillsPage,
-) {
-    if known.pages.len() <= index {
-        if validator.is_none() {
-            return;
-        }
-        known.pages.resize(index + 1, None);
-    }
     // A page with items that could not be read is read again.
-    let validator = validator.filter(|_| ids.len() == page.skills.len());
-    known.pages[index] = validator.map(|validator| KnownPage { validator, ids, total: page.total });
+    let list = validator.filter(|_| ids.len() == value.skills.len());
+    let total = value.total;
+    let list = list.map(|validator| KnownList { validator, ids, total, as_of });
+    known.remember_page(page, list);
+    Ok((tally, is_last))
 }
 
 /// Whether a page is the last one. A page that lacks items before the total is
