@@ -83,6 +83,32 @@ async fn a_device_that_was_away_gets_what_it_missed() {
     assert!(entries.iter().all(|entry| entry["body"]["patch"]["version"] == "4.0.0"));
 }
 
+/// One that was away for longer than the journal remembers starts from a
+/// snapshot of what there is now.
+#[tokio::test]
+async fn a_device_that_was_away_for_too_long_starts_anew() {
+    let stage = Stage::new().await.filled(150);
+    let stage = stage.set_any("journal.retention_entries", "100");
+    let world = stage.set_any("journal.trim_interval_s", "1").synced().await;
+    let phone = Phone::new();
+    phone.sync_once(&world).await;
+    for index in 0..140 {
+        world.atom.edit_skill(&skill_id(index), |skill| skill["version"] = json!("5.0.0"));
+    }
+    world.atom.remove_skill(&skill_id(149));
+    world.sync().await;
+    let readers = world.gateway.running().state().store.readers();
+    eventually("the trim", async || {
+        let heads = tidegate::store::head::load(readers, &[STREAM.to_owned()]).await.unwrap();
+        (heads[STREAM].trimmed > 158).then_some(())
+    })
+    .await;
+    let running = phone.start(&world).await;
+    running.until_caught_up(&world).await;
+    assert_eq!(running.held("skill").await, world.truth(150));
+    running.stop().await;
+}
+
 const SKILLS: usize = 60;
 
 const STEPS: usize = 40;

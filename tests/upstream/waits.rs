@@ -1,9 +1,12 @@
 //! How long a run waits: as long as the marketplace asks, and not for ever.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tidegate_fakes::atom::answer::Answer;
 use tidegate_fakes::atom::skill_id;
 
+use crate::support::eventually;
 use crate::upstream::world::{Stage, World};
 
 /// Milliseconds between the last two requests for an addressee.
@@ -43,6 +46,24 @@ async fn a_retry_after_of_hours_ends_the_run() {
     assert_eq!(world.sync().await["status"], "idle");
 }
 
+/// A marketplace that allows a hundred requests a minute is read to the end,
+/// at its own pace.
+#[tokio::test]
+async fn a_limit_of_requests_is_kept_to() {
+    const MINUTE: Duration = Duration::from_secs(61);
+    let stage = Stage::new().await.filled(1_200).set("page_size", "10");
+    stage.atom.limit_requests(true);
+    let world = stage.start().await;
+    let is_refused = || world.atom.requests().iter().any(|request| request.status == Some(429));
+    eventually("the limit", async || is_refused().then_some(())).await;
+    assert_eq!(world.atom.requests().len(), 101);
+    world.move_clock(MINUTE);
+    world.gateway.pass_time(MINUTE).await;
+    assert_eq!(world.ended(1).await["status"], "idle");
+    world.assert_same(1_200).await;
+    assert_eq!(world.atom.requests().len(), 122, "one refusal, and what it was for");
+}
+
 /// What asking again cannot mend is not asked again.
 #[tokio::test]
 async fn a_token_that_is_refused_is_not_tried_again() {
@@ -80,13 +101,13 @@ async fn a_request_that_hangs_is_given_up() {
 async fn runs_begin_by_themselves() {
     let world = Stage::new().await.filled(20).set("interval_s", "300").synced().await;
     world.atom.edit_skill(&skill_id(1), |skill| skill["name"] = json!("Renamed"));
-    world.move_clock(std::time::Duration::from_secs(301));
+    world.move_clock(Duration::from_secs(301));
     world.ended(2).await;
     world.assert_same(20).await;
     world.atom.set_down(true);
-    world.move_clock(std::time::Duration::from_secs(301));
+    world.move_clock(Duration::from_secs(301));
     assert_eq!(world.ended(3).await["status"], "error");
     world.atom.set_down(false);
-    world.move_clock(std::time::Duration::from_secs(301));
+    world.move_clock(Duration::from_secs(301));
     assert_eq!(world.ended(4).await["status"], "idle");
 }

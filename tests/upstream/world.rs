@@ -18,7 +18,7 @@ pub(super) const STREAM: &str = "marketplace";
 /// A marketplace whose gateway has not started yet.
 pub(super) struct Stage {
     pub(super) atom: FakeAtom,
-    pub(super) setup: Setup,
+    setup: Setup,
     ahead_ms: Arc<AtomicI64>,
 }
 
@@ -52,8 +52,14 @@ impl Stage {
         self
     }
 
+    /// With a setting of the marketplace.
     pub(super) fn set(self, key: &str, value: &str) -> Self {
-        Self { setup: self.setup.set(&format!("marketplace.{key}"), value), ..self }
+        self.set_any(&format!("marketplace.{key}"), value)
+    }
+
+    /// With any setting.
+    pub(super) fn set_any(self, key: &str, value: &str) -> Self {
+        Self { setup: self.setup.set(key, value), ..self }
     }
 
     /// The gateway holds a socket to the marketplace.
