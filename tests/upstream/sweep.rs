@@ -184,3 +184,47 @@ async fn categories_are_swept_too() {
     world.sync().await;
     assert_eq!(world.categories().await.len(), 4);
 }
+
+/// Ids are asked for as they are, whatever is in them, and each by itself.
+#[tokio::test]
+async fn odd_ids_come_and_go() {
+    const IDS: [&str; 12] =
+        ["Füße/1", "a b?c#d", "100%", "x+y", "ÄB", "äb", "Z", "a", "_", "~", "🚀", "%2e%2e"];
+    let stage = Stage::new().await.filled(20);
+    for id in IDS {
+        stage.atom.put_skill(skill(id));
+    }
+    let world = stage.synced().await;
+    assert_eq!(world.skills().await.len(), 32);
+    // On no page, but there.
+    world.atom.script().extend("skills?page=1", [Answer::EmptyListing]);
+    world.sync().await;
+    assert_eq!(world.skills().await.len(), 32);
+    for id in &IDS[..6] {
+        world.atom.remove_skill(id);
+    }
+    world.sync().await;
+    let held = world.skills().await;
+    assert_eq!(held.len(), 26);
+    assert!(IDS[6..].iter().all(|id| held.contains_key(*id)), "{:?}", held.keys());
+    for id in IDS[..6].iter().map(|id| format!("skill/{id}")) {
+        let requests = world.atom.requests();
+        let statuses: Vec<_> =
+            requests.iter().filter(|request| request.addressee == id).map(|r| r.status).collect();
+        assert_eq!(statuses, [Some(200), Some(404)], "{id}");
+    }
+}
+
+/// An empty list of categories, however often, is an outage that looks like
+/// success.
+#[tokio::test]
+async fn no_categories_and_success_never_empties_the_cache() {
+    let world = Stage::new().await.filled(20).synced().await;
+    let head = world.head().await;
+    world.atom.script().extend("categories", vec![Answer::EmptyListing; 4]);
+    for _ in 0..2 {
+        world.sync().await;
+        assert_eq!(world.categories().await.len(), 8);
+    }
+    assert_eq!(world.head().await, head);
+}

@@ -77,13 +77,18 @@ async fn asked(leader: &Leader, id: &str) -> Result<Option<Fact>, Failure> {
 }
 
 /// Deletes the categories that the list did not name. More than a few at once
-/// must be missing from a second answer as well.
+/// must be missing from a second answer as well. An empty list is not believed:
+/// outages look like that, and single categories cannot be asked for.
 pub(super) async fn categories(
     leader: &Leader,
     names: &HashSet<String>,
     as_of: Timestamp,
 ) -> Result<Tally, Failure> {
     let (mut absent, held) = absent(leader, CATEGORY, as_of, |name| names.contains(name)).await?;
+    if names.is_empty() && !absent.is_empty() {
+        tracing::warn!(held, "the marketplace names no category; those known are kept");
+        return Ok(Tally::default());
+    }
     if absent.len() > 1 && absent.len() * 100 > held * BELIEVED_PERCENT {
         let place = || "categories".to_owned();
         let answer = ask(leader, place, || leader.atom.categories(None)).await?;
@@ -94,6 +99,9 @@ pub(super) async fn categories(
             .filter_map(|raw| facts::category(raw, as_of, false).ok())
             .map(|fact| fact.key.1)
             .collect();
+        if again.is_empty() {
+            return Ok(Tally::default());
+        }
         absent.retain(|name| !again.contains(name));
     }
     let gone = absent.into_iter().map(|name| facts::gone(CATEGORY, name, as_of, None));
