@@ -160,14 +160,15 @@ fn change(world: &World, rng: &mut StdRng) {
 async fn history(seed: u64) {
     let mut rng = seed::rng(seed);
     let stage = Stage::new().await.filled(SKILLS).with_socket();
-    let world = stage.set("page_size", "20").set("ws_messages_per_s", "20").synced().await;
+    stage.atom.offer_etags(rng.random_bool(0.5));
+    let mut world = stage.set("page_size", "20").set("ws_messages_per_s", "20").synced().await;
     let (phone, is_over) = (Phone::new(), Arc::new(AtomicBool::default()));
     let mut running = None;
     for _ in 0..STEPS {
         for _ in 0..rng.random_range(0..5) {
             change(&world, &mut rng);
         }
-        match rng.random_range(0..9) {
+        match rng.random_range(0..10) {
             0 => world.atom.drop_sockets(),
             1 => world.atom.close_sockets(1012),
             2 => {
@@ -192,6 +193,10 @@ async fn history(seed: u64) {
             6 => {
                 let service = world.gateway.backend().quiet();
                 service.delete("/api/v1/users/u1/sessions").await;
+            }
+            8 if running.is_none() => {
+                // Phones of this test do not look for another address.
+                world.gateway.restart().await;
             }
             7 if running.is_none() => phone.sync_once(&world).await,
             _ => {}

@@ -11,6 +11,9 @@ use crate::upstream::world::{Stage, World};
 
 const TTL: Duration = Duration::from_hours(1);
 
+/// A minute before it is over.
+const NEARLY_TTL: Duration = Duration::from_mins(59);
+
 const STALE: Duration = Duration::from_hours(2);
 
 async fn stage() -> World {
@@ -62,9 +65,9 @@ async fn items_age_while_the_marketplace_is_away() {
 async fn a_run_confirms_what_did_not_change() {
     let world = stage().await;
     let rows = world.dump().await;
-    world.move_clock(TTL - Duration::from_secs(60));
+    world.move_clock(NEARLY_TTL);
     world.sync().await;
-    world.move_clock(Duration::from_secs(120));
+    world.move_clock(Duration::from_mins(2));
     let skill = world.skill(&skill_id(1)).await;
     assert_eq!(skill["stale"], false, "{skill}");
     assert!((120..180).contains(&skill["age_s"].as_i64().unwrap()), "{skill}");
@@ -75,13 +78,13 @@ async fn a_run_confirms_what_did_not_change() {
 #[tokio::test]
 async fn a_failed_run_confirms_nothing() {
     let world = stage().await;
-    world.move_clock(TTL - Duration::from_secs(60));
+    world.move_clock(NEARLY_TTL);
     world
         .atom
         .script()
         .extend("skills?page=1", vec![tidegate_fakes::atom::answer::Answer::HalfBody; 3]);
     assert_eq!(world.sync().await["status"], "error");
-    world.move_clock(Duration::from_secs(120));
+    world.move_clock(Duration::from_mins(2));
     assert_eq!(world.skill(&skill_id(1)).await["stale"], true);
 }
 

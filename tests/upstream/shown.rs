@@ -1,5 +1,7 @@
 //! What devices and operators are shown, word by word.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use tidegate_fakes::atom::answer::Answer;
 
@@ -98,7 +100,7 @@ async fn shown(world: &World, paths: &[&str]) -> String {
     for path in paths {
         let answer = world.operator().quiet().get(path).await;
         let body = serde_json::to_string_pretty(&redacted("", answer.body)).unwrap();
-        text.push_str(&format!("GET {path} {}\n{body}\n", answer.status.as_u16()));
+        let _ = writeln!(text, "GET {path} {}\n{body}", answer.status.as_u16());
     }
     text
 }
