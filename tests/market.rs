@@ -3,6 +3,7 @@
 //! shares the gateway's clock.
 
 mod bulk;
+mod convergence;
 mod deletes;
 mod detection;
 mod edits;
