@@ -249,10 +249,13 @@ fn expected_version(headers: &HeaderMap) -> ApiResult<Option<i64>> {
     version.map(Some).ok_or_else(|| ApiError::invalid("if-match", "the ETag of a skill"))
 }
 
-/// Weak, because ages go on while nothing changes.
+/// Weak, because ages go on while nothing changes. An edit and a conflict may
+/// end without a new version.
 fn tag_of_one(item: &ItemView) -> String {
     let stale = if item.stale { "-stale" } else { "" };
-    format!("W/\"{}{stale}\"", item.version)
+    let edited = if item.edited.is_some() { "-edited" } else { "" };
+    let open = if item.conflict_id.is_some() { "-conflict" } else { "" };
+    format!("W/\"{}{stale}{edited}{open}\"", item.version)
 }
 
 fn tag_of(items: &[ItemView], total: u64) -> String {
@@ -260,8 +263,8 @@ fn tag_of(items: &[ItemView], total: u64) -> String {
     hasher.update(total.to_be_bytes());
     for item in items {
         hasher.update(item.id.as_bytes());
-        hasher.update([0, u8::from(item.stale)]);
-        hasher.update(item.version.to_be_bytes());
+        hasher.update([0]);
+        hasher.update(tag_of_one(item).as_bytes());
     }
     let short = format!("{:x}", hasher.finalize());
     format!("W/\"{}\"", &short[..24])
