@@ -104,6 +104,24 @@ async fn an_edit_may_name_its_version() {
     assert_eq!(world.data("s1").await["description"], "four");
 }
 
+/// Of many edits of one version at the same time exactly one is made.
+#[tokio::test]
+async fn one_of_many_edits_of_a_version_is_made() {
+    let world = World::start().await;
+    let caller = world.admin.clone().with_header("if-match", "\"1\"");
+    let bodies: Vec<String> =
+        (0..10).map(|number| json!({ "description": number.to_string() }).to_string()).collect();
+    let edits = bodies.iter().map(|body| patch(&caller, body));
+    let answers = futures_util::future::join_all(edits).await;
+    let (made, late): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|answer| answer.status == 200);
+    assert_eq!((made.len(), late.len()), (1, 9));
+    for answer in late {
+        answer.expect_error(409, "version_conflict");
+    }
+    assert_eq!(world.skill("s1").await["version"], 2);
+}
+
 /// What an edit may not hold, and who may not edit.
 #[tokio::test]
 async fn wrong_edits_are_refused() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidegate_fakes::atom::answer::Answer;
 
 use crate::market::world::World;
-use crate::support::{Gateway, Token, check, eventually};
+use crate::support::{Gateway, Setup, Token, check, eventually};
 
 const CONFIG: &str = "/api/v1/admin/sync/config";
 
@@ -169,6 +169,27 @@ async fn the_socket_is_switched_off_and_on() {
         world.audit("marketplace_sync").await.into_iter().map(|(_, action, _)| action).collect();
     assert_eq!(actions[..3], ["socket.reconnect", "socket.disable", "sync.trigger"]);
     assert_eq!(actions.last().unwrap(), "socket.enable");
+}
+
+/// One that is configured and switched off is none.
+#[tokio::test]
+async fn a_marketplace_that_is_off_is_not_asked() {
+    let atom = tidegate_fakes::atom::FakeAtom::start(tidegate_fakes::clock::FakeClock::system());
+    let atom = atom.await.unwrap();
+    atom.fill(3, 1);
+    let setup = Setup::new()
+        .set("marketplace.enabled", "false")
+        .set("marketplace.base_url", &atom.url())
+        .set("marketplace.ws_url", &atom.ws_url())
+        .set("marketplace.token", atom.token());
+    let mut gateway = setup.start().await;
+    let admin = gateway.caller("root", &Token::admin("root").sign()).quiet();
+    let trigger = admin.post("/api/v1/admin/sync/trigger", &json!({})).await;
+    trigger.expect_error(501, "not_supported");
+    assert_eq!(admin.get(CONFIG).await.expect(200)["enabled"], false);
+    assert_eq!(admin.get("/health/sync").await.expect(200)["status"], "healthy");
+    gateway.stop().await;
+    assert!(atom.requests().is_empty());
 }
 
 /// Without a marketplace nothing can be asked of it, and everything else

@@ -189,6 +189,25 @@ async fn what_did_not_change_is_not_sent_again() {
     }
 }
 
+/// A conflict that ends with upstream's value changes no version, and yet the
+/// answer: the skill takes edits again.
+#[tokio::test]
+async fn the_end_of_a_conflict_is_another_answer() {
+    let world = World::start().await;
+    let conflict = world.open_conflict("s1").await;
+    let paths = [SKILLS, "/api/v1/marketplace/skills/s1"];
+    let mut tags = Vec::new();
+    for path in paths {
+        tags.push(world.admin.get(path).await.header("etag").unwrap().to_owned());
+    }
+    let remote = json!({ "choice": "remote", "expected_remote_version": 3 });
+    world.resolve(&conflict, &remote).await.expect(200);
+    assert_eq!(world.skill("s1").await["version"], 3);
+    for (path, tag) in paths.iter().zip(&tags) {
+        world.admin.clone().with_header("if-none-match", tag).get(path).await.expect(200);
+    }
+}
+
 /// Every role reads; nobody else does.
 #[tokio::test]
 async fn every_role_reads_and_no_stranger_does() {

@@ -170,6 +170,25 @@ async fn a_merged_value_stays_the_skill_it_is() {
     assert_eq!(world.conflict("s1").await["status"], "open");
 }
 
+/// What merging would give can be sent back as it was shown, changed or not.
+#[tokio::test]
+async fn a_proposal_can_be_taken() {
+    let world = World::start().await;
+    for (id, description) in [("s1", None), ("s2", Some("by hand"))] {
+        let conflict = rich_conflict(&world, id).await;
+        let mut data = conflict["proposal"].clone();
+        if let Some(description) = description {
+            data["description"] = description.into();
+        }
+        let version = conflict["current_version"].clone();
+        let body = json!({ "choice": "merged", "data": data, "expected_remote_version": version });
+        world.resolve(&conflict, &body).await.expect(200);
+        assert_eq!(world.data(id).await, data);
+        world.sync().await;
+        assert_eq!(world.data(id).await, data);
+    }
+}
+
 /// A conflict is decided once.
 #[tokio::test]
 async fn a_conflict_is_decided_once() {
