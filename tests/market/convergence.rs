@@ -28,8 +28,14 @@ struct Replica {
 impl Replica {
     /// Follows the marketplace from its beginning.
     async fn of(world: &World) -> Self {
-        let skills = IDS.map(|id| (id.to_owned(), (1, skill(id, "Skill"))));
-        Self { socket: world.follower("u1").await, skills: skills.into() }
+        Self::of_skills(world, ["Skill"; 3]).await
+    }
+
+    /// The same, of skills with these names.
+    async fn of_skills(world: &World, names: [&str; 3]) -> Self {
+        let skills = IDS.iter().zip(names);
+        let skills = skills.map(|(id, name)| ((*id).to_owned(), (1, skill(id, name))));
+        Self { socket: world.follower("u1").await, skills: skills.collect() }
     }
 
     /// Applies an entry as the protocol says: a patch on its very base.
@@ -212,6 +218,49 @@ async fn end_with_upstream(world: &World, replica: &mut Replica) {
         assert_eq!(skill["data"], world.atom.skill(id).unwrap(), "{id}");
         assert_eq!((&skill["edited"], &skill["conflict_id"]), (&Value::Null, &Value::Null));
     }
+}
+
+/// Edits, polls, messages and decisions at the same time: nothing is sent to
+/// devices that is not so, and the last word of upstream's is heard.
+#[tokio::test]
+async fn edits_at_the_same_time_converge() {
+    let world = World::with_socket().await;
+    let mut replica =
+        Replica::of_skills(&world, ["Send Email", "Fetch Invoice", "Plan Meeting"]).await;
+    world.strategy("manual").await;
+    let edits = async {
+        for number in 0..30 {
+            let patch = json!({ "description": format!("ours {number}") });
+            let status = world.try_edit(IDS[number % 3], &patch).await.status.as_u16();
+            assert!([200, 409].contains(&status), "{status}");
+        }
+    };
+    let upstream = async {
+        for number in 0..30 {
+            let id = IDS[number % 3];
+            world.remote(id, &json!({ "description": format!("theirs {number}") }));
+            world.atom.announce_skill(id);
+            if number % 5 == 0 {
+                world.sync().await;
+            }
+        }
+    };
+    let decisions = async {
+        for number in 0..30 {
+            let open = world.admin.get("/api/v1/conflicts?status=open").await.expect(200);
+            for conflict in open["items"].as_array().unwrap() {
+                let choice = ["local", "remote", "merged"][number % 3];
+                let version = conflict["current_version"].clone();
+                let decision = json!({ "choice": choice, "expected_remote_version": version });
+                let status = world.resolve(conflict, &decision).await.status.as_u16();
+                assert!([200, 409].contains(&status), "{status}");
+            }
+        }
+    };
+    futures_util::join!(edits, upstream, decisions);
+    world.sync().await;
+    replica.catch_up(&world).await;
+    end_with_upstream(&world, &mut replica).await;
 }
 
 #[tokio::test]

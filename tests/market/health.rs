@@ -47,6 +47,24 @@ async fn health_follows_the_last_success() {
     check!("health", world.shown());
 }
 
+/// Before the first success its age is that of the node.
+#[tokio::test]
+async fn health_before_the_first_success() {
+    let world = World::with(|setup, atom| {
+        atom.set_down(true);
+        setup
+    })
+    .await;
+    let body = health(&world).await.expect(200);
+    assert_eq!((&body["status"], &body["last_sync"]), (&json!("healthy"), &Value::Null));
+    assert_eq!((&body["sync_age_minutes"], &body["recent_errors"]), (&json!(0), &json!(1)));
+    world.show("before the first success", &body);
+    let status = world.status().await;
+    assert_eq!(status["sync"]["status"], "error");
+    assert!(status["sync"]["last_error"].is_string(), "{status}");
+    check!("health_at_first", world.shown());
+}
+
 /// A socket that is down is named, and does not make the whole unhealthy.
 #[tokio::test]
 async fn health_names_a_socket_that_is_down() {

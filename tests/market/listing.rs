@@ -131,6 +131,31 @@ async fn everybody_sees_their_own_conflicts() {
     stranger.get(CONFLICTS).await.expect_error(401, "unauthenticated");
 }
 
+/// What operators do with conflicts is found beside their other calls too.
+#[tokio::test]
+async fn operators_decide_at_either_address() {
+    let world = four_conflicts().await;
+    let id = async |subject: &str| {
+        world.conflict(subject).await["conflict_id"].as_str().unwrap().to_owned()
+    };
+    let of_operators = |path: &str| format!("/api/v1/admin/conflicts/{path}");
+    let first = id("s2").await;
+    let found = world.admin.get(&of_operators(&first)).await.expect(200);
+    assert_eq!(found["subject"], "skill:s2");
+    let local = json!({ "choice": "local", "expected_remote_version": 3 });
+    world.admin.post(&of_operators(&format!("{first}/resolve")), &local).await.expect(200);
+    assert_eq!(world.data("s2").await["code"], "ours");
+    let undo = json!({ "loser": "remote", "expected_remote_version": 4 });
+    world.admin.post(&of_operators(&format!("{first}/restore")), &undo).await.expect(200);
+    assert_eq!(world.data("s2").await["code"], "theirs");
+    let second = json!({
+        "conflict_id": id("s3").await, "choice": "remote", "expected_remote_version": 3,
+    });
+    let bulk = json!({ "conflicts": [second] });
+    let answer = world.admin.post(&of_operators("bulk-resolve"), &bulk).await.expect(207);
+    assert_eq!(answer["resolved_count"], 1);
+}
+
 /// Whoever may look may not decide.
 #[tokio::test]
 async fn only_operators_decide() {

@@ -208,6 +208,30 @@ async fn the_end_of_a_conflict_is_another_answer() {
     }
 }
 
+/// Ids are upstream's: what a URL cannot hold is escaped in it.
+#[tokio::test]
+async fn ids_of_any_writing_are_found() {
+    let ids = ["a/b", "Ünïcode id", "50%:x?y#z", "s1"];
+    let world = World::filled(&ids.map(|id| skill(id, "Skill")), |setup, _| setup).await;
+    let escaped = ["a%2Fb", "%C3%9Cn%C3%AFcode%20id", "50%25%3Ax%3Fy%23z", "s1"];
+    for (id, escaped) in ids.iter().zip(escaped) {
+        assert_eq!(world.skill(escaped).await["id"], *id);
+        world.edit(escaped, json!({ "description": "ours" })).await;
+        world.remote(id, &json!({ "description": "theirs" }));
+        world.rate("u1", escaped, &json!({ "rating": 4 })).await.expect(202);
+    }
+    world.sync().await;
+    let page = world.admin.get("/api/v1/conflicts").await.expect(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 4);
+    let conflict = world.conflict("50%25%3Ax%3Fy%23z").await;
+    assert_eq!(conflict["subject"], "skill:50%:x?y#z");
+    world.restore(&conflict, "local", 3).await.expect(200);
+    assert_eq!(world.data("50%25%3Ax%3Fy%23z").await["description"], "ours");
+    world.upload_until(0).await;
+    assert_eq!(world.atom.ratings().len(), 4);
+    assert!(world.failed().await.is_empty());
+}
+
 /// Every role reads; nobody else does.
 #[tokio::test]
 async fn every_role_reads_and_no_stranger_does() {
