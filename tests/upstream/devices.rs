@@ -208,7 +208,13 @@ async fn history(seed: u64) {
     };
     is_over.store(true, Ordering::SeqCst);
     settle(&world).await;
-    running.until_caught_up(&world).await;
+    judge(&world, &running).await;
+    running.stop().await;
+}
+
+/// The phone holds what the marketplace has.
+async fn judge(world: &World, running: &Running) {
+    running.until_caught_up(world).await;
     let truth = world.truth(SKILLS);
     let held = running.held("skill").await;
     assert_eq!(held.keys().collect::<Vec<_>>(), truth.keys().collect::<Vec<_>>());
@@ -218,7 +224,6 @@ async fn history(seed: u64) {
         assert_eq!(world.atom.category(name).as_ref(), Some(category));
     }
     assert_eq!(categories.len(), 8);
-    running.stop().await;
 }
 
 /// Lets runs end well after the last change: answers that were laid down may

@@ -40,7 +40,12 @@ async fn ten_thousand_skills_come_over() {
     assert_eq!(world.head().await, 10_008, "one entry for each item");
 
     let (rows, head) = (world.dump().await, world.head().await);
-    let run = world.sync().await;
+    world.trigger().await;
+    for pages in (110..=200).step_by(10) {
+        let is_read = async || (world.atom.count("skills") >= pages).then_some(());
+        eventually("the next ten pages", is_read).await;
+    }
+    let run = world.ended(2).await;
     assert_eq!((&run["total_syncs"], &run["successful_syncs"]), (&json!(2), &json!(2)));
     assert_eq!(world.head().await, head, "unchanged items are not journalled");
     assert!(world.dump().await == rows, "unchanged items are not written");
