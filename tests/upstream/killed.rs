@@ -1,7 +1,7 @@
 //! SIGKILL in the middle of a listing: the next process goes on where this
 //! one was, and then reads everything once more in one piece.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate_fakes::atom::answer::Answer;
 use tidegate_fakes::atom::skill_id;
 
@@ -62,4 +62,21 @@ async fn a_run_that_is_killed_goes_on_where_it_was() {
     // The skill that moved to a page read before may be asked for by itself.
     let asked: Vec<_> = asked.into_iter().filter(|who| !who.starts_with("skill/")).collect();
     assert_eq!(asked, pages(PAGE).chain(whole).collect::<Vec<_>>(), "{}", process.log());
+}
+
+/// The same when the node is stopped in good order: nothing is read twice but
+/// the page that was under way, and no run is counted as failed.
+#[tokio::test]
+async fn a_run_that_is_stopped_goes_on_where_it_was() {
+    let stage = Stage::new().await.filled(400);
+    stage.atom.script().extend("skills?page=3", [Answer::Hang]);
+    let mut world = stage.start().await;
+    world.atom.request_seen("skills?page=3", 1).await;
+    world.gateway.restart().await;
+    let run = world.ended(2).await;
+    assert_eq!((&run["status"], &run["failed_syncs"]), (&json!("idle"), &json!(0)));
+    world.assert_same(400).await;
+    for (page, count) in [(1, 2), (2, 2), (3, 3), (4, 2)] {
+        assert_eq!(world.atom.count(&format!("skills?page={page}")), count, "page {page}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tidegate_fakes::atom::answer::Answer;
 use tidegate_fakes::atom::skill_id;
 
@@ -110,4 +110,25 @@ async fn runs_begin_by_themselves() {
     world.atom.set_down(false);
     world.move_clock(Duration::from_secs(301));
     assert_eq!(world.ended(4).await["status"], "idle");
+}
+
+/// Operators change the schedule at run time, within its range.
+#[tokio::test]
+async fn the_schedule_is_changed_at_run_time() {
+    let world = Stage::new().await.filled(20).synced().await;
+    let (operator, path) = (world.operator().quiet(), "/api/v1/admin/sync/config");
+    let put = async |body: &Value| {
+        operator.call(reqwest::Method::PUT, path, Some(&body.to_string())).await
+    };
+    for (interval_s, range) in [(299, "300 to 3600"), (3_601, "300 to 3600")] {
+        let error = put(&json!({ "interval_s": interval_s })).await.expect(422);
+        assert!(error.to_string().contains(range), "{error}");
+    }
+    assert_eq!(put(&json!({ "interval_s": 300 })).await.expect(200)["interval_s"], 300);
+    world.move_clock(Duration::from_secs(301));
+    assert_eq!(world.ended(2).await["status"], "idle");
+    assert_eq!(put(&json!({ "interval_s": 3600 })).await.expect(200)["interval_s"], 3_600);
+    world.move_clock(Duration::from_mins(59));
+    // Were it due, this one would be refused, or the third.
+    world.sync().await;
 }
