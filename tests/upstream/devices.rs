@@ -161,7 +161,12 @@ async fn history(seed: u64) {
     let mut rng = seed::rng(seed);
     let stage = Stage::new().await.filled(SKILLS).with_socket();
     stage.atom.offer_etags(rng.random_bool(0.5));
-    let mut world = stage.set("page_size", "20").set("ws_messages_per_s", "20").synced().await;
+    let mut world = stage
+        .set("page_size", "20")
+        .set("ws_messages_per_s", "20")
+        .set("ws_attempts", "100")
+        .synced()
+        .await;
     let (phone, is_over) = (Phone::new(), Arc::new(AtomicBool::default()));
     let mut running = None;
     for _ in 0..STEPS {

@@ -35,6 +35,10 @@ async fn a_reconnect_brings_exactly_one_poll() {
     let world = Stage::new().await.filled(20).with_socket().synced().await;
     assert_eq!(world.atom.count("categories"), 1, "the first connection brings none");
     for cut in 1_u8..=3 {
+        // A socket that brings something is one that works.
+        world.atom.announce_rating(&skill_id(2), 4);
+        let told = async || (world.messages("taken").await == u64::from(cut)).then_some(());
+        eventually("the rating", told).await;
         // Nobody hears of this.
         world.atom.drop_sockets();
         world.atom.edit_skill(&skill_id(1), |skill| skill["name"] = json!(format!("N{cut}")));
