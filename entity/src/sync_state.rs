@@ -62,6 +62,10 @@ pub struct Model {
     pub fallback_to_polling: bool,
     /// When the socket is tried again.
     pub next_attempt_at: Option<i64>,
+    /// When somebody asked for the socket to be brought up anew.
+    pub reconnect_requested_at: Option<i64>,
+    /// When somebody asked for ratings to be uploaded; null once they are.
+    pub ratings_requested_at: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -29,7 +29,7 @@ mod working;
 pub mod writer;
 
 use behind::Behind;
-pub(crate) use decide::status_at;
+pub(crate) use decide::{NO_UPDATES, status_at};
 use job::{Answer, Job};
 pub(crate) use working::{is_eligible, new_epoch};
 

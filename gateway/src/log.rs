@@ -9,7 +9,9 @@ use crate::config::{Config, Environment, Log, LogFormat};
 
 /// Logs as configured from here on.
 pub fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log.filter)?;
+    // Its traces hold whole requests, tokens included.
+    let quiet = "tungstenite=debug".parse()?;
+    let filter = EnvFilter::try_new(&config.log.filter)?.add_directive(quiet);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let done = if is_json(&config.log, config.environment) {
         // The fields of the event and of its innermost span on one level: what

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseBackend,
+    ActiveModelTrait, ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseBackend,
     DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, Iterable, SqliteTransactionMode,
     TransactionOptions, TransactionTrait,
 };
@@ -224,6 +224,13 @@ where
         insert.exec_without_returning(db).await?;
     }
     Ok(())
+}
+
+/// Rows after a position by two columns. A row value, because the databases
+/// find their place in the index by it; two comparisons with OR make them read
+/// from the beginning.
+fn later<C: ColumnTrait>(columns: [C; 2], after: [&str; 2]) -> Expr {
+    Expr::tuple(columns.map(Expr::col)).gt(Expr::tuple(after.map(Expr::val)))
 }
 
 /// Most keys in one `IN` list.

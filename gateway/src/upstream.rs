@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use dashmap::DashSet;
 use tidegate_services::atom::{Atom, AtomOptions};
 use tokio::sync::{Notify, mpsc};
 
@@ -47,6 +48,8 @@ struct Hints {
     ratings: Notify,
     /// Skills whose time is over were read.
     refreshes: mpsc::Sender<String>,
+    /// Those of them that wait.
+    refreshing: DashSet<String>,
 }
 
 /// What the service of a node works with.
@@ -70,6 +73,7 @@ impl Upstream {
             socket: Notify::new(),
             ratings: Notify::new(),
             refreshes: sender,
+            refreshing: DashSet::new(),
         });
         let service = Service { atom, hints: Arc::clone(&hints), refreshes };
         Ok((Self(Some(hints)), Some(service)))

@@ -83,6 +83,8 @@ fn sync_state(schema: &Schema) -> TableCreateStatement {
         .col(schema.optional("socket_reason"))
         .col(flag("fallback_to_polling"))
         .col(integer_null("next_attempt_at"))
+        .col(integer_null("reconnect_requested_at"))
+        .col(integer_null("ratings_requested_at"))
         .take()
 }
 

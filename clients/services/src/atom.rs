@@ -165,9 +165,9 @@ impl Atom {
         self.conditional(url, known, answer::skills_page).await
     }
 
-    /// One skill as it came; `None` when the marketplace says that there is
-    /// none (404). A 404 whose body is a text or a page of HTML is an error:
-    /// that is what proxies answer while the marketplace is away.
+    /// One skill as it came; `None` for 404. By itself that proves nothing: a
+    /// proxy says it too while the marketplace is away. Who takes it for a
+    /// deletion has seen by a listing that the marketplace is there.
     pub async fn skill(&self, id: &str) -> Result<Option<Box<RawValue>>, AtomError> {
         if !is_key(id) {
             return Err(AtomError::local(ErrorKind::BadRequest));
@@ -176,12 +176,7 @@ impl Atom {
         let response = self.send(self.request(Method::GET, url)).await?;
         let status = response.status();
         if status == StatusCode::NOT_FOUND {
-            let body = transport::read_body(response).await?;
-            return if answer::is_own_refusal(&body) {
-                Ok(None)
-            } else {
-                Err(AtomError::answered(404, ErrorKind::Unreadable))
-            };
+            return Ok(None);
         }
         read(response, ATOM_SKILL_BYTES, answer::skill).await.map(Some)
     }

@@ -38,6 +38,7 @@ pub(super) async fn sync_status(
 ) -> ApiResult<Json<SyncStatus>> {
     caller.require_role(Role::Admin)?;
     let standing = admin::standing(&state).await?;
+    let (skills_count, categories_count) = admin::counts(&state).await?;
     let row = standing.sync;
     Ok(Json(SyncStatus {
         sync: PollStatus {
@@ -57,10 +58,7 @@ pub(super) async fn sync_status(
             fallback_to_polling: row.fallback_to_polling,
             reconnect_attempts: row.socket_attempts,
         },
-        cache: CacheSummary {
-            skills_count: standing.skills,
-            categories_count: standing.categories,
-        },
+        cache: CacheSummary { skills_count, categories_count },
     }))
 }
 
@@ -133,7 +131,7 @@ pub(super) async fn upload_ratings(
     caller: Caller,
 ) -> ApiResult<(StatusCode, Json<Asked>)> {
     caller.require_role(Role::Admin)?;
-    let pending = admin::upload_ratings(&state).await?;
+    let pending = admin::upload_ratings(&state, caller.0.sub.as_str()).await?;
     let asked = Asked { pending_count: Some(pending), ..asked("ratings are uploaded") };
     Ok((StatusCode::ACCEPTED, Json(asked)))
 }
@@ -305,7 +303,8 @@ pub(super) async fn health(
     let up_ms = i64::try_from(now.mono_ms).unwrap_or(i64::MAX);
     let age_ms = row.last_successful_sync_at.map_or(up_ms, |at| now.wall.millis() - at);
     let minutes = age_ms.max(0) / 60_000;
-    let health = if is_on { Health::of_age(minutes) } else { Health::Healthy };
+    let interval_s = row.interval_s.unwrap_or(i64::from(state.config.marketplace.interval_s));
+    let health = if is_on { Health::of_age(minutes, interval_s / 60) } else { Health::Healthy };
     let is_up = row.socket_connected && standing.is_led;
     let details = match (is_on, health) {
         (false, _) => "no marketplace is configured".to_owned(),

@@ -135,9 +135,11 @@ impl<S: Send + Sync> FromRequestParts<S> for PathOf {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let path = axum::extract::Path::<String>::from_request_parts(parts, state).await;
-        // Not UTF-8 behind the percent signs: nothing has such a name.
+        // Not UTF-8 behind the percent signs, or with U+0000: nothing has such a
+        // name, and PostgreSQL takes no text with it.
+        let path = path.ok().filter(|path| !path.0.contains('\0'));
         path.map(|path| Self(path.0))
-            .map_err(|_| ApiError::new(ErrorCode::NotFound, "there is no such path"))
+            .ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such path"))
     }
 }
 

@@ -135,7 +135,8 @@ pub(super) async fn categories(
 ) -> ApiResult<Response> {
     let view = View::read(&state).await?;
     let rows = store::market::categories(state.store.readers(), CATEGORIES_MAX).await;
-    let rows = rows.map_err(|error| ApiError::internal(&error))?;
+    let mut rows = rows.map_err(|error| ApiError::internal(&error))?;
+    rows.retain(|row| view.is_served(row));
     let items: Vec<ItemView> = rows.into_iter().filter_map(|row| view.item(row)).collect();
     let tag = tag_of(&items, u64::try_from(items.len()).unwrap_or(u64::MAX));
     Ok(tagged(&headers, &tag, &Page { items, next_cursor: None }))

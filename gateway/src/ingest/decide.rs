@@ -22,6 +22,7 @@ mod report;
 mod wake;
 
 pub(crate) use lifecycle::status_at;
+pub(crate) use market::rating::{NO_UPDATES, of_subject as rating_of};
 pub(crate) use market::rule::item_of;
 
 /// An answer that may still lack the positions of this batch.
@@ -92,7 +93,7 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
         Job::Observe(observed) => market::needs(observed, needs),
         Job::EditSkill(edit) => market::edit::needs(edit, needs),
         Job::Rule(ruling) => market::rule::needs(ruling, needs),
-        Job::Note(row) => needs.streams.extend(row.user_id.as_deref().map(user_stream)),
+        Job::SettleRating(settled) => market::rating::needs(settled, needs),
     }
 }
 
@@ -122,10 +123,7 @@ pub(crate) fn decide(working: &mut Working, index: usize, job: &Job) -> Draft {
         }
         Job::EditSkill(edit) => Draft::Whole(Answer::Edited(market::edit::edit(working, edit))),
         Job::Rule(ruling) => Draft::Whole(Answer::Ruled(market::rule::rule(working, ruling))),
-        Job::Note(row) => {
-            market::rule::note(working, row);
-            Draft::Done(Ok(()))
-        }
+        Job::SettleRating(settled) => Draft::Done(market::rating::settled(working, settled)),
     }
 }
 

@@ -10,7 +10,7 @@ use tidegate_protocol::rest::{CommandAccepted, Published, RecordChange};
 
 use crate::error::ApiResult;
 use crate::ingest::behind::BehindBatch;
-use crate::ingest::market::{Observed, Ruling, RulingError, SkillEdit, Tally};
+use crate::ingest::market::{Observed, Ruling, RulingError, SettledRating, SkillEdit, Tally};
 use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
 
@@ -41,8 +41,8 @@ pub(crate) enum Job {
     EditSkill(Arc<SkillEdit>),
     /// A person's word on a conflict.
     Rule(Arc<Ruling>),
-    /// A conflict that was decided elsewhere, to be kept and told.
-    Note(Arc<conflict::Model>),
+    /// What became of the upload of a rating.
+    SettleRating(Arc<SettledRating>),
 }
 
 impl Job {
@@ -61,7 +61,7 @@ impl Job {
             | Self::RemoveDevice(_)
             | Self::EditSkill(_)
             | Self::Rule(_)
-            | Self::Note(_) => 1,
+            | Self::SettleRating(_) => 1,
         }
     }
 }

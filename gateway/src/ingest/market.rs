@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use tidegate_entity::{conflict, market_item};
+use tidegate_entity::{conflict, market_item, skill_rating};
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::Ingest;
 use crate::ingest::job::{Answer, Job};
 use crate::ingest::prepare::wrong_answer;
+use crate::resolve::conflict::Conflict;
 use crate::resolve::person::{Decision, Undo};
 use crate::resolve::side::Side;
 use crate::store::lease::Fence;
@@ -96,6 +97,17 @@ impl Tally {
     }
 }
 
+/// What became of the upload of a rating.
+#[derive(Clone, Debug)]
+pub struct SettledRating {
+    /// The lease under which it was uploaded.
+    pub fence: Fence,
+    /// The rating after it; `rated_at` says which word of the user it was.
+    pub row: skill_rating::Model,
+    /// What was decided where upstream had another one of the same user.
+    pub verdict: Option<Conflict>,
+}
+
 /// A local edit of a skill.
 #[derive(Clone, Debug)]
 pub struct SkillEdit {
@@ -161,10 +173,10 @@ impl Ingest {
         }
     }
 
-    /// Keeps a conflict that was decided elsewhere, and tells its user's
-    /// devices.
-    pub async fn note(&self, conflict: conflict::Model) -> ApiResult<()> {
-        self.done(Job::Note(Arc::new(conflict))).await
+    /// Keeps what became of the upload of a rating, and the verdict where
+    /// upstream had another one. Refused when the lease is lost.
+    pub async fn settle_rating(&self, settled: SettledRating) -> ApiResult<()> {
+        self.done(Job::SettleRating(Arc::new(settled))).await
     }
 
     /// Decides a conflict, or brings back a loser; the conflict after it.

@@ -8,7 +8,7 @@ use rand::Rng;
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{
     audit_log, command, command_outcome, conflict, device, idempotency_key, journal_entry,
-    market_item, shared_record, sync_state,
+    market_item, shared_record, skill_rating, sync_state,
 };
 use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
@@ -20,6 +20,7 @@ use crate::resolve::rules::Strategy;
 use crate::store::device::{DeviceKey, TokenOwner};
 use crate::store::head::{Advance, Heads};
 use crate::store::market::ItemKey;
+use crate::store::rating::RatingKey;
 use crate::store::record::RecordKey;
 use crate::store::wake::WantedWake;
 use crate::store::{self};
@@ -40,6 +41,8 @@ pub(crate) struct Working {
     pub(crate) records: HashMap<RecordKey, shared_record::Model>,
     pub(crate) market: HashMap<ItemKey, market_item::Model>,
     pub(crate) conflicts: HashMap<String, conflict::Model>,
+    /// Locked.
+    pub(crate) ratings: HashMap<RatingKey, skill_rating::Model>,
     /// Generations of leases, locked.
     pub(crate) fences: HashMap<String, i64>,
     /// Locked, where a job needs it.
@@ -75,6 +78,7 @@ pub(crate) struct Changes {
     pub(crate) wakes: BTreeMap<DeviceKey, WantedWake>,
     pub(crate) changed_items: BTreeSet<ItemKey>,
     pub(crate) changed_conflicts: BTreeSet<String>,
+    pub(crate) changed_ratings: BTreeSet<RatingKey>,
     pub(crate) audit: Vec<audit_log::Model>,
     /// Whether the sync state changed.
     pub(crate) sync_state: bool,
@@ -119,6 +123,9 @@ pub(crate) struct Needs {
     pub(crate) records: BTreeSet<RecordKey>,
     pub(crate) market: BTreeSet<ItemKey>,
     pub(crate) conflicts: BTreeSet<String>,
+    /// Subjects whose newest conflict is looked at.
+    pub(crate) subjects: BTreeSet<String>,
+    pub(crate) ratings: BTreeSet<RatingKey>,
     /// Leases that must still be held.
     pub(crate) fences: BTreeSet<String>,
     pub(crate) sync_state: bool,
@@ -173,6 +180,7 @@ impl Working {
                 .collect(),
             market: rows.items,
             conflicts: rows.conflicts,
+            ratings: rows.ratings,
             fences: rows.fences,
             sync_state: rows.sync_state,
             changes: Changes::default(),

@@ -14,15 +14,27 @@ pub struct Fence {
     pub generation: i64,
 }
 
+/// Who wants a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    /// Its name, the same after a restart.
+    pub holder: &'a str,
+    /// Whether it takes back what stands under its name: once, at its start,
+    /// from what it was before. Otherwise two nodes that share a name would
+    /// take it from each other for ever.
+    pub retakes: bool,
+}
+
 /// Takes a lease that is free or has run out; `None` when another node holds
 /// it. Runs in a write transaction.
 pub async fn take(
     db: &impl ConnectionTrait,
     name: &str,
-    holder: &str,
+    applicant: Applicant<'_>,
     now: i64,
     until: i64,
 ) -> Result<Option<Fence>, DbErr> {
+    let Applicant { holder, retakes } = applicant;
     let Some(row) = lock(db, name).await? else {
         let row = ActiveModel {
             name: Set(name.to_owned()),
@@ -36,7 +48,7 @@ pub async fn take(
         let fence = Fence { name: name.to_owned(), generation: 1 };
         return Ok((made == 1).then_some(fence));
     };
-    if row.held_until > now && row.holder != holder {
+    if row.held_until > now && !(retakes && row.holder == holder) {
         return Ok(None);
     }
     let generation = row.generation + 1;

@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use tidegate_entity::market_item::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::{KEYS_PER_STATEMENT, insert_rows, later};
 
 /// Names an item: `skill` or `category`, and its id.
 pub type ItemKey = (String, String);
@@ -37,12 +37,9 @@ pub async fn page(
     (kind, id): (&str, &str),
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let later = Condition::any()
-        .add(Column::Kind.gt(kind))
-        .add(Condition::all().add(Column::Kind.eq(kind)).add(Column::Id.gt(id)));
     Entity::find()
         .filter(Column::Data.is_not_null())
-        .filter(later)
+        .filter(later([Column::Kind, Column::Id], [kind, id]))
         .order_by_asc(Column::Kind)
         .order_by_asc(Column::Id)
         .limit(limit)
@@ -104,7 +101,10 @@ fn searched(search: &Search) -> Select<Entity> {
         query = query.filter(Column::Category.eq(category));
     }
     if let Some(since) = search.confirmed_since {
-        query = query.filter(Column::ConfirmedAt.gte(since));
+        // What upstream has no more is ours, and does not age.
+        query = query.filter(
+            Condition::any().add(Column::ConfirmedAt.gte(since)).add(Column::RemoteData.is_null()),
+        );
     }
     query
 }

@@ -2,10 +2,13 @@
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
+
+/// Names a rating: the skill, and who rated it.
+pub type RatingKey = (String, String);
 
 /// `state` of a rating that waits for its upload.
 pub const PENDING: &str = "pending";
@@ -52,16 +55,6 @@ pub async fn upsert(db: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> 
         .to_owned();
     let row: ActiveModel = row.into();
     Entity::insert(row).on_conflict(on_conflict).exec_without_returning(db).await.map(drop)
-}
-
-/// Writes what became of an upload, unless the user changed the rating since.
-pub async fn settle(db: &impl ConnectionTrait, row: Model) -> Result<bool, DbErr> {
-    let standing = lock(db, &row.skill_id, &row.user_id).await?;
-    if standing.is_none_or(|standing| standing.rated_at != row.rated_at) {
-        return Ok(false);
-    }
-    row.into_active_model().reset_all().update(db).await?;
-    Ok(true)
 }
 
 /// Ratings whose upload is due, oldest first.

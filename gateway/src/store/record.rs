@@ -2,12 +2,11 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use tidegate_entity::shared_record::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::{KEYS_PER_STATEMENT, insert_rows, later};
 
 /// Names a record: stream, collection, id.
 pub type RecordKey = (String, String, String);
@@ -32,13 +31,10 @@ pub async fn page(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     let (collection, id) = after;
-    let later = Condition::any()
-        .add(Column::Collection.gt(collection))
-        .add(Condition::all().add(Column::Collection.eq(collection)).add(Column::Id.gt(id)));
     Entity::find()
         .filter(Column::Stream.eq(stream))
         .filter(Column::Data.is_not_null())
-        .filter(later)
+        .filter(later([Column::Collection, Column::Id], [collection, id]))
         .order_by_asc(Column::Collection)
         .order_by_asc(Column::Id)
         .limit(limit)

@@ -37,6 +37,8 @@ pub fn initial() -> Model {
         socket_reason: None,
         fallback_to_polling: false,
         next_attempt_at: None,
+        reconnect_requested_at: None,
+        ratings_requested_at: None,
     }
 }
 

@@ -20,10 +20,6 @@ use crate::upstream::status::{SYNCING, request};
 pub struct Standing {
     /// The sync state.
     pub sync: sync_state::Model,
-    /// Skills that exist.
-    pub skills: u64,
-    /// Categories that exist.
-    pub categories: u64,
     /// Whether some node leads.
     pub is_led: bool,
 }
@@ -44,10 +40,18 @@ pub async fn standing(state: &AppState) -> ApiResult<Standing> {
         let now = state.clock.now().millis();
         Ok::<_, DbErr>(Standing {
             sync: store::sync_state::read(db).await?,
-            skills: store::market::count(db, store::market::SKILL).await?,
-            categories: store::market::count(db, store::market::CATEGORY).await?,
             is_led: store::lease::holder(db, super::lead::LEASE, now).await?.is_some(),
         })
+    };
+    work.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// How many skills and categories exist: reads all of them.
+pub async fn counts(state: &AppState) -> ApiResult<(u64, u64)> {
+    let db = state.store.readers();
+    let work = async {
+        let skills = store::market::count(db, store::market::SKILL).await?;
+        Ok::<_, DbErr>((skills, store::market::count(db, store::market::CATEGORY).await?))
     };
     work.await.map_err(|error| ApiError::internal(&error))
 }
@@ -115,6 +119,7 @@ pub async fn enable_socket(
 /// Brings the socket up anew, also where it was given up for a while.
 pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
     require(state)?;
+    let now = state.clock.now().millis();
     let asked = change(state, actor, "socket.reconnect", json!({}), |row| {
         if !row.socket_enabled {
             let message = "the socket is disabled; enable it first";
@@ -123,6 +128,7 @@ pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
         row.fallback_to_polling = false;
         row.next_attempt_at = None;
         row.socket_failures = 0;
+        row.reconnect_requested_at = Some(now);
         Ok(())
     });
     asked.await?;
@@ -130,9 +136,16 @@ pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Uploads ratings now; how many wait.
-pub async fn upload_ratings(state: &AppState) -> ApiResult<u64> {
+/// Uploads ratings that are due, now; how many wait in all. Those that
+/// upstream asked patience for keep their time.
+pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
     require(state)?;
+    let now = state.clock.now().millis();
+    let asked = change(state, actor, "ratings.upload", json!({}), |row| {
+        row.ratings_requested_at = Some(now);
+        Ok(())
+    });
+    asked.await?;
     let waiting = store::rating::count(state.store.readers(), PENDING).await;
     let waiting = waiting.map_err(|error| ApiError::internal(&error))?;
     state.upstream.hint(|hints| hints.ratings.notify_one());
@@ -155,6 +168,9 @@ pub async fn retry_rating(
         row.retry_count = 0;
         row.due_at = now;
         store::rating::upsert(&tx, row.clone()).await?;
+        let mut sync = store::sync_state::lock(&tx).await?;
+        sync.ratings_requested_at = Some(now);
+        store::sync_state::write(&tx, sync).await?;
         audit(&tx, now, actor, "rating.retry", &format!("rating:{id}"), &json!({})).await?;
         tx.commit().await?;
         Ok::<_, DbErr>(Some(row))

@@ -112,10 +112,34 @@ pub(super) async fn observe(
         let checkpoint = checkpoint.clone().filter(|_| rest.is_empty());
         let observed =
             Observed { fence: leader.fence.clone(), facts, checkpoint, message_at: None };
-        tally.add(submit(leader, observed).await?);
+        tally.add(commit(leader, observed).await?);
         facts = rest;
     }
     Ok(tally)
+}
+
+/// One commit, or one for each fact where the database does not take them
+/// together: one that it will never take must not keep the others out.
+pub(super) async fn commit(leader: &Leader, observed: Observed) -> Result<Tally, Failure> {
+    let together = submit(leader, observed.clone()).await;
+    if !matches!(together, Err(Failure::Store)) || observed.facts.len() < 2 {
+        return together;
+    }
+    let mut tally = Tally::default();
+    let mut taken = 0_u32;
+    let facts = observed.facts.clone();
+    for fact in facts {
+        match submit(leader, Observed { facts: vec![fact], ..observed.clone() }).await {
+            Ok(one) => {
+                tally.add(one);
+                taken += 1;
+            }
+            Err(Failure::Store) => tally.refused += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    // Where nothing is taken it is the database that does not work.
+    if taken == 0 { Err(Failure::Store) } else { Ok(tally) }
 }
 
 /// One commit. A writer that has no room is waited for: the pages come one by

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::marketplace::Marketplace;
 use crate::state::AppState;
 use crate::store;
-use crate::store::lease::Fence;
+use crate::store::lease::{Applicant, Fence};
 use crate::upstream::{Hints, Service, ratings, refresh, run as runs, socket};
 
 /// Name of the lease.
@@ -49,8 +49,11 @@ impl Leader {
 /// Runs the service of this node: leads whenever no other node does.
 pub async fn run(state: AppState, service: Service, stop: CancellationToken) {
     let Service { atom, hints, mut refreshes } = service;
+    let mut retakes = true;
     loop {
-        match take(&state).await {
+        let taken = take(&state, retakes).await;
+        retakes &= taken.is_err();
+        match taken {
             Ok(Some(fence)) => {
                 let leader = Leader {
                     state: state.clone(),
@@ -82,16 +85,20 @@ fn until(state: &AppState) -> (i64, i64) {
     (now, now + i64::from(state.config.marketplace.lease_s) * 1000)
 }
 
-async fn take(state: &AppState) -> Result<Option<Fence>, DbErr> {
+async fn take(state: &AppState, retakes: bool) -> Result<Option<Fence>, DbErr> {
     let tx = state.store.begin_write().await?;
     let (now, until) = until(state);
-    let fence = store::lease::take(&tx, LEASE, &state.node, now, until).await?;
+    let applicant = Applicant { holder: &state.node, retakes };
+    let fence = store::lease::take(&tx, LEASE, applicant, now, until).await?;
     tx.commit().await?;
     Ok(fence)
 }
 
 async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
     tracing::info!("this node synchronises the marketplace");
+    // What was read before is of no use by now.
+    while refreshes.try_recv().is_ok() {}
+    leader.hints.refreshing.clear();
     // Boxed: together they are 20 KB, which would lie in one future.
     tokio::join!(
         keep(leader),
@@ -113,13 +120,15 @@ async fn keep(leader: &Leader) {
     let mut held_until = tokio::time::Instant::now() + pause(state) * 3;
     while leader.wait(pause(state)).await {
         let began = tokio::time::Instant::now();
-        match store::lease::renew(state.store.writer(), &leader.fence, until(state).1).await {
-            Ok(true) => held_until = began + pause(state) * 3,
-            Ok(false) => {
+        let renewed = store::lease::renew(state.store.writer(), &leader.fence, until(state).1);
+        match tokio::time::timeout(pause(state), renewed).await {
+            Ok(Ok(true)) => held_until = began + pause(state) * 3,
+            Ok(Ok(false)) => {
                 tracing::warn!("another node took over the marketplace");
                 break;
             }
-            Err(error) => tracing::warn!(%error, "the marketplace's lease was not renewed"),
+            Ok(Err(error)) => tracing::warn!(%error, "the marketplace's lease was not renewed"),
+            Err(_) => tracing::warn!("the database does not answer; the lease was not renewed"),
         }
         if tokio::time::Instant::now() + pause(state) >= held_until {
             break;

@@ -1,18 +1,25 @@
 //! Skills that were read after their time was over: asked for by themselves,
 //! before the next poll.
+//!
+//! Never deletes: a skill's time is over because polls fail, and an upstream
+//! that is not well answers 404 for what it has. Only a sweep, which has read
+//! the whole listing, knows what is gone.
 
 use tokio::sync::mpsc;
 
 use crate::ingest::market::Observed;
-use crate::store::market::SKILL;
 use crate::upstream::lead::Leader;
 use crate::upstream::{Upstream, facts};
 
 impl Upstream {
-    /// Asks for a skill whose time is over; forgotten when many wait.
+    /// Asks for a skill whose time is over; forgotten when it, or many, wait.
     pub fn refresh(&self, id: &str) {
         self.hint(|hints| {
-            let _ = hints.refreshes.try_send(id.to_owned());
+            if hints.refreshing.insert(id.to_owned())
+                && hints.refreshes.try_send(id.to_owned()).is_err()
+            {
+                hints.refreshing.remove(id);
+            }
         });
     }
 }
@@ -27,22 +34,30 @@ pub(super) async fn refresh(leader: &Leader, refreshes: &mut mpsc::Receiver<Stri
             id = refreshes.recv() => id,
         };
         let Some(id) = id else { return };
-        let as_of = leader.state.clock.now();
-        let fact = match leader.atom.skill(&id).await {
-            Ok(None) => facts::gone(SKILL, id, as_of, None),
-            Ok(Some(raw)) => match facts::skill(&raw, as_of, false) {
-                Ok(fact) if fact.key.1 == id => fact,
-                _ => continue,
-            },
-            Err(error) => {
-                tracing::debug!(%error, "a skill could not be refreshed");
-                continue;
-            }
-        };
-        let fence = leader.fence.clone();
-        let observed = Observed { fence, facts: vec![fact], checkpoint: None, message_at: None };
-        if facts::submit(leader, observed).await.is_err() {
-            tracing::debug!("a refreshed skill was not stored");
+        tokio::select! {
+            biased;
+            () = leader.over.cancelled() => return,
+            () = one(leader, &id) => {}
         }
+        leader.hints.refreshing.remove(&id);
+    }
+}
+
+async fn one(leader: &Leader, id: &str) {
+    let as_of = leader.state.clock.now();
+    let raw = match leader.atom.skill(id).await {
+        Ok(Some(raw)) => raw,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::debug!(%error, "a skill could not be refreshed");
+            return;
+        }
+    };
+    let fact = facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == id);
+    let Some(fact) = fact else { return };
+    let fence = leader.fence.clone();
+    let observed = Observed { fence, facts: vec![fact], checkpoint: None, message_at: None };
+    if facts::submit(leader, observed).await.is_err() {
+        tracing::debug!("a refreshed skill was not stored");
     }
 }

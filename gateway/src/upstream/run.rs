@@ -23,7 +23,7 @@ use crate::upstream::listing::{Failure, ask};
 use crate::upstream::status::{ERROR, IDLE, SYNCING, change, request};
 use crate::upstream::{facts, sweep};
 
-/// Most pages of one listing: a million skills by hundreds. An upstream that
+/// Most pages of one listing: ten million skills by hundreds. An upstream that
 /// never ends is an error.
 const PAGES_MAX: u32 = 100_000;
 
@@ -254,7 +254,10 @@ async fn categories(
     let is_read = ids.len() == value.categories.len();
     let (stored, _) = store(leader, facts, next, as_of).await?;
     tally.add(stored);
-    tally.add(sweep::categories(leader, &names, as_of).await?);
+    if is_read {
+        // One that cannot be read is there all the same.
+        tally.add(sweep::categories(leader, &names, as_of).await?);
+    }
     let list = validator.filter(|_| is_read);
     let list = list.map(|validator| KnownList { validator, ids, total: None, as_of });
     known.remember_categories(list);
@@ -291,8 +294,12 @@ async fn skills(
     let is_last = check_page(page, size, value.skills.len(), value.total)?;
     let (mut tally, facts) = read(&value.skills, |raw| facts::skill(raw, as_of, false));
     let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
+    let before = seen.len();
     for id in &ids {
         seen.see(id);
+    }
+    if value.total.is_none() && !ids.is_empty() && seen.len() == before {
+        return Err(Failure::NotWhole(format!("{}: nothing but what came before", place())));
     }
     seen.page(value.total);
     let next = Checkpoint { page: page + 1, page_size: size };

@@ -6,22 +6,21 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
-use tidegate_services::atom::message::Message;
-use tidegate_services::atom::rate::SlidingWindow;
-use tidegate_services::atom::socket::{AtomSocket, SocketEvent, SocketOptions};
+use tidegate_services::atom::error::{Retry, SocketError};
+use tidegate_services::atom::socket::{AtomSocket, SocketOptions};
+use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::ingest::market::{Fact, Observed, Said};
-use crate::metrics::label::UpstreamMessage;
 use crate::store;
-use crate::store::market::SKILL;
-use crate::upstream::facts;
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, jittered};
+use crate::upstream::socket::inbox::Inbox;
 use crate::upstream::status::{change, request};
 
-/// Messages stored with one commit: what came while the last one was under
-/// way.
-const MESSAGES: usize = 100;
+mod inbox;
+
+/// After this a socket has shown that it can be had. One that ends before it
+/// brought anything counts as an attempt that failed.
+const PROVEN: Duration = Duration::from_secs(30);
 
 /// Why the socket went down, as operators read it.
 const DISABLED: &str = "disabled_by_admin";
@@ -36,7 +35,7 @@ pub(super) async fn keep_up(leader: &Leader) {
     if leader.settings().ws_url.is_empty() || !leader.settings().ws_enabled {
         return;
     }
-    let mut waits = Waits::default();
+    let mut attempts = Attempts::default();
     while !leader.over.is_cancelled() {
         let Ok(row) = store::sync_state::read(leader.state.store.readers()).await else {
             leader.wait(LOOK).await;
@@ -50,47 +49,80 @@ pub(super) async fn keep_up(leader: &Leader) {
         }
         // Whoever was connected before may have missed something.
         let was_up = row.socket_connected_at.is_some();
-        leader.state.metrics.upstream_attempts.inc();
-        match leader.atom.connect(options(leader)).await {
-            Ok(socket) => {
-                waits = Waits::default();
-                if note(leader, |row| up(row, now, was_up)).await.is_err() {
-                    continue;
-                }
-                leader.state.metrics.upstream_connected.set(1);
-                leader.hints.runs.notify_one();
-                let reason = serve(leader, socket).await;
-                leader.state.metrics.upstream_connected.set(0);
-                tracing::info!(reason, "the marketplace's socket is down");
-                let _ = note(leader, |row| down(row, reason)).await;
-                if reason == RECONNECT {
-                    continue;
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the marketplace's socket cannot be had");
-                let settings = leader.settings();
-                let (attempts, fallback_s) = (settings.ws_attempts, settings.ws_fallback_s);
-                let failed = move |row: &mut sync_state::Model| {
-                    failed(row, error.as_str(), attempts, now, fallback_s);
-                };
-                let _ = note(leader, failed).await;
-            }
-        }
-        pause(leader, waits.next(&leader.settings().backoff_ms)).await;
+        let wait = attempt(leader, &mut attempts, was_up).await;
+        pause(leader, wait).await;
     }
     let _ = note(leader, |row| down(row, OVER)).await;
 }
 
-/// The waits between attempts: the last one over and over.
+/// Attempts that brought nothing, in a row.
 #[derive(Debug, Default)]
-struct Waits(usize);
+struct Attempts(u32);
 
-impl Waits {
-    fn next(&mut self, schedule_ms: &[u64]) -> Duration {
-        let wait_ms = schedule_ms.get(self.0).or(schedule_ms.last()).copied();
-        self.0 += 1;
+impl Attempts {
+    /// The wait before the next one: the last of the schedule over and over.
+    fn wait(&self, schedule_ms: &[u64]) -> Duration {
+        let index = usize::try_from(self.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        let wait_ms = schedule_ms.get(index).or(schedule_ms.last()).copied();
         jittered(wait_ms.unwrap_or(1_000))
+    }
+}
+
+/// One attempt, and the life of the socket if it can be had; how long to wait
+/// before the next one.
+async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Duration {
+    let waits = &leader.settings().backoff_ms;
+    leader.state.metrics.upstream_attempts.inc();
+    let connected = tokio::select! {
+        biased;
+        () = leader.over.cancelled() => return Duration::ZERO,
+        connected = leader.atom.connect(options(leader)) => connected,
+    };
+    let socket = match connected {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!(%error, "the marketplace's socket cannot be had");
+            missed(leader, attempts, &format!("connection_error: {}", error.as_str())).await;
+            return attempts.wait(waits).max(floor(error));
+        }
+    };
+    let now = leader.state.clock.now();
+    if note(leader, |row| up(row, now, was_up)).await.is_err() {
+        return attempts.wait(waits).max(LOOK);
+    }
+    leader.state.metrics.upstream_connected.set(1);
+    leader.hints.runs.notify_one();
+    let life = serve(leader, socket).await;
+    leader.state.metrics.upstream_connected.set(0);
+    tracing::info!(reason = life.reason, "the marketplace's socket is down");
+    let is_wanted = [DISABLED, RECONNECT, OVER].contains(&life.reason);
+    if life.is_proven || is_wanted {
+        *attempts = Attempts::default();
+        let _ = note(leader, |row| down(row, life.reason)).await;
+    } else {
+        missed(leader, attempts, life.reason).await;
+    }
+    if is_wanted { Duration::ZERO } else { attempts.wait(waits) }
+}
+
+/// How long upstream asks to be left alone.
+const fn floor(error: SocketError) -> Duration {
+    match error.retry {
+        Retry::After(floor) => floor,
+        Retry::Backoff | Retry::Never => Duration::ZERO,
+    }
+}
+
+/// Notes an attempt that brought nothing; too many in a row, and only polling
+/// is used for a while.
+async fn missed(leader: &Leader, attempts: &mut Attempts, reason: &str) {
+    attempts.0 += 1;
+    let (settings, count) = (leader.settings(), attempts.0);
+    let until = leader.state.clock.now().plus_millis(i64::from(settings.ws_fallback_s) * 1000);
+    let falls_back = count >= settings.ws_attempts;
+    let noted = note(leader, |row| failed(row, reason, count, falls_back.then_some(until)));
+    if noted.await.is_ok() && falls_back {
+        *attempts = Attempts::default();
     }
 }
 
@@ -128,6 +160,7 @@ fn up(row: &mut sync_state::Model, now: Timestamp, was_up: bool) {
     row.fallback_to_polling = false;
     row.next_attempt_at = None;
     row.socket_reason = None;
+    row.reconnect_requested_at = None;
     if was_up {
         request(row, now.millis());
     }
@@ -140,166 +173,69 @@ fn down(row: &mut sync_state::Model, reason: &str) {
     }
 }
 
-fn failed(
-    row: &mut sync_state::Model,
-    reason: &str,
-    attempts: u32,
-    now: Timestamp,
-    fallback_s: u32,
-) {
+fn failed(row: &mut sync_state::Model, reason: &str, count: u32, until: Option<Timestamp>) {
     row.socket_connected = false;
     row.socket_attempts += 1;
-    row.socket_failures += 1;
-    row.socket_reason = Some(format!("connection_error: {reason}"));
-    if row.socket_failures >= i64::from(attempts) {
+    row.socket_failures = i64::from(count);
+    row.socket_reason = Some(reason.to_owned());
+    if let Some(until) = until {
         row.fallback_to_polling = true;
         row.socket_failures = 0;
-        row.next_attempt_at = Some(now.millis() + i64::from(fallback_s) * 1000);
+        row.next_attempt_at = Some(until.millis());
     }
 }
 
-/// Takes in what the socket brings, until it ends; why it did.
-async fn serve(leader: &Leader, mut socket: AtomSocket) -> &'static str {
-    let mut inbox = Inbox::new(leader);
-    loop {
+/// How a socket ended.
+struct Life {
+    reason: &'static str,
+    is_proven: bool,
+}
+
+/// Takes in what the socket brings, until it ends.
+async fn serve(leader: &Leader, mut socket: AtomSocket) -> Life {
+    let (mut inbox, began) = (Inbox::new(leader), Instant::now());
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let reason = loop {
         let event = tokio::select! {
             biased;
-            () = leader.over.cancelled() => {
-                socket.close().await;
-                return OVER;
-            }
-            () = leader.hints.socket.notified() => {
-                match told(leader).await {
-                    Some(reason) => {
-                        socket.close().await;
-                        return reason;
-                    }
-                    None => continue,
-                }
-            }
-            event = socket.next() => event,
+            () = leader.over.cancelled() => break OVER,
+            () = leader.hints.socket.notified() => None,
+            _ = look.tick() => None,
+            event = socket.next() => Some(event),
         };
-        if let Some(reason) = inbox.take(event) {
-            return reason;
-        }
+        let Some(event) = event else {
+            // Another node's operator cannot knock here.
+            match told(leader).await {
+                Some(reason) => break reason,
+                None => inbox.repair().await,
+            }
+            continue;
+        };
+        let mut ended = inbox.take(event);
         // What came in the meantime goes into the same commit.
-        let mut ended = None;
-        while ended.is_none() && inbox.facts.len() < MESSAGES {
+        while ended.is_none() && inbox.has_room() {
             let Some(event) = socket.next().now_or_never() else { break };
             ended = inbox.take(event);
         }
-        if inbox.store().await.is_err() && !leader.over.is_cancelled() {
-            // What was not stored is repaired by the poll.
-            inbox.lost = true;
-        }
+        inbox.store().await;
         inbox.repair().await;
         if let Some(reason) = ended {
-            return reason;
+            break reason;
         }
+    };
+    if [DISABLED, RECONNECT, OVER].contains(&reason) {
+        socket.close().await;
     }
+    Life { reason, is_proven: inbox.is_alive || began.elapsed() >= PROVEN }
 }
 
-/// Why an operator wants the socket to end; `None` when nothing changed.
+/// Why an operator wants the socket to end; `None` when nothing changed, or
+/// cannot be read: it is looked at again soon.
 async fn told(leader: &Leader) -> Option<&'static str> {
     let row = store::sync_state::read(leader.state.store.readers()).await.ok()?;
-    Some(if row.socket_enabled { RECONNECT } else { DISABLED })
-}
-
-/// Messages on their way to the writer.
-struct Inbox<'a> {
-    leader: &'a Leader,
-    window: SlidingWindow,
-    started: tokio::time::Instant,
-    facts: Vec<Fact>,
-    /// Whether something was left out, so that a poll must repair it.
-    lost: bool,
-}
-
-impl<'a> Inbox<'a> {
-    fn new(leader: &'a Leader) -> Self {
-        let per_second = usize::try_from(leader.settings().ws_messages_per_s);
-        let per_second = per_second.unwrap_or(usize::MAX);
-        Self {
-            leader,
-            window: SlidingWindow::new(per_second, Duration::from_secs(1)),
-            started: tokio::time::Instant::now(),
-            facts: Vec::new(),
-            lost: false,
-        }
+    if !row.socket_enabled {
+        return Some(DISABLED);
     }
-
-    /// Takes one event; why the socket ended, if it did.
-    fn take(&mut self, event: SocketEvent) -> Option<&'static str> {
-        if let SocketEvent::Closed(reason) = event {
-            return Some(reason.as_str());
-        }
-        let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let counted = match event {
-            _ if !self.window.accept(at_ms) => {
-                self.lost = true;
-                UpstreamMessage::Limited
-            }
-            SocketEvent::Message(message) => self.fact(message),
-            SocketEvent::Invalid(error) => {
-                tracing::warn!(%error, "a message of the marketplace is not valid");
-                UpstreamMessage::Invalid
-            }
-            SocketEvent::Closed(_) => UpstreamMessage::Passed,
-        };
-        self.leader.state.metrics.upstream_messages.of(counted).inc();
-        None
-    }
-
-    fn fact(&mut self, message: Message) -> UpstreamMessage {
-        let as_of = self.leader.state.clock.now();
-        let read = match message {
-            Message::SkillUpdate { data, .. } => facts::skill(&data, as_of, true),
-            Message::CategoryUpdate { data, .. } => facts::category(&data, as_of, true),
-            Message::SkillDelete { skill_id, deleted_at } => {
-                Ok(facts::gone(SKILL, skill_id, as_of, deleted_at))
-            }
-            Message::RatingUpdate { skill_id, average_rating, rating_count, .. } => {
-                let rating_count = rating_count.and_then(|count| i64::try_from(count).ok());
-                let said = Said::Rated { average_rating, rating_count };
-                Ok(Fact { key: (SKILL.to_owned(), skill_id), as_of, said })
-            }
-            Message::Ping | Message::Pong | Message::Unknown => return UpstreamMessage::Passed,
-        };
-        match read {
-            Ok(fact) => {
-                self.facts.push(fact);
-                UpstreamMessage::Taken
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a message of the marketplace is not valid");
-                UpstreamMessage::Invalid
-            }
-        }
-    }
-
-    async fn store(&mut self) -> Result<(), Failure> {
-        let facts = std::mem::take(&mut self.facts);
-        if facts.is_empty() {
-            return Ok(());
-        }
-        let observed = Observed {
-            fence: self.leader.fence.clone(),
-            facts,
-            checkpoint: None,
-            message_at: Some(self.leader.state.clock.now()),
-        };
-        facts::submit(self.leader, observed).await.map(drop)
-    }
-
-    /// Asks for a poll where something was left out.
-    async fn repair(&mut self) {
-        if !std::mem::take(&mut self.lost) {
-            return;
-        }
-        let now = self.leader.state.clock.now().millis();
-        if note(self.leader, |row| request(row, now)).await.is_err() {
-            self.lost = true;
-        }
-        self.leader.hints.runs.notify_one();
-    }
+    row.reconnect_requested_at.map(|_| RECONNECT)
 }

@@ -89,7 +89,7 @@ pub(super) async fn categories(
         tracing::warn!(held, "the marketplace names no category; those known are kept");
         return Ok(Tally::default());
     }
-    if absent.len() > 1 && absent.len() * 100 > held * BELIEVED_PERCENT {
+    if absent.len() * 100 > held * BELIEVED_PERCENT {
         let place = || "categories".to_owned();
         let answer = ask(leader, place, || leader.atom.categories(None)).await?;
         let Conditional::Fresh { value, .. } = answer else { return Ok(Tally::default()) };

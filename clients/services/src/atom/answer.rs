@@ -179,14 +179,6 @@ pub(crate) fn healthy(body: &[u8]) -> Result<(), ErrorKind> {
     }
 }
 
-/// Whether a 404 comes from the marketplace: its errors are JSON objects, and
-/// some servers leave the body out. A text or a page is that of a proxy whose
-/// back end is away, and must not look like a deletion.
-pub(crate) fn is_own_refusal(body: &[u8]) -> bool {
-    let body = body.trim_ascii();
-    body.is_empty() || matches!(serde_json::from_slice(body), Ok(Value::Object(_)))
-}
-
 /// Serde would take a list for an object with its members in order.
 fn object(body: &[u8]) -> Result<&[u8], ErrorKind> {
     if body.trim_ascii_start().starts_with(b"{") { Ok(body) } else { Err(ErrorKind::Unreadable) }
@@ -268,16 +260,6 @@ mod tests {
         assert_eq!(healthy(b"{}"), Ok(()));
         assert_eq!(healthy(br#"{"status":"unhealthy"}"#), Err(ErrorKind::Unavailable));
         assert_eq!(healthy(b"OK"), Err(ErrorKind::Unreadable));
-    }
-
-    #[test]
-    fn a_proxys_404_is_not_the_marketplaces() {
-        for own in ["", "\n", r#"{"error":"Skill not found"}"#] {
-            assert!(is_own_refusal(own.as_bytes()), "{own}");
-        }
-        for foreign in ["default backend - 404", "<html>", "404 page not found", "[]", "{"] {
-            assert!(!is_own_refusal(foreign.as_bytes()), "{foreign}");
-        }
     }
 
     #[test]

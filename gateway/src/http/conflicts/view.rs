@@ -94,6 +94,9 @@ pub(super) async fn views(
 fn view(row: conflict::Model, current_version: Option<i64>) -> serde_json::Result<ConflictView> {
     let verdict: Conflict = serde_json::from_str(&row.verdict)?;
     let is_open = verdict.is_open();
+    // Of ratings upstream has one and no other.
+    let is_rating = row.subject.starts_with("rating:");
+    let current_version = current_version.or(is_rating.then_some(verdict.remote.version));
     Ok(ConflictView {
         conflict_id: row.id,
         subject: row.subject,

@@ -28,7 +28,15 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn age(&self, row: &market_item::Model) -> Age {
-        cache::age(self.settings, cache::confirmed_at(row, self.listed_at), self.now)
+        let age = cache::age(self.settings, cache::confirmed_at(row, self.listed_at), self.now);
+        // What upstream has no more is ours, and does not age.
+        let is_ours = row.remote_data.is_none();
+        Age { freshness: if is_ours { Freshness::Fresh } else { age.freshness }, ..age }
+    }
+
+    /// Whether the item may be served.
+    pub(super) fn is_served(&self, row: &market_item::Model) -> bool {
+        self.age(row).freshness != Freshness::Gone
     }
 
     /// `None` for a deleted item.

@@ -13,10 +13,12 @@ use crate::ingest::decide::market::item::Draft;
 use crate::ingest::market::{Fact, Observed, Said, Tally};
 use crate::ingest::working::{Needs, Working};
 use crate::resolve::SKEW_MS;
+use crate::store::lease::Fence;
 use crate::store::market::{ItemKey, SKILL};
 
 pub(super) mod edit;
 mod item;
+pub(super) mod rating;
 pub(super) mod rule;
 mod weigh;
 
@@ -29,11 +31,7 @@ pub(super) fn needs(observed: &Observed, needs: &mut Needs) {
 
 /// Takes in everything, or nothing when the lease is another node's.
 pub(super) fn observe(working: &mut Working, observed: &Observed) -> ApiResult<Tally> {
-    let fence = &observed.fence;
-    if working.fences.get(&fence.name) != Some(&fence.generation) {
-        let message = "another node took over the synchronisation";
-        return Err(ApiError::new(ErrorCode::Unavailable, message));
-    }
+    is_led(working, &observed.fence)?;
     let mut tally = Tally::default();
     for fact in &observed.facts {
         take(working, fact, &mut tally);
@@ -49,6 +47,15 @@ pub(super) fn observe(working: &mut Working, observed: &Observed) -> ApiResult<T
         }
     }
     Ok(tally)
+}
+
+/// Refuses what a node says that lost its lease.
+pub(super) fn is_led(working: &Working, fence: &Fence) -> ApiResult<()> {
+    if working.fences.get(&fence.name) == Some(&fence.generation) {
+        return Ok(());
+    }
+    let message = "another node took over the synchronisation";
+    Err(ApiError::new(ErrorCode::Unavailable, message))
 }
 
 fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {

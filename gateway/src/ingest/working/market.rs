@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
-use tidegate_entity::{conflict, market_item, sync_state};
+use tidegate_entity::{conflict, market_item, skill_rating, sync_state};
 
 use crate::ingest::decide;
 use crate::ingest::working::{Needs, Working, list, user_stream};
 use crate::store;
+use crate::store::conflict::Filter;
 use crate::store::market::ItemKey;
+use crate::store::rating::RatingKey;
 
 /// What was loaded.
 pub(super) struct Rows {
     pub(super) items: HashMap<ItemKey, market_item::Model>,
     pub(super) conflicts: HashMap<String, conflict::Model>,
+    pub(super) ratings: HashMap<RatingKey, skill_rating::Model>,
     /// Generations of leases.
     pub(super) fences: HashMap<String, i64>,
     pub(super) sync_state: Option<sync_state::Model>,
@@ -28,10 +31,20 @@ pub(super) async fn load(db: &impl ConnectionTrait, needs: &Needs) -> Result<Row
     }
     let sync_state = if needs.sync_state { Some(store::sync_state::lock(db).await?) } else { None };
     let items = store::market::load(db, &list(&needs.market)).await?;
-    let conflicts = store::conflict::load(db, &list(&needs.conflicts)).await?;
+    let mut conflicts = store::conflict::load(db, &list(&needs.conflicts)).await?;
+    for subject in &needs.subjects {
+        let filter = Filter { subject: Some(subject.clone()), ..Filter::default() };
+        conflicts.extend(store::conflict::page(db, &filter, "", 1).await?);
+    }
+    let mut ratings = HashMap::new();
+    for (skill_id, user_id) in &needs.ratings {
+        let row = store::rating::lock(db, skill_id, user_id).await?;
+        ratings.extend(row.map(|row| ((row.skill_id.clone(), row.user_id.clone()), row)));
+    }
     Ok(Rows {
         items: items.into_iter().map(|row| ((row.kind.clone(), row.id.clone()), row)).collect(),
         conflicts: conflicts.into_iter().map(|row| (row.id.clone(), row)).collect(),
+        ratings,
         fences,
         sync_state,
     })
@@ -43,6 +56,7 @@ pub(super) async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Resul
     for row in store::conflict::load(db, &list(&needs.conflicts)).await? {
         needs.streams.extend(row.user_id.as_deref().map(user_stream));
         needs.market.extend(decide::item_of(&row.subject));
+        needs.ratings.extend(decide::rating_of(&row));
     }
     for row in store::market::load(db, &list(&needs.market)).await? {
         needs.streams.extend(row.edited_by.as_deref().map(user_stream));
@@ -58,6 +72,11 @@ impl Working {
         let conflicts =
             changes.changed_conflicts.iter().filter_map(|id| self.conflicts.get(id)).cloned();
         store::conflict::upsert(db, conflicts.collect()).await?;
+        for key in &changes.changed_ratings {
+            if let Some(row) = self.ratings.get(key) {
+                store::rating::upsert(db, row.clone()).await?;
+            }
+        }
         store::audit::insert(db, changes.audit.clone()).await?;
         match &self.sync_state {
             Some(state) if changes.sync_state => store::sync_state::write(db, state.clone()).await,
@@ -70,6 +89,13 @@ impl Working {
         let key = (row.kind.clone(), row.id.clone());
         self.changes.changed_items.insert(key.clone());
         self.market.insert(key, row);
+    }
+
+    /// Keeps a rating as it is now.
+    pub(crate) fn keep_rating(&mut self, row: skill_rating::Model) {
+        let key = (row.skill_id.clone(), row.user_id.clone());
+        self.changes.changed_ratings.insert(key.clone());
+        self.ratings.insert(key, row);
     }
 
     /// Keeps a conflict as it is now.

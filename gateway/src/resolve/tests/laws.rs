@@ -84,7 +84,7 @@ fn kind() -> impl Strategy<Value = KindRules> {
     let rules = prop::collection::vec(prop::sample::select(&RULES[..]), FIELDS.len());
     let group_rule =
         prop::sample::select(vec![None, Some(FieldRule::Newest), Some(FieldRule::Manual)]);
-    let strategy = prop::sample::select(&Rule::ALL[..]);
+    let strategy = prop::sample::select(Rule::ALL);
     (rules, group_rule, strategy, any::<bool>()).prop_map(|(rules, group_rule, strategy, skill)| {
         let mut kind = if skill { defaults::skill() } else { defaults::record() };
         kind.strategy = strategy;

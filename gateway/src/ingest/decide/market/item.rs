@@ -7,6 +7,7 @@ use tidegate_entity::market_item;
 use tidegate_protocol::entry::{ItemBody, RecordOp, kind};
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::limits::ENTRY_BYTES;
+use tidegate_services::atom::item::is_key;
 
 use crate::config::check::MARKETPLACE;
 use crate::ingest::prepare::ENTRY_FRAME_BYTES;
@@ -113,7 +114,8 @@ fn describe(row: &mut market_item::Model, value: Option<&Value>) {
     let (name, description) = (field("name"), field("description"));
     let words = [name.unwrap_or_default(), description.unwrap_or_default()].join("\n");
     row.search = words.chars().take(SEARCH_CHARS).collect::<String>().to_lowercase();
-    row.category = field("category").map(str::to_owned);
+    // Longer ones cannot be a category's name, nor stand in an index.
+    row.category = field("category").filter(|name| is_key(name)).map(str::to_owned);
 }
 
 /// An entry for everybody who follows the stream.

@@ -12,7 +12,7 @@ use crate::config::check::MARKETPLACE;
 use crate::error::ApiError;
 use crate::ingest::decide::market::edit;
 use crate::ingest::decide::market::item::{self, Draft};
-use crate::ingest::decide::market::weigh;
+use crate::ingest::decide::market::{rating, weigh};
 use crate::ingest::market::{Ruling, RulingError, Word};
 use crate::ingest::working::{Needs, Working, user_stream};
 use crate::journal::snapshot::conflict_body;
@@ -36,13 +36,14 @@ pub(crate) fn item_of(subject: &str) -> Option<ItemKey> {
 /// The row of a new verdict.
 pub(super) fn new_row(
     working: &Working,
-    row: &market_item::Model,
+    subject: &str,
+    user_id: Option<&str>,
     found: &Conflict,
 ) -> conflict::Model {
     conflict::Model {
         id: Uuid::now_v7().to_string(),
-        subject: format!("{}:{}", row.kind, row.id),
-        user_id: row.edited_by.clone(),
+        subject: subject.to_owned(),
+        user_id: user_id.map(str::to_owned),
         status: status(found).to_owned(),
         severity: found.severity.as_str().to_owned(),
         verdict: text(found),
@@ -55,7 +56,7 @@ fn status(conflict: &Conflict) -> &'static str {
     if conflict.is_open() { OPEN } else { RESOLVED }
 }
 
-fn text(conflict: &Conflict) -> String {
+pub(super) fn text(conflict: &Conflict) -> String {
     serde_json::to_string(conflict).expect("a conflict serialises: its keys are text")
 }
 
@@ -68,19 +69,16 @@ pub(super) fn tell(working: &mut Working, row: &conflict::Model) {
     }
 }
 
-/// Keeps a conflict and tells of it.
-pub(crate) fn note(working: &mut Working, row: &conflict::Model) {
-    tell(working, row);
-    working.changes.verdicts.extend(serde_json::from_str::<Conflict>(&row.verdict).ok());
-    working.keep_conflict(row.clone());
-}
-
 /// Carries out a person's word; the conflict after it.
 pub(crate) fn rule(
     working: &mut Working,
     ruling: &Ruling,
 ) -> Result<Box<conflict::Model>, RulingError> {
-    let (mut row, found, item) = look_up(working, &ruling.conflict_id)?;
+    let (mut row, found) = look_up(working, &ruling.conflict_id)?;
+    if row.subject.starts_with("rating:") {
+        return rating::rule(working, ruling, row, &found);
+    }
+    let item = subject(working, &row)?;
     let current = Side {
         version: item.version,
         data: item::parsed(item.data.as_deref()),
@@ -126,19 +124,23 @@ pub(crate) fn rule(
     Ok(Box::new(row))
 }
 
-fn look_up(
-    working: &Working,
-    id: &str,
-) -> Result<(conflict::Model, Conflict, market_item::Model), ApiError> {
-    let missing = || ApiError::new(ErrorCode::NotFound, "there is no such conflict");
+fn missing() -> ApiError {
+    ApiError::new(ErrorCode::NotFound, "there is no such conflict")
+}
+
+fn look_up(working: &Working, id: &str) -> Result<(conflict::Model, Conflict), ApiError> {
     let row = working.conflicts.get(id).cloned().ok_or_else(missing)?;
     let found: Conflict =
         serde_json::from_str(&row.verdict).map_err(|error| ApiError::internal(&error))?;
+    Ok((row, found))
+}
+
+/// The item that a conflict is about.
+fn subject(working: &Working, row: &conflict::Model) -> Result<market_item::Model, ApiError> {
     let key = item_of(&row.subject).ok_or_else(|| {
         ApiError::new(ErrorCode::NotSupported, "conflicts of this kind are only kept")
     })?;
-    let item = working.market.get(&key).cloned().ok_or_else(missing)?;
-    Ok((row, found, item))
+    working.market.get(&key).cloned().ok_or_else(missing)
 }
 
 /// Publishes what a person decided; where it is not what upstream has, it is
@@ -168,7 +170,7 @@ fn put(
     working.keep_item(item);
 }
 
-fn refusal(refused: Refused, current: &Side) -> RulingError {
+pub(super) fn refusal(refused: Refused, current: &Side) -> RulingError {
     let message = refused.to_string();
     let error = match refused {
         Refused::Moved { .. } => return RulingError::Moved(Box::new(current.clone())),

@@ -124,7 +124,10 @@ pub(super) fn weigh(
     Weighed {
         after,
         version: verdict.version().max(next),
-        conflict: found.as_ref().map(|found| rule::new_row(working, row, found)),
+        conflict: found.as_ref().map(|found| {
+            let subject = format!("{}:{}", row.kind, row.id);
+            rule::new_row(working, &subject, row.edited_by.as_deref(), found)
+        }),
         verdict: found,
         remote,
         is_edited,

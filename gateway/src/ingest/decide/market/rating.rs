@@ -1,0 +1,152 @@
+//! Ratings: what became of their uploads, and what a person makes of a
+//! conflict with the one that upstream has.
+
+use serde_json::Value;
+use tidegate_entity::{conflict, skill_rating};
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::time::Timestamp;
+
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::decide::market::{is_led, rule};
+use crate::ingest::market::{Ruling, RulingError, SettledRating, Word};
+use crate::ingest::working::{Needs, Working, user_stream};
+use crate::resolve::conflict::Conflict;
+use crate::resolve::person::{Actor, restore, settle};
+use crate::resolve::side::Side;
+use crate::store::conflict::RESOLVED;
+use crate::store::rating::{FAILED, RatingKey, UPLOADED};
+
+/// Why a rating waits that upstream has in another form: it takes no second
+/// one of a user.
+pub(crate) const NO_UPDATES: &str = "update_not_supported";
+
+pub(crate) fn needs(settled: &SettledRating, needs: &mut Needs) {
+    needs.fences.insert(settled.fence.name.clone());
+    needs.ratings.insert(key(&settled.row));
+    if settled.verdict.is_some() {
+        needs.streams.insert(user_stream(&settled.row.user_id));
+        needs.subjects.insert(subject(&settled.row));
+    }
+}
+
+fn key(row: &skill_rating::Model) -> RatingKey {
+    (row.skill_id.clone(), row.user_id.clone())
+}
+
+fn subject(row: &skill_rating::Model) -> String {
+    format!("rating:{}:{}", row.skill_id, row.user_id)
+}
+
+/// The rating that a subject names.
+pub(crate) fn of_subject(row: &conflict::Model) -> Option<RatingKey> {
+    let user_id = row.user_id.as_deref()?;
+    let rest = row.subject.strip_prefix("rating:")?;
+    let skill_id = rest.strip_suffix(user_id)?.strip_suffix(':')?;
+    Some((skill_id.to_owned(), user_id.to_owned()))
+}
+
+/// Keeps what became of an upload, and the verdict with it, unless the user
+/// changed the rating since.
+pub(crate) fn settled(working: &mut Working, settled: &SettledRating) -> ApiResult<()> {
+    is_led(working, &settled.fence)?;
+    let key = key(&settled.row);
+    let standing = working.ratings.get(&key);
+    if standing.is_none_or(|standing| standing.rated_at != settled.row.rated_at) {
+        return Ok(());
+    }
+    working.keep_rating(settled.row.clone());
+    let Some(verdict) = &settled.verdict else { return Ok(()) };
+    let subject = subject(&settled.row);
+    let is_known = working.conflicts.values().any(|row| {
+        let known: Option<Conflict> = serde_json::from_str(&row.verdict).ok();
+        row.subject == subject
+            && known.is_some_and(|known| {
+                known.local.data == verdict.local.data && known.remote.data == verdict.remote.data
+            })
+    });
+    if !is_known {
+        let row = rule::new_row(working, &subject, Some(&settled.row.user_id), verdict);
+        rule::tell(working, &row);
+        working.changes.verdicts.push(verdict.clone());
+        working.keep_conflict(row);
+    }
+    Ok(())
+}
+
+/// Carries out a person's word on a conflict of ratings.
+pub(super) fn rule(
+    working: &mut Working,
+    ruling: &Ruling,
+    mut row: conflict::Model,
+    found: &Conflict,
+) -> Result<Box<conflict::Model>, RulingError> {
+    let missing = || ApiError::new(ErrorCode::NotFound, "the rating is there no more");
+    let key = of_subject(&row).ok_or_else(missing)?;
+    let mut rating = working.ratings.get(&key).cloned().ok_or_else(missing)?;
+    let rules = working.options.rules.rating.clone();
+    let actor = Actor { person: &ruling.actor, at: working.now };
+    let (action, data) = match &ruling.word {
+        Word::Settle(decision) => {
+            let decided = settle(found, &found.remote, &rules, decision, actor)
+                .map_err(|refused| rule::refusal(refused, &found.remote))?;
+            check(decided.result.data.as_ref())?;
+            RESOLVED.clone_into(&mut row.status);
+            row.verdict = rule::text(&decided);
+            working.changes.decided.push(found.strategy);
+            ("conflict.resolve", decided.result.data)
+        }
+        Word::Restore(undo) => {
+            let now = Side {
+                version: found.remote.version,
+                data: Some(serde_json::json!({
+                    "rating": rating.rating, "comment": rating.comment,
+                })),
+                edited_at: Timestamp::from_millis(rating.rated_at),
+                source_id: rating.user_id.clone(),
+            };
+            let next = restore(found, &now, &rules, *undo, actor)
+                .map_err(|refused| rule::refusal(refused, &now))?;
+            row.restored_at = Some(working.now.millis());
+            ("conflict.restore", next.outcome.data)
+        }
+    };
+    put(working, &mut rating, data.as_ref(), found);
+    working.keep_rating(rating);
+    let detail = serde_json::json!({ "conflict_id": row.id });
+    rule::audit(working, &ruling.actor, action, &row.subject, &detail);
+    rule::tell(working, &row);
+    working.keep_conflict(row.clone());
+    Ok(Box::new(row))
+}
+
+/// Makes the rating say what was decided. Where upstream says something else
+/// it stays a dead letter: it cannot be told.
+fn put(
+    working: &Working,
+    rating: &mut skill_rating::Model,
+    data: Option<&Value>,
+    found: &Conflict,
+) {
+    if let Some(stars) = data.and_then(|data| data.get("rating")).and_then(Value::as_i64) {
+        rating.rating = stars;
+    }
+    let comment = data.and_then(|data| data.get("comment")).and_then(Value::as_str);
+    rating.comment = comment.map(str::to_owned);
+    rating.rated_at = working.now.millis().max(rating.rated_at + 1);
+    if crate::resolve::is_same(data, found.remote.data.as_ref()) {
+        UPLOADED.clone_into(&mut rating.state);
+        rating.last_error = None;
+    } else {
+        FAILED.clone_into(&mut rating.state);
+        rating.last_error = Some(NO_UPDATES.to_owned());
+    }
+}
+
+/// A person's merged value is a rating too.
+fn check(data: Option<&Value>) -> ApiResult<()> {
+    let stars = data.and_then(|data| data.get("rating")).and_then(Value::as_i64);
+    if stars.is_some_and(|stars| (1..=5).contains(&stars)) {
+        return Ok(());
+    }
+    Err(ApiError::invalid("data.rating", "a whole number, 1 to 5"))
+}
