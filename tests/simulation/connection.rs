@@ -297,7 +297,8 @@ impl Connection {
         let stream = &self.machine.streams()[index];
         let Phase::Snapshot { seq, .. } = stream.phase else { return };
         let id = stream.id.clone();
-        let page = snapshot::snapshot(&node.store, &id, at, limit, &self.viewer, now).await.unwrap();
+        let page =
+            snapshot::snapshot(&node.store, &id, at, limit, &self.viewer, now).await.unwrap();
         let last = page.next.is_none();
         let (stream, epoch) = (id.name, id.epoch);
         let message =
