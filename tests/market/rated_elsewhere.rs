@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidegate_fakes::atom::answer::Answer;
 
 use crate::market::world::World;
-use crate::support::Token;
+use crate::support::{Token, eventually};
 
 /// Puts a rating upstream that this user left elsewhere.
 fn elsewhere(world: &World, user: &str, rating: u8) {
@@ -19,12 +19,17 @@ fn elsewhere(world: &World, user: &str, rating: u8) {
     }));
 }
 
+/// The conflict of a user's rating, as that user sees it.
 async fn conflict_of(world: &World, user: &str) -> Value {
     let path = format!("/api/v1/conflicts?subject=rating:s1:{user}");
-    let page = world.caller(&Token::device(user)).get(&path).await.expect(200);
-    let items = page["items"].as_array().unwrap();
-    assert_eq!(items.len(), 1, "{page}");
-    items[0].clone()
+    let caller = world.caller(&Token::device(user));
+    eventually("the conflict", async || {
+        let page = caller.get(&path).await.expect(200);
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() < 2, "{page}");
+        items.first().cloned()
+    })
+    .await
 }
 
 /// The newer rating is upstream's: it takes the place of ours, and the user
@@ -37,7 +42,7 @@ async fn a_newer_rating_upstream_replaces_ours() {
     world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
     world.pass(Duration::from_mins(1));
     elsewhere(&world, "u1", 2);
-    world.upload_until(0).await;
+    world.upload_all().await;
     assert!(world.failed().await.is_empty());
     let entry = own.entries(1).await.remove(0);
     let conflict = conflict_of(&world, "u1").await;
@@ -62,7 +67,7 @@ async fn a_newer_rating_of_ours_is_a_dead_letter() {
     elsewhere(&world, "u1", 2);
     world.pass(Duration::from_mins(1));
     world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
-    world.upload_until(0).await;
+    world.upload_all().await;
     let failed = world.failed().await;
     assert_eq!(failed.len(), 1);
     let words = ["user_id", "rating", "error_message", "retry_count"];
@@ -78,7 +83,7 @@ async fn the_same_rating_is_no_conflict() {
     elsewhere(&world, "u1", 2);
     let same = json!({ "rating": 2, "comment": "from elsewhere" });
     world.rate("u1", "s1", &same).await.expect(202);
-    world.upload_until(0).await;
+    world.upload_all().await;
     assert!(world.failed().await.is_empty());
     let conflicts = world.admin.get("/api/v1/conflicts").await.expect(200);
     assert_eq!(conflicts["items"], json!([]));
@@ -91,10 +96,10 @@ async fn a_lost_answer_does_not_double_a_rating() {
     let world = World::start().await;
     world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
     world.atom.script().extend("rate", [Answer::OkThenDrop]);
-    world.tried("u1", "s1", 1).await;
+    world.try_upload("u1", "s1").await;
     assert_eq!(world.atom.ratings().len(), 1);
     world.pass(Duration::from_mins(30));
-    world.upload_until(0).await;
+    world.upload_all().await;
     assert_eq!(world.atom.ratings().len(), 1);
     assert!(world.failed().await.is_empty());
     let conflicts = world.admin.get("/api/v1/conflicts").await.expect(200);
@@ -111,7 +116,7 @@ async fn rating_again_during_an_upload_is_not_lost() {
     world.atom.request_seen("rate", 1).await;
     world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
     world.atom.request_seen("rate", 2).await;
-    world.upload_until(0).await;
+    world.upload_all().await;
     // Upstream has the first and takes no second one: that is said, not lost.
     let failed = world.failed().await;
     assert_eq!(failed.len(), 1, "{failed:?}");

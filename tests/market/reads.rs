@@ -227,7 +227,7 @@ async fn ids_of_any_writing_are_found() {
     assert_eq!(conflict["subject"], "skill:50%:x?y#z");
     world.restore(&conflict, "local", 3).await.expect(200);
     assert_eq!(world.data("50%25%3Ax%3Fy%23z").await["description"], "ours");
-    world.upload_until(0).await;
+    world.upload_all().await;
     assert_eq!(world.atom.ratings().len(), 4);
     assert!(world.failed().await.is_empty());
 }
