@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_fakes::atom::answer::Answer;
 use tidegate_fakes::atom::skill_id;
 
 use crate::support::eventually;
@@ -52,7 +53,7 @@ async fn items_age_while_the_marketplace_is_away() {
     assert_eq!(world.categories().await.len(), 8);
 
     world.move_clock(STALE);
-    assert!(listed(&world).await.is_empty());
+    assert!(listed(&world).await.is_empty() && world.categories().await.is_empty());
     get(&world, &id).await.expect_error(503, "unavailable");
     assert_eq!(get(&world, &id).await.header("retry-after"), Some("60"));
     get(&world, "unknown").await.expect_error(404, "not_found");
@@ -79,10 +80,7 @@ async fn a_run_confirms_what_did_not_change() {
 async fn a_failed_run_confirms_nothing() {
     let world = stage().await;
     world.move_clock(NEARLY_TTL);
-    world
-        .atom
-        .script()
-        .extend("skills?page=1", vec![tidegate_fakes::atom::answer::Answer::HalfBody; 3]);
+    world.atom.script().extend("skills?page=1", vec![Answer::HalfBody; 3]);
     assert_eq!(world.sync().await["status"], "error");
     world.move_clock(Duration::from_mins(2));
     assert_eq!(world.skill(&skill_id(1)).await["stale"], true);
@@ -112,6 +110,23 @@ async fn reading_an_expired_skill_refreshes_it() {
     // What is gone only a listing tells.
     world.sync().await;
     world.assert_same(20).await;
+}
+
+/// A single "not found" deletes nothing: whoever is not well says that too.
+#[tokio::test]
+async fn a_refresh_never_deletes() {
+    let world = stage().await;
+    let (id, head) = (skill_id(2), world.head().await);
+    world.atom.set_down(true);
+    world.move_clock(TTL);
+    assert_eq!(world.ended(2).await["status"], "error");
+    world.atom.set_down(false);
+    world.atom.script().extend("skill", [Answer::Status(404)]);
+    assert_eq!(world.skill(&id).await["stale"], true);
+    world.atom.request_seen("skill", 1).await;
+    // Asked for again, and by then the first answer has been dealt with.
+    world.skill_is(&id, |skill| skill["stale"] == false).await;
+    assert_eq!((world.head().await, world.atom.count("skill")), (head, 2));
 }
 
 /// Stale items of a marketplace that is there are refreshed before the poll.

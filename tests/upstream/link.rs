@@ -123,6 +123,27 @@ async fn three_failures_mean_an_hour_of_polling() {
     assert_eq!(status["consecutive_failures"], 0);
 }
 
+/// A socket that opens and brings nothing before it ends is none: three in a
+/// row mean polling only, too.
+#[tokio::test]
+async fn sockets_that_bring_nothing_count_as_failures() {
+    let world = Stage::new().await.filled(5).with_socket().synced().await;
+    for sockets in 2..=4 {
+        world.atom.drop_sockets();
+        if sockets < 4 {
+            world.atom.request_seen("ws", sockets).await;
+            world.atom.socket_connected().await;
+            world.connected(true).await;
+        }
+    }
+    eventually("the fallback", async || {
+        let status = world.socket_status().await;
+        (status["fallback_to_polling"] == true).then_some(())
+    })
+    .await;
+    assert_eq!(world.atom.count("ws"), 3);
+}
+
 /// It is never given up for good: Atom's own client stops after ten attempts.
 #[tokio::test]
 async fn the_socket_is_never_given_up() {
