@@ -26,6 +26,13 @@ pub const BEHIND_EVENTS: usize = 100_000;
 /// Cursors waiting to be written behind, one for each device and stream.
 pub const BEHIND_CURSORS: usize = 200_000;
 
+/// Rows written behind in one transaction where not many wait: a few
+/// milliseconds, which a commit may have to wait for.
+pub const BEHIND_SLICE_ROWS: usize = 200;
+
+/// Where many wait, a transaction takes this part of them.
+pub const BEHIND_SLICES: usize = 16;
+
 /// Due commands one sweep takes; the next follows at once while more wait.
 pub const SWEEP_COMMANDS: u64 = 500;
 

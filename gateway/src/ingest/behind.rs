@@ -3,6 +3,7 @@
 //! of it; devices ack again with their next hello.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Mutex;
 
 use tidegate_protocol::command::Channel;
@@ -11,7 +12,7 @@ use tidegate_protocol::id::{CommandId, StreamName};
 use tidegate_protocol::time::Timestamp;
 
 use crate::hub::lock;
-use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS};
+use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS, BEHIND_SLICE_ROWS, BEHIND_SLICES};
 use crate::metrics::Metrics;
 use crate::store::device::DeviceKey;
 
@@ -89,6 +90,18 @@ impl BehindBatch {
         self.move_cursor(device, stream, Acked { cursor, at, look_up: true });
     }
 
+    /// Takes at most so many rows, in the order in which they must be written:
+    /// what was sent before what was acked.
+    fn split(&mut self, most: usize) -> Self {
+        let sent = take_first(&mut self.sent, most);
+        let acked = take_first(&mut self.acked, most - sent.len());
+        let pushed = take_first(&mut self.pushed, most - sent.len() - acked.len());
+        let mut slice = Self { sent, acked, pushed, ..Self::default() };
+        slice.acks = take_some(&mut self.acks, most - slice.len());
+        slice.seen = take_some(&mut self.seen, most - slice.len());
+        slice
+    }
+
     fn move_cursor(&mut self, device: &DeviceKey, stream: &StreamName, mut acked: Acked) {
         self.seen.insert(device.clone(), acked.at);
         let key = (device.clone(), stream.clone());
@@ -101,6 +114,19 @@ impl BehindBatch {
             self.acks.insert(key, acked);
         }
     }
+}
+
+fn take_first<T>(list: &mut Vec<T>, most: usize) -> Vec<T> {
+    let rest = list.split_off(most.min(list.len()));
+    std::mem::replace(list, rest)
+}
+
+fn take_some<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize) -> HashMap<K, V> {
+    if map.len() <= most {
+        return std::mem::take(map);
+    }
+    let keys: Vec<K> = map.keys().take(most).cloned().collect();
+    keys.into_iter().filter_map(|key| map.remove_entry(&key)).collect()
 }
 
 impl Behind {
@@ -191,8 +217,30 @@ impl Behind {
         }
     }
 
-    /// Takes what was noted.
+    /// Takes all that was noted.
     pub fn take(&self) -> BehindBatch {
         std::mem::take(&mut lock(&self.batch))
+    }
+
+    /// How many rows wait, about.
+    pub fn len(&self) -> usize {
+        lock(&self.batch).len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes the next slice of what was noted. One transaction of everything would keep commits waiting for as long as it
+    /// takes; slices let them in between. The more waits, the larger the slice:
+    /// it must not grow faster than it is written.
+    pub fn take_slice(&self) -> BehindBatch {
+        let mut batch = lock(&self.batch);
+        let most = (batch.len() / BEHIND_SLICES).max(BEHIND_SLICE_ROWS);
+        if batch.len() <= most {
+            return std::mem::take(&mut batch);
+        }
+        batch.split(most)
     }
 }

@@ -126,10 +126,19 @@ impl Ingest {
         self.submit(Job::Sweep(Arc::new(ids))).await.map(drop)
     }
 
-    /// Writes what was noted for later, and waits until it is committed.
+    /// Writes what was noted for later, slice by slice, and waits until it is
+    /// committed. What is noted meanwhile waits for the next time.
     pub async fn flush_behind(&self) -> ApiResult<()> {
-        let batch = self.behind().take();
-        if batch.is_empty() { Ok(()) } else { self.write_behind(batch).await }
+        let mut waiting = self.behind().len();
+        while waiting > 0 {
+            let slice = self.behind().take_slice();
+            waiting = waiting.saturating_sub(slice.len());
+            if slice.is_empty() {
+                return Ok(());
+            }
+            self.write_behind(slice).await?;
+        }
+        Ok(())
     }
 
     /// As [`Ingest::flush_behind`], and waits for what others are writing too:
