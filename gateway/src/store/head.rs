@@ -28,7 +28,10 @@ pub type Heads = BTreeMap<String, Model>;
 
 /// The heads of these streams; streams without a row are missing.
 pub async fn load(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
-    select(db, streams, |query| query).await
+    match db.get_database_backend() {
+        DatabaseBackend::Sqlite => load_packed(db, streams).await,
+        _ => select(db, streams, |query| query).await,
+    }
 }
 
 /// As [`load`], keeping other writers away until the transaction ends.
