@@ -4,13 +4,14 @@
 //! themselves; who writes opens a transaction with [`Store::begin_write`].
 //! Nothing here knows the wire, time, or why a row changes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseBackend,
-    DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, Iterable, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectOptions, ConnectionTrait, Database,
+    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, Iterable,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 
@@ -241,5 +242,42 @@ fn later<C: ColumnTrait>(columns: [C; 2], after: [&str; 2]) -> Expr {
     Expr::tuple(columns.map(Expr::col)).gt(Expr::tuple(after.map(Expr::val)))
 }
 
+/// Picks rows by pairs of columns that begin an index. The first column is
+/// named by itself too: SQLite looks pairs up by no index, and would read the
+/// whole table.
+fn in_pairs<'a, C: ColumnTrait>(
+    [first, second]: [C; 2],
+    pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+) -> Condition {
+    let firsts: BTreeSet<&str> = pairs.clone().map(|(first, _)| first).collect();
+    let owned = pairs.map(|(first, second)| (first.to_owned(), second.to_owned()));
+    Condition::all()
+        .add(first.is_in(firsts))
+        .add(Expr::tuple([Expr::col(first), Expr::col(second)]).in_tuples(owned))
+}
+
 /// Most keys in one `IN` list.
 const KEYS_PER_STATEMENT: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{QueryFilter, QueryTrait};
+    use tidegate_entity::device;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn pairs_are_looked_up_by_the_index() {
+        let db = Database::connect("sqlite::memory:").await.unwrap();
+        let schema = sea_orm::Schema::new(DatabaseBackend::Sqlite);
+        db.execute(&schema.create_table_from_entity(device::Entity)).await.unwrap();
+        let columns = [device::Column::UserId, device::Column::DeviceId];
+        let keys = [("u1", "a"), ("u2", "b"), ("u1", "c")];
+        let query = device::Entity::find().filter(in_pairs(columns, keys.into_iter()));
+        let mut explain = query.build(DatabaseBackend::Sqlite);
+        explain.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let plan = db.query_all_raw(explain).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+        assert!(plan[0].starts_with("SEARCH device USING"), "{plan:?}");
+    }
+}

@@ -10,7 +10,7 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use tidegate_entity::{device, device_cursor};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
 
 /// One device of a user.
 pub async fn get(
@@ -63,15 +63,11 @@ pub async fn existing(
     use device::Column;
     let mut found = HashSet::new();
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
         let query = device::Entity::find()
             .select_only()
             .column(Column::UserId)
             .column(Column::DeviceId)
-            .filter(
-                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
-                    .in_tuples(keys),
-            );
+            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)));
         let rows: Vec<(String, String)> = query.into_tuple().all(db).await?;
         found.extend(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }));
     }
@@ -184,18 +180,20 @@ pub struct DeviceKey {
     pub device_id: String,
 }
 
+/// Keys as pairs of texts.
+pub(super) fn pairs(keys: &[DeviceKey]) -> impl Iterator<Item = (&str, &str)> + Clone {
+    keys.iter().map(|key| (key.user_id.as_str(), key.device_id.as_str()))
+}
+
 /// Notes that devices were seen.
 pub async fn touch(db: &impl ConnectionTrait, devices: &[DeviceKey], at: i64) -> Result<(), DbErr> {
     use device::Column;
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
         device::Entity::update_many()
             .col_expr(Column::LastSeenAt, Expr::value(at))
-            .filter(
-                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
-                    .in_tuples(keys),
-            )
-            .filter(Column::LastSeenAt.lt(at))
+            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            // Not the bare column: its index would find every device there is.
+            .filter(Expr::col(Column::LastSeenAt).add(0).lt(at))
             .exec(db)
             .await?;
     }
@@ -240,10 +238,8 @@ pub async fn cursors(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result
     use device_cursor::Column;
     let mut found = CursorMap::new();
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
-        let query = device_cursor::Entity::find().filter(
-            Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)]).in_tuples(keys),
-        );
+        let of_devices = in_pairs([Column::UserId, Column::DeviceId], pairs(chunk));
+        let query = device_cursor::Entity::find().filter(of_devices);
         for row in query.all(db).await? {
             let key = DeviceKey { user_id: row.user_id.clone(), device_id: row.device_id.clone() };
             found.insert((key, row.stream.clone()), row);

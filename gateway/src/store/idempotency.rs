@@ -1,10 +1,9 @@
 //! What callers' Idempotency-Keys stand for.
 
-use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
 use tidegate_entity::idempotency_key::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
 
 /// The rows of these (caller, key) pairs.
 pub async fn load(
@@ -13,10 +12,11 @@ pub async fn load(
 ) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
-        let query = Entity::find().filter(
-            Expr::tuple([Expr::col(Column::Caller), Expr::col(Column::Key)])
-                .in_tuples(chunk.iter().cloned()),
-        );
+        let pairs = chunk.iter().map(|(caller, key)| (caller.as_str(), key.as_str()));
+        let query = Entity::find()
+            // One caller may have millions of keys.
+            .filter(Column::Key.is_in(chunk.iter().map(|(_, key)| key.as_str())))
+            .filter(in_pairs([Column::Caller, Column::Key], pairs));
         found.extend(query.all(db).await?);
     }
     Ok(found)

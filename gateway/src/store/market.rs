@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use tidegate_entity::market_item::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows, later};
+use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows, later};
 
 /// Names an item: `skill` or `category`, and its id.
 pub type ItemKey = (String, String);
@@ -23,8 +23,11 @@ pub const CATEGORY: &str = "category";
 pub async fn load(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
-        let columns = [Column::Kind, Column::Id].map(Expr::col);
-        let query = Entity::find().filter(Expr::tuple(columns).in_tuples(chunk.iter().cloned()));
+        let pairs = chunk.iter().map(|(kind, id)| (kind.as_str(), id.as_str()));
+        let query = Entity::find()
+            // All items are of one of two kinds.
+            .filter(Column::Id.is_in(chunk.iter().map(|(_, id)| id.as_str())))
+            .filter(in_pairs([Column::Kind, Column::Id], pairs));
         found.extend(query.all(db).await?);
     }
     Ok(found)

@@ -1,6 +1,8 @@
 //! Records of shared streams.
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use std::collections::BTreeMap;
+
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -14,11 +16,20 @@ pub type RecordKey = (String, String, String);
 /// These records, deleted ones included. The stream's head is locked by the
 /// same transaction, which keeps other writers away from its records.
 pub async fn load(db: &impl ConnectionTrait, keys: &[RecordKey]) -> Result<Vec<Model>, DbErr> {
+    // A statement for each collection: SQLite looks tuples up by no index.
+    let mut collections: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (stream, collection, id) in keys {
+        collections.entry((stream, collection)).or_default().push(id);
+    }
     let mut found = Vec::new();
-    for chunk in keys.chunks(KEYS_PER_STATEMENT) {
-        let columns = [Column::Stream, Column::Collection, Column::Id].map(Expr::col);
-        let query = Entity::find().filter(Expr::tuple(columns).in_tuples(chunk.iter().cloned()));
-        found.extend(query.all(db).await?);
+    for ((stream, collection), ids) in collections {
+        for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+            let query = Entity::find()
+                .filter(Column::Stream.eq(stream))
+                .filter(Column::Collection.eq(collection))
+                .filter(Column::Id.is_in(chunk.iter().copied()));
+            found.extend(query.all(db).await?);
+        }
     }
     Ok(found)
 }

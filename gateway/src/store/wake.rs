@@ -11,8 +11,8 @@ use sea_orm::{
 use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{device, device_cursor, stream_head};
 
-use crate::store::device::DeviceKey;
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::device::{DeviceKey, pairs};
+use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
 
 /// Nothing is to be done.
 pub const NEVER: i64 = i64::MAX;
@@ -204,17 +204,14 @@ async fn lock(
     db: &impl ConnectionTrait,
     devices: impl Iterator<Item = &DeviceKey>,
 ) -> Result<Vec<DeviceKey>, DbErr> {
-    let keys: Vec<_> = devices.map(|key| (key.user_id.clone(), key.device_id.clone())).collect();
+    let keys: Vec<DeviceKey> = devices.cloned().collect();
     let mut found = Vec::new();
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
         let rows: Vec<(String, String)> = Entity::find()
             .select_only()
             .column(Column::UserId)
             .column(Column::DeviceId)
-            .filter(
-                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
-                    .in_tuples(chunk.iter().cloned()),
-            )
+            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
             .order_by_asc(Column::UserId)
             .order_by_asc(Column::DeviceId)
             .lock_exclusive()
@@ -279,12 +276,8 @@ pub async fn next_due(db: &impl ConnectionTrait, now: i64) -> Result<Option<i64>
 /// Forgets the wake-ups of devices that are gone.
 pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<(), DbErr> {
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let keys = chunk.iter().map(|key| (key.user_id.clone(), key.device_id.clone()));
         Entity::delete_many()
-            .filter(
-                Expr::tuple([Expr::col(Column::UserId), Expr::col(Column::DeviceId)])
-                    .in_tuples(keys),
-            )
+            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
             .exec(db)
             .await?;
     }
