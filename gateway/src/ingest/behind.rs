@@ -244,3 +244,34 @@ impl Behind {
         batch.split(most)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::id::{Epoch, Seq};
+
+    use super::*;
+
+    #[test]
+    fn slices_hold_everything_once_and_what_was_sent_first() {
+        let behind = Behind::new(Metrics::new());
+        let device = |index: usize| DeviceKey {
+            user_id: format!("u{index}"),
+            device_id: "6f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11".to_owned(),
+        };
+        let (stream, epoch) = (StreamName::parse("user:u").unwrap(), Epoch::parse("0a1b2c3d"));
+        let cursor = Cursor { epoch: epoch.unwrap(), seq: Seq::new(1) };
+        for index in 0..BEHIND_SLICE_ROWS {
+            let command = || [(CommandId::parse(&index.to_string()).unwrap(), 1)];
+            let at = Timestamp::default();
+            behind.sent(&device(index), command(), Channel::Socket, at);
+            behind.ack_delivered(&device(index), &stream, cursor.clone(), command(), at);
+        }
+        let first = behind.take_slice();
+        assert_eq!((first.sent.len(), first.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));
+        let second = behind.take_slice();
+        assert_eq!((second.acked.len(), second.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));
+        assert_eq!(behind.take_slice().acks.len(), BEHIND_SLICE_ROWS);
+        assert_eq!(behind.take_slice().seen.len(), BEHIND_SLICE_ROWS);
+        assert!(behind.is_empty());
+    }
+}

@@ -89,7 +89,7 @@ pub(crate) struct Changes {
 }
 
 /// An entry without a position yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Append {
     pub(crate) stream: String,
     pub(crate) seq: Seq,
@@ -98,6 +98,22 @@ pub(crate) struct Append {
     pub(crate) device_id: Option<String>,
     pub(crate) requires: Option<String>,
     pub(crate) command_id: Option<String>,
+}
+
+impl Append {
+    /// The entry as a row.
+    pub(crate) fn into_row(self, now: Timestamp) -> journal_entry::Model {
+        journal_entry::Model {
+            stream: self.stream,
+            seq: self.seq.get(),
+            kind: self.kind.to_owned(),
+            at: now.millis(),
+            body: self.body,
+            device_id: self.device_id,
+            requires: self.requires,
+            command_id: self.command_id,
+        }
+    }
 }
 
 /// A command that got its final status in this batch; for the metrics.
@@ -260,7 +276,7 @@ impl Working {
         self.write_market(db).await?;
         let wakes: Vec<WantedWake> = changes.wakes.values().cloned().collect();
         store::wake::want(db, &wakes, self.now.millis()).await?;
-        store::journal::insert(db, self.journal_rows()).await
+        store::journal::insert(db, self.journal_rows().collect()).await
     }
 
     async fn write_devices(&self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
@@ -287,18 +303,8 @@ impl Working {
     }
 
     /// The entries as rows.
-    pub(crate) fn journal_rows(&self) -> Vec<journal_entry::Model> {
-        let row = |append: &Append| journal_entry::Model {
-            stream: append.stream.clone(),
-            seq: append.seq.get(),
-            kind: append.kind.to_owned(),
-            at: self.now.millis(),
-            body: append.body.clone(),
-            device_id: append.device_id.clone(),
-            requires: append.requires.clone(),
-            command_id: append.command_id.clone(),
-        };
-        self.changes.appends.iter().map(row).collect()
+    fn journal_rows(&self) -> impl Iterator<Item = journal_entry::Model> {
+        self.changes.appends.iter().map(|append| append.clone().into_row(self.now))
     }
 
     /// Commands of a user without a final status, this batch's included.

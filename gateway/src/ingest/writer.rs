@@ -156,7 +156,7 @@ impl Writer {
         let now = self.clock.now();
         let tx = self.store.begin_write().await.map_err(Failure::Unreachable)?;
         let written = self.write(&tx, jobs, now).await;
-        let (working, answers) = match written {
+        let (mut working, answers) = match written {
             Ok(written) => written,
             Err(error) => {
                 let _ = tx.rollback().await;
@@ -173,7 +173,7 @@ impl Writer {
         self.metrics.commit_batch_size.observe(weight as f64);
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.count(&working, jobs);
-        self.announce(&working);
+        self.announce(&mut working);
         if !working.changes.wakes.is_empty() {
             self.wakes.notify_one();
         }
@@ -249,27 +249,24 @@ impl Writer {
 
     /// Hands the new entries to those who follow their streams here. Only
     /// after the commit: an entry must never be seen that a crash could undo.
-    fn announce(&self, working: &Working) {
+    fn announce(&self, working: &mut Working) {
         let committed = Instant::now();
-        let mut streams: BTreeMap<&str, Vec<Arc<Ready>>> = BTreeMap::new();
-        for append in &working.changes.appends {
-            streams.entry(&append.stream).or_default();
-        }
-        streams.retain(|stream, _| self.hub.is_watched(stream));
-        if streams.is_empty() {
-            return;
-        }
-        for row in working.journal_rows() {
-            let Some(entries) = streams.get_mut(&*row.stream) else { continue };
+        let mut streams: BTreeMap<String, Vec<Arc<Ready>>> = BTreeMap::new();
+        for append in std::mem::take(&mut working.changes.appends) {
+            if !self.hub.is_watched(&append.stream) {
+                continue;
+            }
+            let row = append.into_row(working.now);
             let command = row.command_id.as_ref().and_then(|id| working.commands.get(id));
             let (attempt, expires_at) =
                 command.map_or((0, 0), |state| (state.row.attempt, state.row.expires_at));
             let expires_at = Timestamp::from_millis(expires_at);
-            entries.push(Ready::committed(&row, attempt, expires_at, committed));
+            let ready = Ready::committed(&row, attempt, expires_at, committed);
+            streams.entry(row.stream).or_default().push(ready);
         }
         for (stream, entries) in streams {
             let head = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
-            self.hub.publish(stream, entries, head);
+            self.hub.publish(&stream, entries, head);
         }
     }
 }
