@@ -17,14 +17,17 @@ use tidegate_protocol::SUBPROTOCOL;
 use tidegate_protocol::code::ErrorCode;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::auth::Claims;
 use crate::error::{ApiError, ApiResult};
 use crate::state::AppState;
+use crate::transport::ws::live::Live;
 
 mod frames;
 mod hello;
 mod live;
+mod queue;
 mod socket;
 
 pub(crate) use frames::check_results;
@@ -38,17 +41,15 @@ pub fn upgrade(state: &AppState, parts: &mut Parts, claims: Option<Claims>) -> A
         return Err(ApiError::unavailable("this node is going away; try again"));
     }
     let place = BeforeHello::enter(state)?;
-    let session_id = uuid::Uuid::now_v7().to_string();
-    let span = tracing::info_span!("session", session.id = %session_id);
     state.metrics.sockets_accepted.inc();
-    let task_state = state.clone();
-    let task = async move {
-        match on_upgrade.await {
-            Ok(upgraded) => socket_task(task_state, upgraded, claims, session_id, place).await,
-            Err(error) => tracing::debug!(%error, "upgrade failed"),
+    // Boxed and gone before the session lives: an idle session must not keep
+    // the memory of its beginning.
+    let opening = Box::pin(open(state.clone(), on_upgrade, claims, place));
+    state.sockets.spawn(async move {
+        if let Some(live) = opening.await {
+            live.run().await;
         }
-    };
-    state.sockets.spawn(task.instrument(span));
+    });
     let headers = [
         (CONNECTION, "Upgrade"),
         (UPGRADE, "websocket"),
@@ -58,20 +59,29 @@ pub fn upgrade(state: &AppState, parts: &mut Parts, claims: Option<Claims>) -> A
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
 }
 
-async fn socket_task(
+/// Takes the connection to its live session; `None` when it ended before.
+async fn open(
     state: AppState,
-    upgraded: hyper::upgrade::Upgraded,
+    on_upgrade: OnUpgrade,
     claims: Option<Claims>,
-    session_id: String,
     place: BeforeHello,
-) {
-    // Boxed and finished before the session lives: an idle session must not
-    // keep the memory of its beginning.
-    let opened = Box::pin(hello::open(&state, upgraded, claims, session_id)).await;
+) -> Option<Box<Live>> {
+    let session_id = Uuid::now_v7();
+    // A span for as long as it opens only: thousands of idle sessions would
+    // keep theirs.
+    let span = tracing::info_span!("session", session.id = %session_id);
+    let opening = async {
+        match on_upgrade.await {
+            Ok(upgraded) => hello::open(&state, upgraded, claims, session_id).await,
+            Err(error) => {
+                tracing::debug!(%error, "upgrade failed");
+                None
+            }
+        }
+    };
+    let opened = opening.instrument(span).await;
     drop(place);
-    if let Some(live) = opened {
-        live.run().await;
-    }
+    opened
 }
 
 fn check_handshake(headers: &HeaderMap) -> ApiResult<String> {

@@ -68,12 +68,13 @@ impl Live {
 
     fn ack(&mut self, ack: Ack) -> Result<(), End> {
         let now = self.state.clock.now();
+        let device = self.device();
         for (stream, cursor) in self.session.ack(ack.cursors)? {
             // Only the user's own stream carries commands.
             let passed =
                 if stream.owner().is_some() { self.passed(cursor.seq) } else { Vec::new() };
             let behind = self.state.ingest.behind();
-            behind.ack_delivered(&self.device, &stream, cursor, passed, now);
+            behind.ack_delivered(&device, &stream, cursor, passed, now);
         }
         Ok(())
     }
@@ -95,7 +96,7 @@ impl Live {
             return self.refuse(&error, reference).await;
         }
         let report = Report {
-            user_id: self.user_id.clone(),
+            user_id: self.user_id().clone(),
             device_id: self.viewer.device_id.clone(),
             channel: Channel::Socket,
             results: results.results,
@@ -122,7 +123,7 @@ impl Live {
 
     async fn open(&mut self, ask: &Subscribe) -> ApiResult<StreamStatuses> {
         self.check_count(ask)?;
-        let wanted = Wanted::sort(&self.state, &self.user_id, &ask.streams);
+        let wanted = Wanted::sort(&self.state, self.user_id(), &ask.streams);
         let followed = |name: &&StreamName| self.session.position(name).is_none();
         let after = self.watches.len() + wanted.open.iter().filter(followed).count();
         let streams_max = self.state.config.limits.streams_per_session;
@@ -149,7 +150,7 @@ impl Live {
             if let Beginning::Resumed(seq) = opened.beginning {
                 let cursor = Cursor { epoch, seq };
                 let now = self.state.clock.now();
-                self.state.ingest.behind().ack(&self.device, &name, cursor, now);
+                self.state.ingest.behind().ack(&self.device(), &name, cursor, now);
             }
         }
         Ok(statuses)
@@ -200,7 +201,7 @@ impl Live {
             Err(_) => return Err(CloseReason::Unauthenticated.into()),
         };
         hello::check_role(&claims)?;
-        if claims.sub != self.user_id {
+        if claims.sub != *self.user_id() {
             return Err(CloseReason::Forbidden.into());
         }
         if claims.device_id.as_ref().is_some_and(|bound| *bound != self.viewer.device_id) {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tidegate_protocol::client::{self, ClientMessage, Hello, ParseError};
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::encoding::Encoding;
-use tidegate_protocol::id::{StreamName, UserId};
+use tidegate_protocol::id::StreamName;
 use tidegate_protocol::limits as wire;
 use tidegate_protocol::server::{ErrorFrame, FrameLimits, ServerMessage, StreamStatuses, Welcome};
+use uuid::Uuid;
 
 use crate::auth::{AuthError, Claims, Role};
 use crate::error::{ApiError, ApiResult};
@@ -52,12 +53,12 @@ pub(super) async fn open(
     state: &AppState,
     upgraded: hyper::upgrade::Upgraded,
     claims: Option<Claims>,
-    session_id: String,
+    session_id: Uuid,
 ) -> Option<Box<Live>> {
     let write_timeout = Duration::from_millis(state.config.session.write_timeout_ms);
     let mut socket = Socket::accept(upgraded, state.metrics.clone(), write_timeout).await;
     let reason = match begin(state, &mut socket, claims, session_id).await {
-        Ok(begun) => return Some(begun.into_live(state.clone(), socket)),
+        Ok(begun) => return Some(begun.into_live(state.clone(), socket, session_id)),
         Err(Stop::Gone) => {
             state.metrics.sockets_closed.of(SocketEnd::Lost).inc();
             return None;
@@ -80,7 +81,6 @@ pub(super) async fn open(
 
 /// A session that may live.
 struct Begun {
-    user_id: UserId,
     registration: crate::ingest::job::Registered,
     presence: Presence,
     signal: Arc<Signal>,
@@ -89,7 +89,7 @@ struct Begun {
 }
 
 impl Begun {
-    fn into_live(self, state: AppState, socket: Socket) -> Box<Live> {
+    fn into_live(self, state: AppState, socket: Socket, session_id: Uuid) -> Box<Live> {
         let mut session = self.session;
         let mut watches = Vec::with_capacity(self.opened.len());
         let device = self.registration.device;
@@ -97,16 +97,7 @@ impl Begun {
             session.follow(opened.state);
             watches.push(opened.watch);
         }
-        Live::new(
-            state,
-            socket,
-            session,
-            watches,
-            self.signal,
-            self.presence,
-            self.user_id,
-            &device,
-        )
+        Live::new(state, socket, session, watches, self.signal, self.presence, &device, session_id)
     }
 }
 
@@ -114,7 +105,7 @@ async fn begin(
     state: &AppState,
     socket: &mut Socket,
     header: Option<Claims>,
-    session_id: String,
+    session_id: Uuid,
 ) -> Result<Begun, Stop> {
     if let Some(claims) = &header {
         check_role(claims)?;
@@ -159,7 +150,7 @@ async fn begin(
     let mut streams: StreamStatuses = wanted.refused;
     streams.extend(opened.iter().map(|one| (one.state.id.name.clone(), one.status.clone())));
     let welcome = ServerMessage::Welcome(Welcome {
-        session_id,
+        session_id: session_id.to_string(),
         device_id: hello.device.id.clone(),
         server_time: state.clock.now(),
         heartbeat_s,
@@ -169,7 +160,7 @@ async fn begin(
     });
     socket.feed_message(&welcome, reference.as_deref()).await?;
     socket.encoding = encoding;
-    Ok(Begun { user_id: claims.sub, registration: registered, presence, signal, session, opened })
+    Ok(Begun { registration: registered, presence, signal, session, opened })
 }
 
 fn enter(state: &AppState, key: &SessionKey, signal: &Arc<Signal>) -> Result<Presence, Stop> {

@@ -10,7 +10,9 @@ use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::id::{CommandId, Seq, StreamName, UserId};
 use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage, Snapshot};
+use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::hub::Watch;
 use crate::hub::presence::Presence;
@@ -21,9 +23,10 @@ use crate::journal::read::{self, Page, Read, Room};
 use crate::journal::ring::Stretch;
 use crate::journal::snapshot::{self, SnapshotAt};
 use crate::metrics::label::{FrameOut, JournalSource, SocketEnd};
-use crate::session::{Due, ReadWhat, Session};
+use crate::session::{Due, Moment, ReadWhat, Session};
 use crate::state::AppState;
 use crate::store::device::DeviceKey;
+use crate::transport::open;
 use crate::transport::ws::socket::{Incoming, Lost, Socket};
 
 /// How a session ends.
@@ -60,14 +63,13 @@ pub(super) struct Live {
     /// The wake-ups, in the order of the session's streams.
     pub(super) watches: Vec<Watch>,
     pub(super) signal: Arc<Signal>,
-    pub(super) user_id: UserId,
     pub(super) viewer: Viewer,
-    pub(super) device: DeviceKey,
     /// Commands delivered and not acked, by their position; bounded by the
     /// window, and by the commands a user may have pending. Takes no memory
     /// while everything is acked.
     pub(super) unacked: VecDeque<(Seq, CommandId, i32)>,
     presence: Presence,
+    id: Uuid,
 }
 
 impl Live {
@@ -80,8 +82,8 @@ impl Live {
         watches: Vec<Watch>,
         signal: Arc<Signal>,
         presence: Presence,
-        user_id: UserId,
         device: &device::Model,
+        id: Uuid,
     ) -> Box<Self> {
         let capabilities: Vec<String> =
             serde_json::from_str(&device.capabilities).unwrap_or_default();
@@ -89,20 +91,29 @@ impl Live {
             device_id: presence.key().device_id.clone(),
             capabilities: capabilities.into(),
         };
-        let key =
-            DeviceKey { user_id: device.user_id.clone(), device_id: device.device_id.clone() };
         Box::new(Self {
             state,
             socket,
             session,
             watches,
             signal,
-            user_id,
             viewer,
-            device: key,
             unacked: VecDeque::new(),
             presence,
+            id,
         })
+    }
+
+    /// Whose session it is.
+    pub(super) const fn user_id(&self) -> &UserId {
+        &self.presence.key().user_id
+    }
+
+    /// The device as the store knows it. Made when it is needed: an idle
+    /// session need not keep it.
+    pub(super) fn device(&self) -> DeviceKey {
+        let key = self.presence.key();
+        open::device_key(&key.user_id, &key.device_id)
     }
 
     /// Lives until the end and closes. What is awaited here and in
@@ -115,7 +126,8 @@ impl Live {
     }
 
     async fn finish(self: Box<Self>, end: End) {
-        let Self { state, socket, watches, presence, session, device, .. } = *self;
+        let device = self.device();
+        let Self { state, socket, watches, presence, session, id, .. } = *self;
         // The next session of the device must not find this one any more.
         drop((watches, presence, session));
         state.ingest.behind().seen(&device, state.clock.now());
@@ -128,7 +140,7 @@ impl Live {
         let wait = Duration::from_millis(state.config.session.close_timeout_ms);
         match end {
             End::Close(reason) => {
-                tracing::debug!(%reason, "session closed");
+                tracing::debug!(session.id = %id, %reason, "session closed");
                 socket.close(reason, wait).await;
             }
             End::Gone => socket.answer_close(wait).await,
@@ -141,12 +153,14 @@ impl Live {
         tokio::pin!(timer);
         let mut timer_due = Instant::now();
         loop {
-            let more = match self.deliver().await {
+            let now = self.state.now();
+            // Boxed: it is done while the session is idle.
+            let more = match Box::pin(self.deliver(now)).await {
                 Ok(more) => more,
                 Err(end) => return end,
             };
-            let due =
-                Instant::now() + Duration::from_millis(self.session.due_in_ms(self.state.now()));
+            let due_ms = now.mono_ms.saturating_add(self.session.due_in_ms(now));
+            let due = self.state.started + Duration::from_millis(due_ms);
             // Firing early is harmless, so the timer moves only forward in
             // time when something became due sooner.
             if due < timer_due || timer.is_elapsed() {
@@ -228,7 +242,7 @@ impl Live {
             #[expect(clippy::cast_precision_loss, reason = "a figure for a histogram")]
             self.state.metrics.journal_lag_entries.observe(lag.max(0) as f64);
         }
-        self.deliver().await?;
+        self.deliver(self.state.now()).await?;
         // Entries kept ready were read by now: thousands of idle users must
         // not keep them. Another session of the user reads the database.
         for watch in self.watches.iter().filter(|watch| watch.topic().name().owner().is_some()) {
@@ -251,21 +265,22 @@ impl Live {
 
     /// Sends what may be sent, up to a turn's share, and writes it in one go;
     /// whether there is more.
-    pub(super) async fn deliver(&mut self) -> Result<bool, End> {
+    async fn deliver(&mut self, mut now: Moment) -> Result<bool, End> {
         let mut pages = 0;
         let more = loop {
             let watches = &self.watches;
             let heads = |index: usize| watches[index].topic().head();
-            let Some(plan) = self.session.next_read(&heads, self.state.now()) else { break false };
+            let Some(plan) = self.session.next_read(&heads, now) else { break false };
             if pages >= PAGES_PER_TURN {
                 break true;
             }
             pages += 1;
             match plan.what {
                 ReadWhat::Events(room) => {
-                    if !self.events(plan.index, room).await? {
+                    if !self.events(plan.index, room, now.wall).await? {
                         break false;
                     }
+                    now = self.state.now();
                 }
                 ReadWhat::Snapshot(at) => {
                     Box::pin(self.snapshot(plan.index, &at)).await?;
@@ -278,12 +293,11 @@ impl Live {
     }
 
     /// Sends the next page of entries; false when there was nothing after all.
-    async fn events(&mut self, index: usize, room: Room) -> Result<bool, End> {
+    async fn events(&mut self, index: usize, room: Room, now: Timestamp) -> Result<bool, End> {
         let stream = &self.session.streams()[index];
         let (sent, after) = (stream.sent, stream.read);
         let ready = {
             let stretch = Stretch { stream: &stream.id, sent, after, room };
-            let now = self.state.clock.now();
             self.watches[index].topic().ring().read(&stretch, &self.viewer, now)
         };
         let page = match ready {
@@ -336,7 +350,7 @@ impl Live {
         if !frame.commands.is_empty() {
             let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
             let now = self.state.clock.now();
-            self.state.ingest.behind().sent(&self.device, commands, Channel::Socket, now);
+            self.state.ingest.behind().sent(&self.device(), commands, Channel::Socket, now);
             self.unacked.extend(frame.commands.iter().map(|c| (c.seq, c.id.clone(), c.attempt)));
         }
         Ok(())
@@ -365,16 +379,16 @@ impl Live {
         if !page.commands.is_empty() {
             let at_head = page.commands.iter().map(|(id, attempt)| (seq, id.clone(), *attempt));
             self.unacked.extend(at_head);
-            self.state.ingest.behind().sent(&self.device, page.commands, Channel::Socket, now);
+            let device = self.device();
+            self.state.ingest.behind().sent(&device, page.commands, Channel::Socket, now);
         }
         self.session.read_snapshot(index, page.next);
         Ok(())
     }
 
     /// The database failed: the client comes back and resumes.
-    #[expect(clippy::unused_self, reason = "reads as what happens to the session")]
     fn broken(&self, error: &dyn std::fmt::Display) -> End {
-        tracing::error!(%error, "session could not read the journal");
+        tracing::error!(session.id = %self.id, %error, "session could not read the journal");
         CloseReason::Internal.into()
     }
 }

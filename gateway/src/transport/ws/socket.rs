@@ -1,10 +1,10 @@
 //! The WebSocket itself: messages in and out, compression, bounded waits, and
 //! a close that arrives.
 
+use std::future::poll_fn;
+use std::io::IoSlice;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::encoding::{DecodeError, Encoding};
-use tidegate_protocol::limits::FRAME_BYTES;
+use tidegate_protocol::limits::{FRAME_BYTES, PAGE_BYTES};
 use tidegate_protocol::server::ServerMessage;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
@@ -21,18 +21,22 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use crate::journal::frame::{Frame, Wire};
+use crate::journal::frame::Frame;
 use crate::metrics::Metrics;
 use crate::metrics::label::FrameOut;
+use crate::transport::ws::queue::Queue;
 
-/// An accepted WebSocket.
+/// An accepted WebSocket. What comes is read by tungstenite, and what it says
+/// itself (pongs, the end) is written by it; messages are written past it, only
+/// while it has nothing half-written.
 #[derive(Debug)]
 pub(crate) struct Socket {
     ws: WebSocketStream<Progress>,
+    queue: Queue,
+    /// Whether tungstenite may have something to write: a pong.
+    owes: bool,
     metrics: Metrics,
     write_timeout: Duration,
-    /// Bytes the peer took so far.
-    written: Arc<AtomicU64>,
     /// Agreed in `welcome`.
     pub(crate) encoding: Option<Encoding>,
 }
@@ -58,20 +62,22 @@ pub(crate) struct Lost;
 /// as long as the session lives.
 const READ_BUFFER_BYTES: usize = 512;
 
-/// Frames are collected up to this size before they are written. Never 0:
-/// that would write each frame by itself.
-const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+/// Frames are collected up to this size before they are written.
+const QUEUE_BYTES: usize = PAGE_BYTES;
 
 fn socket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        // The largest frame and what waits before it.
-        .max_write_buffer_size(2 * FRAME_BYTES)
+        // Only what tungstenite says itself: a pong, the close frame.
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES)
         .max_message_size(Some(FRAME_BYTES))
         .max_frame_size(Some(FRAME_BYTES))
         .accept_unmasked_frames(false)
 }
+
+/// Room for the frames that tungstenite writes itself, each at most 127 bytes.
+const WRITE_BUFFER_BYTES: usize = 1024;
 
 impl Socket {
     /// Takes over an upgraded connection.
@@ -80,10 +86,9 @@ impl Socket {
         metrics: Metrics,
         write_timeout: Duration,
     ) -> Self {
-        let written = Arc::new(AtomicU64::new(0));
-        let io = Progress { io: TokioIo::new(upgraded), written: Arc::clone(&written) };
+        let io = Progress { io: TokioIo::new(upgraded), written: 0 };
         let ws = WebSocketStream::from_raw_socket(io, Role::Server, Some(socket_config())).await;
-        Self { ws, metrics, write_timeout, written, encoding: None }
+        Self { ws, queue: Queue::default(), owes: false, metrics, write_timeout, encoding: None }
     }
 
     /// The next frame. Safe to drop while waiting: nothing is taken from the
@@ -98,7 +103,10 @@ impl Socket {
                 self.metrics.socket_bytes_received.inc_by(bytes.len() as u64);
                 self.decode(&bytes)
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Incoming::Alive,
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {
+                self.owes = true;
+                Incoming::Alive
+            }
             Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                 Incoming::Refused(CloseReason::TooLarge)
             }
@@ -131,19 +139,43 @@ impl Socket {
 
     /// Queues a finished frame.
     pub(crate) async fn feed(&mut self, kind: FrameOut, frame: &Frame) -> Result<(), Lost> {
-        let message = match frame.wire(self.encoding) {
-            Wire::Text(text) => Message::Text(text),
-            Wire::Binary(bytes) => Message::Binary(bytes),
-        };
+        let bytes = self.queue.push(frame.wire(self.encoding));
         self.metrics.frames_sent.of(kind).inc();
-        self.metrics.socket_bytes_sent.inc_by(message.len() as u64);
-        moving(self.ws.feed(message), &self.written, self.write_timeout).await
+        self.metrics.socket_bytes_sent.inc_by(bytes as u64);
+        if self.queue.bytes() < QUEUE_BYTES { Ok(()) } else { self.flush().await }
     }
 
     /// Writes what was queued. Fails when nothing moves for the write
     /// time-out; a slow client that keeps reading is waited for.
     pub(crate) async fn flush(&mut self) -> Result<(), Lost> {
-        moving(self.ws.flush(), &self.written, self.write_timeout).await
+        // Most clients take everything at once: no timer for them.
+        let at_once = poll_fn(|context| Poll::Ready(self.poll_flush(context))).await;
+        match at_once {
+            Poll::Ready(done) => done,
+            Poll::Pending => Box::pin(self.flush_slowly()).await,
+        }
+    }
+
+    async fn flush_slowly(&mut self) -> Result<(), Lost> {
+        loop {
+            let (before, wait) = (self.ws.get_ref().written, self.write_timeout);
+            let write = poll_fn(|context| self.poll_flush(context));
+            match tokio::time::timeout(wait, write).await {
+                Ok(done) => return done,
+                Err(_) if self.ws.get_ref().written == before => return Err(Lost),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        if self.owes {
+            // A pong that is half-written must be finished first.
+            ready!(self.ws.poll_flush_unpin(context)).map_err(|error| lost(&error))?;
+            self.owes = false;
+        }
+        let written = ready!(self.queue.poll_write(Pin::new(self.ws.get_mut()), context));
+        Poll::Ready(written.map_err(|error| lost(&error)))
     }
 
     /// Answers the client's close, so that it does not look like a cut.
@@ -160,6 +192,9 @@ impl Socket {
     pub(crate) async fn close(mut self, reason: CloseReason, wait: Duration) {
         let frame = CloseFrame { code: reason.number().into(), reason: reason.as_str().into() };
         let closing = async {
+            if poll_fn(|context| self.poll_flush(context)).await.is_err() {
+                return;
+            }
             if self.ws.send(Message::Close(Some(frame))).await.is_err() {
                 return;
             }
@@ -169,32 +204,24 @@ impl Socket {
     }
 }
 
-/// Waits for a write as long as the peer takes something.
-async fn moving(
-    write: impl Future<Output = Result<(), Error>>,
-    written: &AtomicU64,
-    wait: Duration,
-) -> Result<(), Lost> {
-    tokio::pin!(write);
-    loop {
-        let before = written.load(Ordering::Relaxed);
-        match tokio::time::timeout(wait, &mut write).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "socket write failed");
-                return Err(Lost);
-            }
-            Err(_) if written.load(Ordering::Relaxed) == before => return Err(Lost),
-            Err(_) => {}
-        }
-    }
+fn lost(error: &dyn std::fmt::Display) -> Lost {
+    tracing::debug!(%error, "socket write failed");
+    Lost
 }
 
 /// Counts what the peer took, to tell a slow reader from a stuck one.
 #[derive(Debug)]
 struct Progress {
     io: TokioIo<Upgraded>,
-    written: Arc<AtomicU64>,
+    written: u64,
+}
+
+impl Progress {
+    fn count(&mut self, polled: &Poll<std::io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = polled {
+            self.written += *count as u64;
+        }
+    }
 }
 
 impl AsyncRead for Progress {
@@ -214,10 +241,22 @@ impl AsyncWrite for Progress {
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        if let Poll::Ready(Ok(count)) = &written {
-            self.written.fetch_add(*count as u64, Ordering::Relaxed);
-        }
+        self.count(&written);
         written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
+        self.count(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(
