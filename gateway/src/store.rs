@@ -65,13 +65,19 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the checkpointer waits for its turn, and at worst, for a long read,
+/// keeps the writer waiting. It tries again a second later.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(500);
+
 impl Store {
     /// Opens the database. Does not migrate: see [`schema`].
     pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
         if options.url.starts_with("sqlite:") {
-            let writer = Database::connect(sqlite_options(options, 1)).await?;
-            let readers = Database::connect(sqlite_options(options, options.connections)).await?;
-            let checkpointer = Database::connect(sqlite_options(options, 1)).await?;
+            let connect =
+                |connections, wait| Database::connect(sqlite_options(options, connections, wait));
+            let writer = connect(1, BUSY_TIMEOUT).await?;
+            let readers = connect(options.connections, BUSY_TIMEOUT).await?;
+            let checkpointer = connect(1, CHECKPOINT_TIMEOUT).await?;
             Ok(Self { writer, readers, checkpointer: Some(checkpointer) })
         } else {
             let writer = Database::connect(postgres_options(options, WRITERS)).await?;
@@ -158,7 +164,7 @@ fn pragma(text: &str) -> sea_orm::Statement {
     sea_orm::Statement::from_string(DatabaseBackend::Sqlite, text)
 }
 
-fn sqlite_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
+fn sqlite_options(options: &StoreOptions, connections: u32, wait: Duration) -> ConnectOptions {
     let synchronous =
         if options.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
     let mut connect = common_options(options, connections);
@@ -168,7 +174,7 @@ fn sqlite_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(synchronous)
-                .busy_timeout(BUSY_TIMEOUT)
+                .busy_timeout(wait)
                 .statement_cache_capacity(STATEMENTS_KEPT)
                 // The checkpointer does it; inside a commit it costs 10 ms.
                 .pragma("wal_autocheckpoint", "0")
