@@ -53,9 +53,13 @@ async fn a_newer_rating_upstream_replaces_ours() {
     assert_eq!(conflict["result"]["data"], json!({ "rating": 2, "comment": "from elsewhere" }));
     assert_eq!(conflict["local"]["data"], json!({ "rating": 5, "comment": null }));
     other.expect_nothing_pending().await;
-    // Such conflicts are kept, and not more.
-    let undone = world.restore(&conflict, "local", 1).await;
-    undone.expect_error(501, "not_supported");
+    // Taken back, ours waits for a person: upstream takes no second rating.
+    world.restore(&conflict, "local", 1).await.expect(200);
+    let failed = world.failed().await;
+    assert_eq!(failed.len(), 1);
+    let words = ["rating", "error_message"].map(|word| failed[0][word].clone());
+    assert_eq!(words, [json!(5), json!("update_not_supported")]);
+    assert_ne!(failed[0]["restored_at"], Value::Null);
     assert_eq!(world.atom.count("rate"), 1);
 }
 

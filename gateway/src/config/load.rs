@@ -34,7 +34,8 @@ const SECRETS: &[&str] = &[
 ];
 
 /// Merges and checks. `file` is a path, for errors, and the text found there;
-/// of `env` only variables with [`PREFIX`] and those of [`alias`] are looked at.
+/// of `env` only variables with [`PREFIX`] and the well-known names that stand
+/// for a setting are looked at.
 pub fn load(
     file: Option<(&str, &str)>,
     env: impl IntoIterator<Item = (String, String)>,

@@ -232,9 +232,10 @@ impl Behind {
         self.len() == 0
     }
 
-    /// Takes the next slice of what was noted. One transaction of everything would keep commits waiting for as long as it
-    /// takes; slices let them in between. The more waits, the larger the slice:
-    /// it must not grow faster than it is written.
+    /// Takes the next slice of what was noted. One transaction of everything
+    /// would keep commits waiting for as long as it takes; slices let them in
+    /// between. The more waits, the larger the slice: it must not grow faster
+    /// than it is written.
     pub fn take_slice(&self) -> BehindBatch {
         let mut batch = lock(&self.batch);
         let most = (batch.len() / BEHIND_SLICES).max(BEHIND_SLICE_ROWS);

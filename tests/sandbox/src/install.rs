@@ -60,8 +60,8 @@ impl Install {
         token: &str,
         profile: Profile,
     ) -> anyhow::Result<Self> {
-        let (changed, changes) = watch::channel(HashSet::new());
-        let app = App { name: profile.name, screen: screen.clone(), changed };
+        let (told, changes) = watch::channel(HashSet::new());
+        let app = App { name: profile.name, screen: screen.clone(), changed: told };
         let builder = Device::builder(url, StaticToken(Token::new(token)), app)
             .store(IN_MEMORY)
             .name(profile.name)
