@@ -16,6 +16,7 @@ mod rated_elsewhere;
 mod ratings;
 mod reads;
 mod resolving;
+mod retention;
 mod rules;
 mod shown;
 mod told;

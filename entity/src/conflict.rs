@@ -28,6 +28,8 @@ pub struct Model {
     pub verdict: String,
     /// When it was found, milliseconds.
     pub created_at: i64,
+    /// When it was decided, milliseconds; null while open.
+    pub resolved_at: Option<i64>,
     /// When a loser was brought back, milliseconds.
     pub restored_at: Option<i64>,
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_protocol::id::StreamName;
 use tidegate_services::webpush::address::Policy;
 
-use crate::config::marketplace::{Conflicts, Marketplace};
+use crate::config::marketplace::{Audit, Conflicts, Marketplace};
 
 mod alias;
 pub mod check;
@@ -44,6 +44,8 @@ pub struct Config {
     pub marketplace: Marketplace,
     /// How conflicts are judged.
     pub conflicts: Conflicts,
+    /// Who did what.
+    pub audit: Audit,
     /// How sessions are kept.
     pub session: Session,
     /// Bounds.

@@ -108,6 +108,7 @@ fn conflict(schema: &Schema) -> TableCreateStatement {
         .col(schema.required("severity"))
         .col(schema.required("verdict"))
         .col(integer("created_at"))
+        .col(integer_null("resolved_at"))
         .col(integer_null("restored_at"))
         .take()
 }
@@ -150,6 +151,7 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("conflict_status", "conflict", &["status", "id"]),
         index("conflict_user", "conflict", &["user_id", "status", "id"]),
         index("conflict_subject", "conflict", &["subject", "id"]),
+        index("conflict_resolved", "conflict", &["resolved_at"]),
         index("skill_rating_id", "skill_rating", &["id"]).unique().take(),
         index("skill_rating_upload", "skill_rating", &["state", "due_at"]),
         index("audit_log_at", "audit_log", &["at"]),

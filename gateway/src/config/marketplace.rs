@@ -1,4 +1,4 @@
-//! Settings of the marketplace and of conflicts.
+//! Settings of the marketplace, of conflicts, and of the audit log.
 
 use serde::{Deserialize, Serialize};
 use tidegate_services::atom::contract::Contract;
@@ -80,4 +80,14 @@ pub struct Conflicts {
     /// TOML file with rules of item kinds and collections. Empty: the
     /// built-in ones.
     pub rules_file: String,
+    /// Days a conflict is kept after it was resolved.
+    pub retention_d: u32,
+}
+
+/// Who did what.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Days a row is kept.
+    pub retention_d: u32,
 }

@@ -1,9 +1,9 @@
 //! The audit log: appended to in the transaction of what it tells.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tidegate_entity::audit_log::{ActiveModel, Column, Entity, Model};
 
-use crate::store::insert_rows;
+use crate::store::{KEYS_PER_STATEMENT, insert_rows};
 
 /// Appends rows.
 pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
@@ -13,4 +13,29 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 /// Rows about a subject, in no order.
 pub async fn about(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(Column::Subject.eq(subject)).all(db).await
+}
+
+/// Ids of rows older than a time.
+pub async fn before(
+    db: &impl ConnectionTrait,
+    before: i64,
+    limit: u64,
+) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::At.lt(before))
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// Forgets rows.
+pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        let these = Column::Id.is_in(chunk.iter().map(String::as_str));
+        Entity::delete_many().filter(these).exec(db).await?;
+    }
+    Ok(())
 }

@@ -88,7 +88,33 @@ pub async fn open_count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 /// Writes new and changed ones.
 pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
     let on_conflict = OnConflict::column(Column::Id)
-        .update_columns([Column::Status, Column::Severity, Column::Verdict, Column::RestoredAt])
+        .update_columns([Column::Status, Column::Severity, Column::Verdict])
+        .update_columns([Column::ResolvedAt, Column::RestoredAt])
         .to_owned();
     insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}
+
+/// Ids of conflicts that were resolved before a time.
+pub async fn resolved_before(
+    db: &impl ConnectionTrait,
+    before: i64,
+    limit: u64,
+) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::ResolvedAt.lt(before))
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// Forgets conflicts.
+pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        let these = Column::Id.is_in(chunk.iter().map(String::as_str));
+        Entity::delete_many().filter(these).exec(db).await?;
+    }
+    Ok(())
 }

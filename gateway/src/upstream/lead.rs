@@ -107,7 +107,9 @@ async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
         Box::pin(ratings::upload(leader)),
         Box::pin(refresh::refresh(leader, refreshes)),
     );
+    // The next one to lead reports them.
     leader.state.metrics.upstream_connected.set(0);
+    leader.state.metrics.conflicts_open.set(0);
     if let Err(error) = store::lease::release(leader.state.store.writer(), &leader.fence).await {
         tracing::warn!(%error, "the marketplace's lease was not given back; it runs out");
     }
@@ -118,6 +120,7 @@ async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
 async fn keep(leader: &Leader) {
     let state = &leader.state;
     let mut held_until = tokio::time::Instant::now() + pause(state) * 3;
+    gauge(leader).await;
     while leader.wait(pause(state)).await {
         let began = tokio::time::Instant::now();
         let renewed = store::lease::renew(state.store.writer(), &leader.fence, until(state).1);

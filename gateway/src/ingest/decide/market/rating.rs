@@ -13,7 +13,6 @@ use crate::ingest::working::{Needs, Working, user_stream};
 use crate::resolve::conflict::Conflict;
 use crate::resolve::person::{Actor, restore, settle};
 use crate::resolve::side::Side;
-use crate::store::conflict::RESOLVED;
 use crate::store::rating::{FAILED, RatingKey, UPLOADED};
 
 /// Why a rating waits that upstream has in another form: it takes no second
@@ -90,8 +89,7 @@ pub(super) fn rule(
             let decided = settle(found, &found.remote, &rules, decision, actor)
                 .map_err(|refused| rule::refusal(refused, &found.remote))?;
             check(decided.result.data.as_ref())?;
-            RESOLVED.clone_into(&mut row.status);
-            row.verdict = rule::text(&decided);
+            rule::resolve(working, &mut row, &decided);
             working.changes.decided.push(found.strategy);
             ("conflict.resolve", decided.result.data)
         }

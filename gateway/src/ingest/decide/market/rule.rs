@@ -40,6 +40,7 @@ pub(super) fn new_row(
     user_id: Option<&str>,
     found: &Conflict,
 ) -> conflict::Model {
+    let now = working.now.millis();
     conflict::Model {
         id: Uuid::now_v7().to_string(),
         subject: subject.to_owned(),
@@ -47,13 +48,22 @@ pub(super) fn new_row(
         status: status(found).to_owned(),
         severity: found.severity.as_str().to_owned(),
         verdict: text(found),
-        created_at: working.now.millis(),
+        created_at: now,
+        resolved_at: (!found.is_open()).then_some(now),
         restored_at: None,
     }
 }
 
 fn status(conflict: &Conflict) -> &'static str {
     if conflict.is_open() { OPEN } else { RESOLVED }
+}
+
+/// Notes in the row that the conflict was decided.
+pub(super) fn resolve(working: &Working, row: &mut conflict::Model, decided: &Conflict) {
+    RESOLVED.clone_into(&mut row.status);
+    decided.severity.as_str().clone_into(&mut row.severity);
+    row.verdict = text(decided);
+    row.resolved_at = Some(working.now.millis());
 }
 
 pub(super) fn text(conflict: &Conflict) -> String {
@@ -95,9 +105,7 @@ pub(crate) fn rule(
                 let known = current.data.as_ref().or(found.local.data.as_ref());
                 edit::check_given(given, known, &rules.owned_by_remote)?;
             }
-            RESOLVED.clone_into(&mut row.status);
-            decided.severity.as_str().clone_into(&mut row.severity);
-            row.verdict = text(&decided);
+            resolve(working, &mut row, &decided);
             working.changes.decided.push(found.strategy);
             ("conflict.resolve", decided.result)
         }

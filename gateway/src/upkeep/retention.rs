@@ -1,0 +1,162 @@
+//! Removes what had its time: entries of journals, closed commands, decided
+//! conflicts, rows of the audit log, devices that never came back, keys of
+//! callers. In small transactions, so that commits get in between.
+
+use sea_orm::DbErr;
+use tidegate_protocol::code::ErrorCode;
+
+use crate::limits::{STREAMS_PER_STEP, TRIM_POSITIONS};
+use crate::state::AppState;
+use crate::store;
+use crate::store::head::Trimmable;
+
+/// Rows one step removes.
+const RETENTION_ROWS: u64 = 500;
+
+/// Removes what had its time.
+pub(super) async fn retain(state: AppState) -> anyhow::Result<()> {
+    trim(&state).await?;
+    forget_commands(&state).await?;
+    forget_conflicts(&state).await?;
+    forget_audit(&state).await?;
+    forget_devices(&state).await?;
+    let now = state.clock.now().millis();
+    let stale_ms = i64::from(state.config.push.stale_after_d) * DAY_MS;
+    store::device::mark_stale(state.store.writer(), now - stale_ms).await?;
+    store::idempotency::remove_expired(state.store.writer(), now).await?;
+    Ok(())
+}
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Trims journals by age and by count, oldest first.
+async fn trim(state: &AppState) -> Result<(), DbErr> {
+    let journal = &state.config.journal;
+    let cutoff = state.clock.now().millis() - i64::from(journal.retention_h) * HOUR_MS;
+    let kept = i64::from(journal.retention_entries);
+    let mut after = String::new();
+    loop {
+        let db = state.store.readers();
+        let found = store::head::trimmable(db, &after, cutoff, kept, STREAMS_PER_STEP).await?;
+        let Some(last) = found.last() else { return Ok(()) };
+        after.clone_from(&last.stream);
+        for stream in &found {
+            trim_stream(state, stream, cutoff, kept).await?;
+        }
+    }
+}
+
+async fn trim_stream(
+    state: &AppState,
+    stream: &Trimmable,
+    cutoff: i64,
+    kept: i64,
+) -> Result<(), DbErr> {
+    let by_count = stream.seq - kept;
+    let by_age = last_before(state, stream, cutoff).await?;
+    let upto = by_count.max(by_age);
+    let mut trimmed = stream.trimmed;
+    while trimmed < upto {
+        let tx = state.store.begin_write().await?;
+        let (reached, removed) =
+            store::journal::remove_upto(&tx, &stream.stream, trimmed, upto, TRIM_POSITIONS).await?;
+        store::head::set_trimmed(&tx, &stream.stream, reached).await?;
+        tx.commit().await?;
+        state.metrics.entries_trimmed.inc_by(removed);
+        trimmed = reached;
+    }
+    Ok(())
+}
+
+/// The last position older than `cutoff`, by bisection: times do not fall
+/// along a stream.
+async fn last_before(state: &AppState, stream: &Trimmable, cutoff: i64) -> Result<i64, DbErr> {
+    let (mut older, mut newer) = (stream.trimmed, stream.seq + 1);
+    while newer - older > 1 {
+        let middle = older + (newer - older) / 2;
+        let at = store::journal::time_at(state.store.readers(), &stream.stream, middle).await?;
+        if at.is_some_and(|at| at < cutoff) {
+            older = middle;
+        } else {
+            newer = middle;
+        }
+    }
+    Ok(older)
+}
+
+/// Forgets commands closed long ago, with their timelines.
+async fn forget_commands(state: &AppState) -> Result<(), DbErr> {
+    let days = i64::from(state.config.journal.command_retention_d);
+    let before = state.clock.now().millis() - days * DAY_MS;
+    loop {
+        let db = state.store.readers();
+        let ids = store::command::closed_before(db, before, RETENTION_ROWS).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let tx = state.store.begin_write().await?;
+        store::event::remove_of(&tx, &ids).await?;
+        store::outcome::remove_of(&tx, &ids).await?;
+        store::command::remove(&tx, &ids).await?;
+        tx.commit().await?;
+    }
+}
+
+/// Forgets conflicts decided long ago. Open ones wait for their decision, and
+/// what lost can be brought back for as long as
+/// [`RESTORE_MS`](crate::resolve::person::RESTORE_MS).
+async fn forget_conflicts(state: &AppState) -> Result<(), DbErr> {
+    let days = i64::from(state.config.conflicts.retention_d);
+    let before = state.clock.now().millis() - days * DAY_MS;
+    loop {
+        let db = state.store.readers();
+        let ids = store::conflict::resolved_before(db, before, RETENTION_ROWS).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        store::conflict::remove(state.store.writer(), &ids).await?;
+    }
+}
+
+/// Shortens the audit log.
+async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
+    let days = i64::from(state.config.audit.retention_d);
+    let before = state.clock.now().millis() - days * DAY_MS;
+    loop {
+        let ids = store::audit::before(state.store.readers(), before, RETENTION_ROWS).await?;
+        if ids.is_empty() {
+            return Ok(());
+        }
+        store::audit::remove(state.store.writer(), &ids).await?;
+    }
+}
+
+/// Removes devices that were not seen for long; what was addressed to them is
+/// cancelled.
+async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
+    let days = i64::from(state.config.journal.device_retention_d);
+    let before = state.clock.now().millis() - days * DAY_MS;
+    loop {
+        let db = state.store.readers();
+        let unseen = store::device::unseen_since(db, before, RETENTION_ROWS).await?;
+        if unseen.is_empty() {
+            return Ok(());
+        }
+        for device in unseen {
+            if state.hub.is_online(&device.user_id, &device.device_id) {
+                // It is here, only silent: pongs are not stored.
+                let now = state.clock.now();
+                let batch = std::slice::from_ref(&device);
+                store::device::touch(state.store.writer(), batch, now.millis()).await?;
+                continue;
+            }
+            match state.ingest.remove_device(device).await {
+                Ok(()) => {}
+                // Another node, or its user, was faster.
+                Err(error) if error.code == ErrorCode::DeviceNotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
