@@ -109,7 +109,7 @@ async fn sockets_of_a_user_are_limited() {
     let mut third = watch.connect().await;
     third.send(&watch.hello()).await;
     assert_eq!(third.expect("error").await["code"], "too_many_connections");
-    third.expect_close(4403, "forbidden").await;
+    third.expect_close(4429, "too_many_connections").await;
     let again = tablet.open().await;
     second.expect_close(4409, "replaced").await;
     gateway.device("stranger", "u2").open().await;

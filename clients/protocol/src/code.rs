@@ -89,8 +89,6 @@ words! {
         UnsupportedMediaType = "unsupported_media_type", 415;
         /// Valid JSON with wrong values; `details` names the fields.
         Invalid = "invalid", 422;
-        /// Too many requests or frames.
-        RateLimited = "rate_limited", 429;
         /// The user has the most commands without a final status allowed.
         TooManyPending = "too_many_pending", 429;
         /// The user has the most devices allowed.
@@ -108,8 +106,6 @@ words! {
         Unavailable = "unavailable", 503;
         /// The type of a frame is not known.
         UnknownType = "unknown_type", 422;
-        /// The token names another user than the session's.
-        UserMismatch = "user_mismatch", 403;
     }
 }
 
@@ -156,6 +152,8 @@ words! {
         Overtaken = "overtaken", 4410;
         /// More frames than allowed.
         TooManyFrames = "too_many_frames", 4429;
+        /// The user has the most sockets allowed.
+        TooManyConnections = "too_many_connections", 4429;
         /// A frame larger than the limit.
         TooLarge = "too_large", 1009;
         /// Something failed inside.

@@ -168,7 +168,7 @@ fn enter(state: &AppState, key: &SessionKey, signal: &Arc<Signal>) -> Result<Pre
     state.hub.enter(key.clone(), signal, sessions_max).map_err(|_| {
         let message = format!("the user has {sessions_max} sockets");
         let error = ApiError::new(ErrorCode::TooManyConnections, message);
-        Stop::Refuse(CloseReason::Forbidden, error)
+        Stop::Refuse(CloseReason::TooManyConnections, error)
     })
 }
 
