@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::results::report;
-use crate::support::{Gateway, check};
+use crate::support::{Device, Gateway, check};
 
 /// An unaddressed command closes with the last refusal, once no device of the
 /// user is left.
@@ -105,6 +105,34 @@ async fn a_later_device_keeps_a_command_open() {
     // Gone again, it is not waited for: the last outcome decides.
     let path = format!("/api/v1/devices/{}", tablet.id);
     gateway.calls_of(&tablet).delete(&path).await.expect(204);
+    let entries = phones.entries(1).await;
+    assert_eq!(entries[0]["body"], json!({ "command_id": id, "status": "rejected" }));
+}
+
+/// A device that can no longer carry a command out is not waited for.
+#[tokio::test]
+async fn a_lost_capability_takes_a_device_out() {
+    let gateway = Gateway::start().await;
+    let (phone, tablet) = (gateway.device("phone", "u1"), gateway.device("tablet", "u1"));
+    let backend = gateway.backend();
+    let with = |device: &Device, capabilities: &[&str]| {
+        let mut hello = device.hello();
+        hello["device"]["capabilities"] = json!(capabilities);
+        hello
+    };
+    let (mut phones, _) = phone.open_with(&with(&phone, &["nfc"])).await;
+    phones.snapshot().await;
+    drop(tablet.open_with(&with(&tablet, &["nfc", "ble"])).await);
+    let command = json!({ "user_id": "u1", "data_type": "scan", "value": 1, "requires": "nfc" });
+    let id = backend.make_with(&command).await;
+    phones.entries(1).await;
+    report(&mut phones, json!({ "command_id": id, "status": "rejected" })).await;
+    phones.expect_nothing_pending().await;
+    // Naming no capabilities leaves them as they are.
+    gateway.calls_of(&tablet).register(&tablet).await;
+    drop(tablet.open_with(&with(&tablet, &["nfc"])).await);
+    phones.expect_nothing_pending().await;
+    drop(tablet.open_with(&with(&tablet, &["ble"])).await);
     let entries = phones.entries(1).await;
     assert_eq!(entries[0]["body"], json!({ "command_id": id, "status": "rejected" }));
 }

@@ -26,6 +26,9 @@ use crate::store::wake::WantedWake;
 use crate::store::{self};
 
 mod market;
+mod shift;
+
+pub(crate) use shift::Shift;
 
 /// Everything a batch reads and changes.
 pub(crate) struct Working {
@@ -315,7 +318,7 @@ impl Working {
 }
 
 /// Adds the commands that a deleted device leaves behind, and those that a
-/// device can carry out from now on.
+/// device can carry out from now on, or no longer.
 async fn commands_of_devices(
     db: &impl ConnectionTrait,
     needs: &mut Needs,
@@ -328,19 +331,14 @@ async fn commands_of_devices(
     }
     for (key, capabilities) in &needs.capabilities {
         let row = devices.get(&key.user_id).and_then(|devices| devices.get(&key.device_id));
-        let gained = row.map_or_else(Vec::new, |row| gained(row, capabilities));
-        if !gained.is_empty() {
-            let ids = store::command::open_requiring(db, &key.user_id, &gained).await?;
+        let shift = row.map(|row| Shift::between(row, capabilities)).unwrap_or_default();
+        let concerned = [shift.gained, shift.lost].concat();
+        if !concerned.is_empty() {
+            let ids = store::command::open_requiring(db, &key.user_id, &concerned).await?;
             needs.commands.extend(ids);
         }
     }
     Ok(())
-}
-
-/// The capabilities that a known device did not name before.
-pub(crate) fn gained(row: &device::Model, capabilities: &[String]) -> Vec<String> {
-    let had: Vec<String> = serde_json::from_str(&row.capabilities).unwrap_or_default();
-    capabilities.iter().filter(|name| !had.contains(name)).cloned().collect()
 }
 
 /// Finds out whose the commands are, so that their streams can be locked

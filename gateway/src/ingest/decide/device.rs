@@ -9,7 +9,7 @@ use tidegate_protocol::rest::PushState;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::{lifecycle, wake};
 use crate::ingest::job::Registration;
-use crate::ingest::working::{Needs, Working, gained, stream_key};
+use crate::ingest::working::{Needs, Shift, Working, stream_key};
 use crate::store::device::{DeviceKey, TokenOwner, token_hash};
 
 /// Notes what a registration needs loaded.
@@ -41,9 +41,12 @@ pub(super) fn register(
         let message = format!("the user has {devices_max} devices; delete one first");
         return Err(ApiError::new(ErrorCode::TooManyDevices, message).with_retry_after(60));
     }
-    let capabilities = registration.device.capabilities.as_deref().unwrap_or_default();
-    let known = devices.get(&key.device_id);
-    let gained = known.map_or_else(Vec::new, |row| gained(row, capabilities));
+    let capabilities = registration.device.capabilities.as_deref();
+    let shift = devices
+        .get(&key.device_id)
+        .zip(capabilities)
+        .map(|(known, capabilities)| Shift::between(known, capabilities))
+        .unwrap_or_default();
     let row = devices.entry(key.device_id.clone()).or_insert_with(|| new_device(&key, now));
     let token_before = row.push_token.clone();
     refresh(row, &registration.device, now);
@@ -53,7 +56,9 @@ pub(super) fn register(
         let is_another = token_before.as_deref() != Some(&*push.token);
         wake::for_token(working, &key, is_another, registration.has_socket);
     }
-    deliver_again(working, &key, &gained);
+    deliver_again(working, &key, &shift.gained);
+    let channel = if registration.has_socket { Channel::Socket } else { Channel::Http };
+    settle_without(working, &key, &shift.lost, channel);
     let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
     working.changes.ensured.extend(streams.iter().cloned());
     Ok((key, streams))
@@ -62,20 +67,35 @@ pub(super) fn register(
 /// Commands that wait for a capability this device has from now on: its cursor
 /// may have passed them while they did not concern it.
 fn deliver_again(working: &mut Working, key: &DeviceKey, gained: &[String]) {
+    for row in waiting_for(working, key, gained) {
+        working.changes.changed_commands.insert(row.id.clone());
+        lifecycle::append_attempt(working, &row);
+    }
+}
+
+/// Commands that this device may no longer carry out: those that every other
+/// one refused get their final status.
+fn settle_without(working: &mut Working, key: &DeviceKey, lost: &[String], channel: Channel) {
+    for row in waiting_for(working, key, lost) {
+        lifecycle::expire_if_over(working, &row.id);
+        lifecycle::close_if_settled(working, &row.id, channel);
+    }
+}
+
+/// Open commands for the device that require one of these capabilities, in
+/// order of delivery.
+fn waiting_for(working: &Working, key: &DeviceKey, capabilities: &[String]) -> Vec<command::Model> {
     let mut waiting: Vec<command::Model> = working
         .commands
         .values()
         .map(|state| &state.row)
         .filter(|row| row.open && row.user_id == key.user_id && row.last_seq > 0)
         .filter(|row| row.device_id.as_ref().is_none_or(|device_id| *device_id == key.device_id))
-        .filter(|row| row.requires.as_ref().is_some_and(|needed| gained.contains(needed)))
+        .filter(|row| row.requires.as_ref().is_some_and(|needed| capabilities.contains(needed)))
         .cloned()
         .collect();
     waiting.sort_unstable_by_key(|row| row.last_seq);
-    for row in waiting {
-        working.changes.changed_commands.insert(row.id.clone());
-        lifecycle::append_attempt(working, &row);
-    }
+    waiting
 }
 
 fn new_device(key: &DeviceKey, now: i64) -> device::Model {
