@@ -82,7 +82,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let (upstream, service) = Upstream::new(&config.marketplace)?;
     let store = open_store(&config).await?;
     let is_embedded = store.is_embedded();
-    let hub = Hub::new();
+    let hub = Hub::new(tokio::runtime::Handle::current());
     let writer_stop = CancellationToken::new();
     let (ingest, writer) = Ingest::new(
         store.clone(),

@@ -4,37 +4,31 @@
 //! delays a delivery until the next heartbeat and never loses one. Never
 //! reads the database and never holds a payload queue.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
-use slab::Slab;
 use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
+use tokio::runtime::Handle;
 
 use crate::journal::Ready;
-use crate::journal::ring::Ring;
 
 pub mod presence;
 pub mod signal;
+pub mod topic;
 
 use signal::Signal;
+use topic::Topic;
 
 /// The streams that somebody here follows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Hub {
     topics: DashMap<StreamName, Arc<Topic>>,
     sessions: DashMap<UserId, presence::UserSessions>,
     next_session: AtomicU64,
-}
-
-/// A stream that somebody here follows.
-#[derive(Debug)]
-pub struct Topic {
-    name: StreamName,
-    /// The highest position known to be committed.
-    head: AtomicI64,
-    ring: Mutex<Ring>,
-    watchers: Mutex<Slab<Arc<Signal>>>,
+    /// Where sessions run, and so among whose turns they are woken: the writer
+    /// may have a runtime of its own.
+    runtime: Handle,
 }
 
 /// Follows a stream until dropped.
@@ -46,9 +40,20 @@ pub struct Watch {
 }
 
 impl Hub {
-    /// An empty hub.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
+    /// An empty hub, for sessions of this runtime.
+    pub fn new(runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            topics: DashMap::new(),
+            sessions: DashMap::new(),
+            next_session: AtomicU64::new(0),
+            runtime,
+        })
+    }
+
+    /// Waits until every session, poll and call that is ready now had its turn.
+    pub async fn turn(&self) {
+        // It only fails when the runtime ends.
+        let _ = self.runtime.spawn(std::future::ready(())).await;
     }
 
     /// Follows a stream: from now on `signal` is woken when it grows. Read the
@@ -56,16 +61,12 @@ impl Hub {
     pub fn watch(self: &Arc<Self>, stream: &StreamName, signal: &Arc<Signal>) -> Watch {
         // Under the map's guard, so that the last watcher's clean-up cannot
         // drop the topic between finding and joining it.
-        let entry = self.topics.entry(stream.clone()).or_insert_with(|| {
-            Arc::new(Topic {
-                name: stream.clone(),
-                head: AtomicI64::new(0),
-                ring: Mutex::new(Ring::new(stream.owner().is_none())),
-                watchers: Mutex::new(Slab::new()),
-            })
-        });
+        let entry = self
+            .topics
+            .entry(stream.clone())
+            .or_insert_with(|| Arc::new(Topic::new(stream.clone())));
         let topic = Arc::clone(entry.value());
-        let key = lock(&topic.watchers).insert(Arc::clone(signal));
+        let key = topic.join(Arc::clone(signal));
         drop(entry);
         Watch { hub: Arc::clone(self), topic, key }
     }
@@ -77,20 +78,15 @@ impl Hub {
 
     /// Hands over entries just committed and wakes who follows the stream.
     pub fn publish(&self, stream: &str, entries: Vec<Arc<Ready>>, head: Seq) {
-        let Some(topic) = self.topic(stream) else { return };
-        {
-            let mut ring = lock(&topic.ring);
-            for entry in entries {
-                ring.push(entry);
-            }
+        if let Some(topic) = self.topic(stream) {
+            topic.publish(entries, head, &self.runtime);
         }
-        topic.advance(head);
     }
 
     /// Says that a stream reached `head`, as found in the database.
     pub fn advance(&self, stream: &str, head: Seq) {
         if let Some(topic) = self.topic(stream) {
-            topic.advance(head);
+            topic.advance(head, &self.runtime);
         }
     }
 
@@ -104,31 +100,6 @@ impl Hub {
     }
 }
 
-impl Topic {
-    fn advance(&self, head: Seq) {
-        if self.head.fetch_max(head.get(), Ordering::AcqRel) < head.get() {
-            for (_, signal) in lock(&self.watchers).iter() {
-                signal.wake();
-            }
-        }
-    }
-
-    /// The stream.
-    pub const fn name(&self) -> &StreamName {
-        &self.name
-    }
-
-    /// The highest position known to be committed.
-    pub fn head(&self) -> Seq {
-        Seq::new(self.head.load(Ordering::Acquire))
-    }
-
-    /// The ring of entries just committed.
-    pub fn ring(&self) -> MutexGuard<'_, Ring> {
-        lock(&self.ring)
-    }
-}
-
 impl Watch {
     /// The stream followed.
     pub fn topic(&self) -> &Topic {
@@ -138,14 +109,14 @@ impl Watch {
     /// Says that the stream reached `head`, as read from the database. Wakes
     /// the others: they may have missed it too.
     pub fn advance(&self, head: Seq) {
-        self.topic.advance(head);
+        self.topic.advance(head, &self.hub.runtime);
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        lock(&self.topic.watchers).remove(self.key);
-        self.hub.topics.remove_if(&self.topic.name, |_, topic| lock(&topic.watchers).is_empty());
+        self.topic.leave(self.key);
+        self.hub.topics.remove_if(self.topic.name(), |_, topic| topic.is_empty());
     }
 }
 

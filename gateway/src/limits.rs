@@ -6,6 +6,10 @@
 /// what piles up while a thousand sockets are written once.
 pub const RING_ENTRIES_SHARED: usize = 1_024;
 
+/// Followers of a shared stream that are woken before everybody else gets a
+/// turn: a few hundred microseconds of writing to sockets.
+pub const WAKE_SLICE: usize = 64;
+
 /// Live entries a user's stream keeps ready: a burst to one user.
 pub const RING_ENTRIES_USER: usize = 64;
 

@@ -79,7 +79,7 @@ impl Node {
         let options = StoreOptions { url: url.to_owned(), connections: 2, synchronous_full: false };
         let store = Store::open(&options).await.unwrap();
         store::schema::migrate(&store).await.unwrap();
-        let (hub, stop) = (Hub::new(), CancellationToken::new());
+        let (hub, stop) = (Hub::new(tokio::runtime::Handle::current()), CancellationToken::new());
         let options = IngestOptions {
             queue: 1024,
             batch: 512,

@@ -65,6 +65,13 @@ impl Ring {
         }
     }
 
+    /// Appends entries, oldest first.
+    pub fn extend(&mut self, entries: impl IntoIterator<Item = Arc<Ready>>) {
+        for entry in entries {
+            self.push(entry);
+        }
+    }
+
     /// Forgets everything and gives its memory back.
     pub fn clear(&mut self) {
         self.entries = VecDeque::new();
