@@ -73,11 +73,10 @@ impl Store {
     /// Opens the database. Does not migrate: see [`schema`].
     pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
         if options.url.starts_with("sqlite:") {
-            let connect =
-                |connections, wait| Database::connect(sqlite_options(options, connections, wait));
-            let writer = connect(1, BUSY_TIMEOUT).await?;
-            let readers = connect(options.connections, BUSY_TIMEOUT).await?;
-            let checkpointer = connect(1, CHECKPOINT_TIMEOUT).await?;
+            let connect = |role| Database::connect(sqlite_options(options, role));
+            let writer = connect(SqliteRole::Writer).await?;
+            let readers = connect(SqliteRole::Readers).await?;
+            let checkpointer = connect(SqliteRole::Checkpointer).await?;
             Ok(Self { writer, readers, checkpointer: Some(checkpointer) })
         } else {
             let writer = Database::connect(postgres_options(options, WRITERS)).await?;
@@ -164,9 +163,29 @@ fn pragma(text: &str) -> sea_orm::Statement {
     sea_orm::Statement::from_string(DatabaseBackend::Sqlite, text)
 }
 
-fn sqlite_options(options: &StoreOptions, connections: u32, wait: Duration) -> ConnectOptions {
+/// What connections to SQLite are for.
+#[derive(Clone, Copy, Debug)]
+enum SqliteRole {
+    Writer,
+    Readers,
+    Checkpointer,
+}
+
+/// SQLite's page cache of the writer, as a negative number of KiB.
+const WRITER_CACHE: &str = "-2000";
+
+/// The same of each other connection. Every commit empties it, so that more
+/// would only be memory.
+const READER_CACHE: &str = "-256";
+
+fn sqlite_options(options: &StoreOptions, role: SqliteRole) -> ConnectOptions {
     let synchronous =
         if options.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    let (connections, wait, cache) = match role {
+        SqliteRole::Writer => (1, BUSY_TIMEOUT, WRITER_CACHE),
+        SqliteRole::Readers => (options.connections, BUSY_TIMEOUT, READER_CACHE),
+        SqliteRole::Checkpointer => (1, CHECKPOINT_TIMEOUT, READER_CACHE),
+    };
     let mut connect = common_options(options, connections);
     connect.idle_timeout(None).max_lifetime(None).test_before_acquire(false).map_sqlx_sqlite_opts(
         move |sqlite| {
@@ -179,6 +198,7 @@ fn sqlite_options(options: &StoreOptions, connections: u32, wait: Duration) -> C
                 // The checkpointer does it; inside a commit it costs 10 ms.
                 .pragma("wal_autocheckpoint", "0")
                 .pragma("journal_size_limit", WAL_BYTES_KEPT)
+                .pragma("cache_size", cache)
                 // What a failed statement would undo is kept in memory: a
                 // statement of many rows would write and cut a file each time.
                 .pragma("temp_store", "memory")

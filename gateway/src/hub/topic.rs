@@ -42,8 +42,10 @@ struct Watchers {
 
 impl Topic {
     pub(super) fn new(name: StreamName) -> Self {
-        let ring = Ring::new(name.owner().is_none());
-        Self { name, head: AtomicI64::new(0), ring: Mutex::new(ring), watchers: Mutex::default() }
+        let ring = Mutex::new(Ring::new(name.owner().is_none()));
+        // Most topics are a user's with one device.
+        let watchers = Watchers { signals: Slab::with_capacity(1), ..Watchers::default() };
+        Self { name, head: AtomicI64::new(0), ring, watchers: Mutex::new(watchers) }
     }
 
     /// The stream.

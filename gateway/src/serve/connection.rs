@@ -28,21 +28,26 @@ use crate::serve::tls::Tls;
 /// What became of the opening of a connection.
 type Opened<T> = Result<T, Option<ConnectionRefusal>>;
 
+/// Each stage is boxed by itself, so that a connection takes the memory of the
+/// stage it is in, and a plain one none for TLS.
 pub(crate) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, permit: Permit) {
     // While nothing was asked, a drain ends the connection at once.
     let opened = match &server.tls {
         None => server.shutdown.run_until_cancelled(open(server, &stream)).await,
         Some(tls) => {
-            let opened = server.shutdown.run_until_cancelled(open_tls(server, tls, stream)).await;
+            let opening = Box::pin(open_tls(server, tls, stream));
+            let opened = server.shutdown.run_until_cancelled(opening).await;
             return match opened {
-                Some(Ok(stream)) => http(server, Admitted::new(stream, permit), peer).await,
+                Some(Ok(stream)) => {
+                    Box::pin(http(server, Admitted::new(stream, permit), peer)).await
+                }
                 Some(Err(refusal)) => count(server, refusal),
                 None => {}
             };
         }
     };
     match opened {
-        Some(Ok(())) => http(server, Admitted::new(stream, permit), peer).await,
+        Some(Ok(())) => Box::pin(http(server, Admitted::new(stream, permit), peer)).await,
         Some(Err(refusal)) => count(server, refusal),
         None => {}
     }

@@ -58,9 +58,9 @@ pub(crate) enum Incoming {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lost;
 
-/// Reads in small steps: devices send little, and the buffer stays allocated
-/// as long as the session lives.
-const READ_BUFFER_BYTES: usize = 512;
+/// Reads in small steps: an ack or a result fits, a longer frame takes another
+/// read, and the buffer stays allocated as long as the session lives.
+const READ_BUFFER_BYTES: usize = 256;
 
 /// Frames are collected up to this size before they are written.
 const QUEUE_BYTES: usize = PAGE_BYTES;
