@@ -32,7 +32,7 @@ pub const BEHIND_CURSORS: usize = 200_000;
 
 /// Rows written behind in one transaction where not many wait: a few
 /// milliseconds, which a commit may have to wait for.
-pub const BEHIND_SLICE_ROWS: usize = 200;
+pub const BEHIND_SLICE_ROWS: usize = 64;
 
 /// Where many wait, a transaction takes this part of them.
 pub const BEHIND_SLICES: usize = 16;

@@ -191,11 +191,9 @@ fn indexes() -> Vec<IndexCreateStatement> {
         index("command_user", "command", &["user_id", "open", "last_seq"]),
         // The sweep for expiry and retry.
         index("command_due", "command", &["open", "due_at"]),
-        // Timelines.
-        index("command_event_command", "command_event", &["command_id"]),
         // A push token belongs to one device.
         index("device_push_token", "device", &["push_provider", "push_token_hash"]).unique().take(),
-        // A device is told of a delivery, or its ack, once.
+        // Timelines. A device is told of a delivery, or its ack, once.
         index("command_event_once", "command_event", &["command_id", "once"]).unique().take(),
         index("device_last_seen", "device", &["last_seen_at"]),
         index("idempotency_key_expiry", "idempotency_key", &["expires_at"]),

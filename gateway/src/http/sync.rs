@@ -173,7 +173,7 @@ pub(super) async fn results(
     JsonBody(request): JsonBody<ResultsRequest>,
 ) -> ApiResult<Json<ResultsAnswer>> {
     let device = known_device(&state, &caller, &request.device_id).await?;
-    state.ingest.behind().seen(&device, state.clock.now());
+    state.ingest.behind().seen(&device);
     let results = Results { results: request.results };
     ws::check_results(&results)?;
     let report = Report {

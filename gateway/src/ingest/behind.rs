@@ -2,7 +2,7 @@
 //! delivery and acks, when a device was last seen. A crash may lose the newest
 //! of it; devices ack again with their next hello.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Mutex;
 
@@ -34,7 +34,8 @@ pub struct BehindBatch {
     acked: Vec<Delivery>,
     pushed: Vec<PushNote>,
     acks: HashMap<(DeviceKey, StreamName), Acked>,
-    seen: HashMap<DeviceKey, Timestamp>,
+    /// Those that called; who only acks is seen by its acks.
+    seen: HashSet<DeviceKey>,
 }
 
 /// A command that went to a device, or whose position the device acked.
@@ -98,12 +99,11 @@ impl BehindBatch {
         let pushed = take_first(&mut self.pushed, most - sent.len() - acked.len());
         let mut slice = Self { sent, acked, pushed, ..Self::default() };
         slice.acks = take_some(&mut self.acks, most - slice.len());
-        slice.seen = take_some(&mut self.seen, most - slice.len());
+        slice.seen = take_some_of(&mut self.seen, most - slice.len());
         slice
     }
 
     fn move_cursor(&mut self, device: &DeviceKey, stream: &StreamName, mut acked: Acked) {
-        self.seen.insert(device.clone(), acked.at);
         let key = (device.clone(), stream.clone());
         let known = self.acks.get(&key);
         acked.look_up |= known.is_some_and(|known| known.look_up);
@@ -119,6 +119,14 @@ impl BehindBatch {
 fn take_first<T>(list: &mut Vec<T>, most: usize) -> Vec<T> {
     let rest = list.split_off(most.min(list.len()));
     std::mem::replace(list, rest)
+}
+
+fn take_some_of(set: &mut HashSet<DeviceKey>, most: usize) -> HashSet<DeviceKey> {
+    if set.len() <= most {
+        return std::mem::take(set);
+    }
+    let keys: Vec<DeviceKey> = set.iter().take(most).cloned().collect();
+    keys.into_iter().filter_map(|key| set.take(&key)).collect()
 }
 
 fn take_some<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize) -> HashMap<K, V> {
@@ -199,11 +207,11 @@ impl Behind {
         }
     }
 
-    /// Notes that a device was seen.
-    pub fn seen(&self, device: &DeviceKey, at: Timestamp) {
+    /// Notes that a device was here.
+    pub fn seen(&self, device: &DeviceKey) {
         let mut batch = lock(&self.batch);
         if batch.seen.len() < BEHIND_CURSORS {
-            batch.seen.insert(device.clone(), at);
+            batch.seen.insert(device.clone());
         }
     }
 
@@ -266,6 +274,7 @@ mod tests {
             let at = Timestamp::default();
             behind.sent(&device(index), command(), Channel::Socket, at);
             behind.ack_delivered(&device(index), &stream, cursor.clone(), command(), at);
+            behind.seen(&device(index));
         }
         let first = behind.take_slice();
         assert_eq!((first.sent.len(), first.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));

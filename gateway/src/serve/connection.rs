@@ -39,7 +39,7 @@ pub(crate) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, pe
             let opened = server.shutdown.run_until_cancelled(opening).await;
             return match opened {
                 Some(Ok(stream)) => {
-                    Box::pin(http(server, Admitted::new(stream, permit), peer)).await
+                    Box::pin(http(server, Admitted::new(stream, permit), peer)).await;
                 }
                 Some(Err(refusal)) => count(server, refusal),
                 None => {}

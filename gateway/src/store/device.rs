@@ -1,6 +1,6 @@
 //! Devices and what they have acked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
@@ -55,21 +55,25 @@ async fn select(
     Ok(found)
 }
 
-/// Which of these devices exist.
+/// Which of these devices exist, and when they were seen.
 pub async fn existing(
     db: &impl ConnectionTrait,
     devices: &[DeviceKey],
-) -> Result<HashSet<DeviceKey>, DbErr> {
+) -> Result<HashMap<DeviceKey, i64>, DbErr> {
     use device::Column;
-    let mut found = HashSet::new();
+    let mut found = HashMap::new();
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
         let query = device::Entity::find()
             .select_only()
             .column(Column::UserId)
             .column(Column::DeviceId)
+            .column(Column::LastSeenAt)
             .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)));
-        let rows: Vec<(String, String)> = query.into_tuple().all(db).await?;
-        found.extend(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }));
+        let rows: Vec<(String, String, i64)> = query.into_tuple().all(db).await?;
+        found.extend(
+            rows.into_iter()
+                .map(|(user_id, device_id, seen_at)| (DeviceKey { user_id, device_id }, seen_at)),
+        );
     }
     Ok(found)
 }

@@ -175,7 +175,7 @@ impl<'a> Polling<'a> {
             left: request.limit,
         };
         let now = state.clock.now();
-        state.ingest.behind().seen(&polling.device, now);
+        state.ingest.behind().seen(&polling.device);
         for one in opened {
             polling.follow(one, &request.position, now);
         }

@@ -1,6 +1,6 @@
 //! Writing a batch of what may be late, inside the caller's transaction.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{command, device, device_cursor};
@@ -39,7 +39,7 @@ pub(crate) async fn write(
     let devices: Vec<DeviceKey> = batch.acks.keys().map(|(device, _)| device.clone()).collect();
     // One that was deleted meanwhile must not leave cursors to its successor.
     let existing = store::device::existing(db, &devices).await?;
-    cursors.retain(|row| existing.contains(&row_device(row)));
+    cursors.retain(|row| existing.contains_key(&row_device(row)));
     store::device::advance_cursors(db, cursors).await?;
     store::event::insert(db, events).await?;
     store::command::mark_sent(db, &sent).await?;
@@ -51,10 +51,17 @@ pub(crate) async fn write(
     for (attempt, ids) in &acked.retryable {
         store::command::start_retry_clock(db, ids, *attempt, due_at).await?;
     }
-    let mut seen: Vec<DeviceKey> = batch.seen.keys().cloned().collect();
-    seen.sort_unstable();
+    let long_ago = now.millis() - SEEN_BY_ACK_MS;
+    let acking = existing.into_iter().filter(|(_, seen_at)| *seen_at < long_ago);
+    let mut seen: BTreeSet<DeviceKey> = acking.map(|(device, _)| device).collect();
+    seen.extend(batch.seen.iter().cloned());
+    let seen: Vec<DeviceKey> = seen.into_iter().collect();
     store::device::touch(db, &seen, now.millis()).await
 }
+
+/// How long a device may ack until it is noted again that it was here: a device
+/// with a socket is known to be here, and its row lies in a page of its own.
+const SEEN_BY_ACK_MS: i64 = 60_000;
 
 fn delivery_event(delivery: &Delivery, event: TimelineEvent) -> NewEvent {
     NewEvent {

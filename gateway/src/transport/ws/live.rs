@@ -130,7 +130,7 @@ impl Live {
         let Self { state, socket, watches, presence, session, id, .. } = *self;
         // The next session of the device must not find this one any more.
         drop((watches, presence, session));
-        state.ingest.behind().seen(&device, state.clock.now());
+        state.ingest.behind().seen(&device);
         let counted = match end {
             End::Close(reason) => SocketEnd::Closed(reason),
             End::Gone => SocketEnd::Peer,
