@@ -5,6 +5,7 @@
 //! Nothing here knows the wire, time, or why a row changes.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
@@ -14,6 +15,7 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub mod audit;
 pub mod command;
@@ -53,6 +55,8 @@ pub struct Store {
     /// SQLite only: copies the write-ahead log into the database file, so that
     /// no commit has to.
     checkpointer: Option<DatabaseConnection>,
+    /// See [`Store::turn`].
+    turns: Arc<Semaphore>,
 }
 
 /// PostgreSQL: connections that write: the writer, the push tier, upkeep, and
@@ -72,22 +76,31 @@ const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(500);
 impl Store {
     /// Opens the database. Does not migrate: see [`schema`].
     pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
+        let turns = Arc::new(Semaphore::new(options.connections as usize));
         if options.url.starts_with("sqlite:") {
             let connect = |role| Database::connect(sqlite_options(options, role));
             let writer = connect(SqliteRole::Writer).await?;
             let readers = connect(SqliteRole::Readers).await?;
             let checkpointer = connect(SqliteRole::Checkpointer).await?;
-            Ok(Self { writer, readers, checkpointer: Some(checkpointer) })
+            Ok(Self { writer, readers, checkpointer: Some(checkpointer), turns })
         } else {
             let writer = Database::connect(postgres_options(options, WRITERS)).await?;
             let readers = Database::connect(postgres_options(options, options.connections)).await?;
-            Ok(Self { writer, readers, checkpointer: None })
+            Ok(Self { writer, readers, checkpointer: None, turns })
         }
     }
 
     /// For reads.
     pub const fn readers(&self) -> &DatabaseConnection {
         &self.readers
+    }
+
+    /// Waits for a turn to read for a device, as long as it takes. Thousands
+    /// catch up at once after a restart: in the queue for a connection, which
+    /// gives up after 10 s, they would fail each other and everybody else.
+    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed: it is always a permit.
+        self.turns.acquire().await.ok()
     }
 
     /// For the migrator, which brings its own transactions.

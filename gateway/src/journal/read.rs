@@ -110,6 +110,7 @@ pub async fn stretch(
     viewer: &Viewer,
     now: Timestamp,
 ) -> Result<Read, DbErr> {
+    let _turn = store.turn().await;
     let mut selection = stretch.room.select();
     let mut at = stretch.after;
     loop {

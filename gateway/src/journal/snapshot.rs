@@ -55,6 +55,7 @@ pub async fn snapshot(
     viewer: &Viewer,
     now: Timestamp,
 ) -> Result<SnapshotPage, DbErr> {
+    let _turn = store.turn().await;
     let limit = limit.min(PAGE_ENTRIES);
     if let Some(user_id) = stream.name.owner() {
         let after = match at {
