@@ -45,7 +45,11 @@ enum Ended {
     /// While polling: time to try for a socket again.
     SocketDue,
     /// A poll did not succeed.
-    PollFailed { retry_after: Option<Duration> },
+    PollFailed {
+        /// Others did before it.
+        worked: bool,
+        retry_after: Option<Duration>,
+    },
     /// Nothing that trying again can mend.
     Stopped(StopReason),
 }
@@ -162,7 +166,10 @@ impl AttemptPlan {
                 self.socket_due = None;
                 Ok(Pause::None)
             }
-            Ended::PollFailed { retry_after } => {
+            Ended::PollFailed { worked, retry_after } => {
+                if worked {
+                    self.delays.reset();
+                }
                 let delay = self.delays.next_delay();
                 Ok(Pause::For(retry_after.map_or(delay, |least| delay.max(least))))
             }

@@ -4,10 +4,11 @@
 //! durable here is carried out although the network went away, and its outcome
 //! waits in the outbox.
 
+use tidegate_protocol::id::CommandId;
 use tokio_util::sync::CancellationToken;
 
 use crate::device::Device;
-use crate::handler::{Command, Handler};
+use crate::handler::{Command, Handler, Outcome};
 use crate::retry::Delays;
 use crate::store::StoreError;
 use crate::token::TokenProvider;
@@ -22,8 +23,9 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
     let mut delays = Delays::new(settings.retry_initial, settings.retry_longest);
     cancel
         .run_until_cancelled(async {
+            let mut unstored = None;
             loop {
-                match drain(device).await {
+                match drain_keeping(device, &mut unstored).await {
                     Ok(()) => {
                         delays.reset();
                         device.work().notified().await;
@@ -43,8 +45,20 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
 pub(crate) async fn drain<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
 ) -> Result<(), StoreError> {
+    drain_keeping(device, &mut None).await
+}
+
+/// An outcome that could not be stored is kept in `unstored` and stored by the
+/// next call: the command was carried out and must not be again.
+async fn drain_keeping<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    unstored: &mut Option<(CommandId, Outcome)>,
+) -> Result<(), StoreError> {
+    store(device, unstored).await?;
     while let Some(command) = device.store().take_next(device.clock().gateway_now()).await? {
-        execute(device, &command).await?;
+        let outcome = execute(device, &command).await;
+        *unstored = Some((command.id, outcome));
+        store(device, unstored).await?;
     }
     Ok(())
 }
@@ -52,11 +66,20 @@ pub(crate) async fn drain<H: Handler, T: TokenProvider>(
 async fn execute<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     command: &Command,
-) -> Result<(), StoreError> {
+) -> Outcome {
     let attempt = command.attempt.unwrap_or_default();
     tracing::debug!(command.id = %command.id, attempt, command.resumed, "command begins");
-    let outcome = device.handler().execute(command).await;
-    device.store().finish(&command.id, &outcome).await?;
-    device.results().notify_one();
+    device.handler().execute(command).await
+}
+
+async fn store<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    unstored: &mut Option<(CommandId, Outcome)>,
+) -> Result<(), StoreError> {
+    if let Some((id, outcome)) = unstored {
+        device.store().finish(id, outcome).await?;
+        *unstored = None;
+        device.results().notify_one();
+    }
     Ok(())
 }

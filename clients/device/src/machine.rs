@@ -8,6 +8,7 @@
 
 pub mod streams;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::{CommandId, StreamName};
 use tidegate_protocol::limits::RESULTS_PER_FRAME;
-use tidegate_protocol::server::{ErrorFrame, Ping, ResultsOk, ServerMessage, Welcome};
+use tidegate_protocol::server::{
+    ErrorFrame, Ping, ResultsOk, ServerMessage, StreamStatuses, Welcome,
+};
 use tidegate_protocol::time::Timestamp;
 
 use crate::machine::streams::{Applied, Fault, Overlap, Page, Streams};
@@ -35,6 +38,17 @@ pub struct Profile {
     pub encodings: Vec<Encoding>,
     /// Heartbeat interval wished, seconds.
     pub heartbeat_s: Option<i64>,
+}
+
+impl Profile {
+    /// Tells whether the gateway heard of the device as it is now: a hash, so
+    /// that the push token is not stored. Another version of this crate may
+    /// hash differently, and then tells the gateway once more.
+    pub(crate) fn fingerprint(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(&self.device).unwrap_or_default().hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
 }
 
 /// What the driver must do, in order.
@@ -69,6 +83,8 @@ pub struct Live {
     pub clock_offset_ms: i64,
     /// No frame for twice this long means the path is dead.
     pub heartbeat: Duration,
+    /// Streams that begin anew: what is stored of their positions is void.
+    pub resets: Vec<StreamName>,
 }
 
 /// A confirmed outcome: of which attempt, and the gateway's row.
@@ -204,17 +220,19 @@ impl Machine {
         self.welcomed = true;
         self.encoding = welcome.encoding;
         self.owner = own.or_else(|| self.owner.take());
-        if let Err(effect) = self.open(&welcome.streams) {
-            return vec![effect];
-        }
+        let resets = match self.open(&welcome.streams) {
+            Ok(resets) => resets,
+            Err(effect) => return vec![effect],
+        };
         vec![Effect::Live(Live {
             owner: self.owner.clone(),
             clock_offset_ms: welcome.server_time.millis() - local_now.millis(),
             heartbeat: Duration::from_secs(u64::from(welcome.heartbeat_s)),
+            resets,
         })]
     }
 
-    fn open(&mut self, statuses: &tidegate_protocol::server::StreamStatuses) -> Result<(), Effect> {
+    fn open(&mut self, statuses: &StreamStatuses) -> Result<Vec<StreamName>, Effect> {
         self.streams.open(statuses).map_err(Effect::Reconnect)
     }
 

@@ -26,6 +26,8 @@ use serde_json::value::RawValue;
 use tidegate_protocol::cursor::{Cursor, Cursors};
 use tidegate_protocol::id::{DeviceId, Epoch, InvalidId, Seq, StreamName};
 
+use crate::machine::Live;
+
 /// The path that keeps everything in memory.
 pub const IN_MEMORY: &str = ":memory:";
 
@@ -71,6 +73,7 @@ mod meta {
     pub(super) const DEVICE_ID: &str = "device_id";
     pub(super) const OWNER: &str = "owner";
     pub(super) const POLL_CURSOR: &str = "poll_cursor";
+    pub(super) const REGISTERED: &str = "registered";
     pub(super) const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 }
 
@@ -148,19 +151,21 @@ impl Store {
         set_meta(&self.connection, meta::CLOCK_OFFSET_MS, &offset_ms.to_string()).await
     }
 
-    /// A socket session begins: notes what its `welcome` settled. The opaque
-    /// cursor of polls goes, because the session moves cursors that it knows
-    /// nothing about.
-    pub(crate) async fn begin_session(
-        &self,
-        owner: Option<&StreamName>,
-        clock_offset_ms: i64,
-    ) -> Result<(), StoreError> {
+    /// A socket session begins: notes what its `welcome` settled, and what its
+    /// `hello` said of the device. The opaque cursor of polls goes, because the
+    /// session moves cursors that it knows nothing about; so do the cursors of
+    /// streams that begin anew.
+    pub(crate) async fn begin_session(&self, live: &Live, said: &str) -> Result<(), StoreError> {
         let transaction = self.begin().await?;
-        if let Some(owner) = owner {
+        if let Some(owner) = &live.owner {
             set_meta(&transaction, meta::OWNER, owner.as_str()).await?;
         }
-        set_meta(&transaction, meta::CLOCK_OFFSET_MS, &clock_offset_ms.to_string()).await?;
+        let clock_offset_ms = live.clock_offset_ms.to_string();
+        set_meta(&transaction, meta::CLOCK_OFFSET_MS, &clock_offset_ms).await?;
+        set_meta(&transaction, meta::REGISTERED, said).await?;
+        for stream in &live.resets {
+            drop_cursor(&transaction, stream).await?;
+        }
         forget_meta(&transaction, meta::POLL_CURSOR).await?;
         transaction.commit().await?;
         Ok(())
@@ -179,16 +184,34 @@ impl Store {
         forget_meta(&self.connection, meta::POLL_CURSOR).await
     }
 
+    /// What the gateway last heard of the device, as a fingerprint.
+    pub(crate) async fn registered(&self) -> Result<Option<String>, StoreError> {
+        self.meta(meta::REGISTERED).await
+    }
+
+    pub(crate) async fn set_registered(&self, said: &str) -> Result<(), StoreError> {
+        set_meta(&self.connection, meta::REGISTERED, said).await
+    }
+
     /// Where each stream stands.
     pub async fn cursors(&self) -> Result<Cursors, StoreError> {
         self.positions("SELECT stream, epoch, seq FROM cursor").await
     }
 
+    /// These streams begin anew, by the polls under way.
+    pub(crate) async fn forget_cursors(&self, streams: &[StreamName]) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
+        for stream in streams {
+            drop_cursor(&transaction, stream).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// The stream begins anew at the next connect: with a snapshot.
     pub(crate) async fn forget_cursor(&self, stream: &StreamName) -> Result<(), StoreError> {
         let transaction = self.begin().await?;
-        let delete = statement("DELETE FROM cursor WHERE stream = ?", [stream.as_str().into()]);
-        transaction.execute_raw(delete).await?;
+        drop_cursor(&transaction, stream).await?;
         forget_meta(&transaction, meta::POLL_CURSOR).await?;
         transaction.commit().await?;
         Ok(())
@@ -252,6 +275,15 @@ async fn set_cursor(
         [stream.as_str().into(), cursor.epoch.as_str().into(), cursor.seq.get().into()],
     );
     transaction.execute_raw(upsert).await?;
+    Ok(())
+}
+
+async fn drop_cursor(
+    transaction: &DatabaseTransaction,
+    stream: &StreamName,
+) -> Result<(), StoreError> {
+    let delete = statement("DELETE FROM cursor WHERE stream = ?", [stream.as_str().into()]);
+    transaction.execute_raw(delete).await?;
     Ok(())
 }
 

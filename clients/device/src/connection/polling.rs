@@ -53,10 +53,11 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
     socket_due: Option<Instant>,
 ) -> Ended {
     if let Err(error) = device.store().prune(device.clock().gateway_now()).await {
-        return ended(error.into());
+        return ended(error.into(), false);
     }
     // The first answer must not be held: it tells the app that polling works.
     let mut wait_s = 0;
+    let mut worked = false;
     loop {
         let round = async {
             tokio::select! {
@@ -67,10 +68,11 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
         };
         match cancel.run_until_cancelled(round).await {
             None => return Ended::Cancelled,
-            Some(Err(error)) => return ended(error),
+            Some(Err(error)) => return ended(error, worked),
             Some(Ok(true)) => return Ended::SocketDue,
             Some(Ok(false)) => device.set_state(State::Polling),
         }
+        worked = true;
         if socket_due.is_some_and(|due| due <= Instant::now()) {
             return Ended::SocketDue;
         }
@@ -89,13 +91,15 @@ async fn report_as_they_come<H: Handler, T: TokenProvider>(
     }
 }
 
-fn ended(error: SyncError) -> Ended {
+fn ended(error: SyncError, worked: bool) -> Ended {
     tracing::warn!(%error, "polling failed");
     match error {
         SyncError::Stopped(reason) => Ended::Stopped(reason),
         SyncError::Token(_) | SyncError::Rest(RestError::Unauthorized) => Ended::Unauthorized,
-        SyncError::Rest(RestError::Wait { retry_after }) => Ended::PollFailed { retry_after },
-        _ => Ended::PollFailed { retry_after: None },
+        SyncError::Rest(RestError::Wait { retry_after }) => {
+            Ended::PollFailed { worked, retry_after }
+        }
+        _ => Ended::PollFailed { worked, retry_after: None },
     }
 }
 
@@ -132,16 +136,19 @@ async fn round<H: Handler, T: TokenProvider>(
 
 /// Asks, and once more where the refusal says what to put right: registers an
 /// unknown device, drops a cursor that cannot be read. A second refusal is an
-/// error, so that no loop runs hot.
+/// error, so that no loop runs hot. Nobody else tells the gateway of a new
+/// push token or capability where no socket can be had, so that comes first.
 async fn ask<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     wait_s: u32,
 ) -> Result<(Answer<PollAnswer>, Streams), SyncError> {
     let token = device.tokens().token().await?;
+    if device.store().registered().await?.as_deref() != Some(&*device.profile().fingerprint()) {
+        register(device, &token).await?;
+    }
     match question(device, &token, wait_s).await {
         Err(SyncError::Rest(RestError::Refused { code, .. })) if code == "device_not_found" => {
-            let registration = registration(device);
-            device.rest().register(&token, &registration).await.map_err(permanent)?;
+            register(device, &token).await?;
         }
         Err(SyncError::Rest(RestError::Refused { status: 422, .. })) => {
             tracing::warn!("the gateway cannot read its cursor any more");
@@ -153,6 +160,14 @@ async fn ask<H: Handler, T: TokenProvider>(
         SyncError::Rest(error) => permanent(error),
         other => other,
     })
+}
+
+async fn register<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    token: &Token,
+) -> Result<(), SyncError> {
+    device.rest().register(token, &registration(device)).await.map_err(permanent)?;
+    Ok(device.store().set_registered(&device.profile().fingerprint()).await?)
 }
 
 async fn question<H: Handler, T: TokenProvider>(
@@ -237,8 +252,10 @@ async fn take<H: Handler, T: TokenProvider>(
     mut streams: Streams,
     answer: PollAnswer,
 ) -> Result<(), SyncError> {
-    if let Err(fault) = streams.open(&answer.streams) {
-        return Err(not_applied(device, fault).await);
+    match streams.open(&answer.streams) {
+        Ok(resets) if resets.is_empty() => {}
+        Ok(resets) => device.store().forget_cursors(&resets).await?,
+        Err(fault) => return Err(not_applied(device, fault).await),
     }
     for frame in &answer.frames {
         device.handler().on_frame(Direction::FromGateway, frame.get());

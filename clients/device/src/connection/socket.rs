@@ -298,7 +298,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         self.welcomed_at = Some(Instant::now());
         self.heartbeat = live.heartbeat;
         clock.set_gateway_offset_ms(live.clock_offset_ms);
-        store.begin_session(live.owner.as_ref(), live.clock_offset_ms).await?;
+        store.begin_session(&live, &self.device.profile().fingerprint()).await?;
         store.prune(clock.gateway_now()).await?;
         self.device.set_state(State::Live);
         self.send_results().await

@@ -154,8 +154,10 @@ impl Streams {
         &self.held
     }
 
-    /// Takes over how streams begin.
-    pub fn open(&mut self, statuses: &StreamStatuses) -> Result<(), Fault> {
+    /// Takes over how streams begin. Returns those that begin anew and are not
+    /// continued from an earlier poll: their stored cursors are to be forgotten.
+    pub fn open(&mut self, statuses: &StreamStatuses) -> Result<Vec<StreamName>, Fault> {
+        let mut resets = Vec::new();
         for (stream, status) in statuses {
             let phase = match status.verdict {
                 Verdict::Resumed => match (self.held.get(stream), self.unfinished.get(stream)) {
@@ -167,7 +169,11 @@ impl Streams {
                     // A position of the old numbering must not be acked.
                     self.held.remove(stream);
                     self.acked.remove(stream);
-                    Phase::Snapshot(self.unfinished.get(stream).cloned())
+                    let progress = self.unfinished.get(stream).cloned();
+                    if progress.is_none() {
+                        resets.push(stream.clone());
+                    }
+                    Phase::Snapshot(progress)
                 }
                 Verdict::Forbidden | Verdict::Unknown => {
                     tracing::warn!(%stream, verdict = %status.verdict, "stream is not available");
@@ -177,7 +183,7 @@ impl Streams {
             };
             self.open.insert(stream.clone(), phase);
         }
-        Ok(())
+        Ok(resets)
     }
 
     /// Checks a page of the journal; `None` when there is nothing to apply.
@@ -208,7 +214,9 @@ impl Streams {
         let cursor = Cursor { epoch: snapshot.epoch, seq: snapshot.seq };
         let first = match phase {
             Phase::Snapshot(Some(progress)) => *progress != cursor,
-            Phase::Snapshot(None) | Phase::Live(_) => true,
+            Phase::Snapshot(None) => true,
+            // It would replace the replica by a part of it.
+            Phase::Live(_) => return Err(Fault::Gap(snapshot.stream)),
         };
         *phase = if snapshot.last {
             Phase::Live(cursor.clone())

@@ -31,7 +31,9 @@ pub(super) struct Closing {
 
 impl Store {
     /// Takes the next command to carry out and marks it as begun: by priority,
-    /// then in the order of arrival. Those past their expiry are closed first.
+    /// then in the order of arrival, but first those that were interrupted
+    /// least: one that ends the process every time must not keep the others
+    /// from being carried out. Those past their expiry are closed first.
     pub(crate) async fn take_next(
         &self,
         gateway_now: Timestamp,
@@ -45,7 +47,8 @@ impl Store {
         transaction.execute_raw(expire).await?;
         let select = statement(
             "SELECT id, attempt, data_type, value, rank, expires_at_ms, stage FROM command \
-             WHERE stage IN ('waiting', 'started') ORDER BY rank, arrival LIMIT 1",
+             WHERE stage IN ('waiting', 'started') \
+             ORDER BY interrupted, rank, arrival LIMIT 1",
             [],
         );
         let row = transaction.query_one_raw(select).await?;
@@ -78,7 +81,7 @@ impl Store {
         let transaction = self.begin().await?;
         let attempt = known(&transaction, command_id).await?.and_then(|known| known.attempt);
         match outcome.report(command_id, attempt) {
-            None => set_stage(&transaction, command_id, Stage::Postponed).await?,
+            None => postpone(&transaction, command_id).await?,
             Some(result) => {
                 let update = statement(
                     "UPDATE command SET stage = 'done', outcome = ?, error = ?, retryable = ? \
@@ -272,6 +275,19 @@ async fn known(
         outcome: outcome.map(|word| outcome_word(&word)).transpose()?,
         retryable: retryable.unwrap_or_default(),
     }))
+}
+
+/// Unless the gateway closed it while the app was asked.
+async fn postpone(
+    transaction: &DatabaseTransaction,
+    command_id: &CommandId,
+) -> Result<(), StoreError> {
+    let update = statement(
+        "UPDATE command SET stage = 'postponed' WHERE id = ? AND stage = 'started'",
+        [command_id.as_str().into()],
+    );
+    transaction.execute_raw(update).await?;
+    Ok(())
 }
 
 async fn set_stage(

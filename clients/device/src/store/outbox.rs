@@ -3,13 +3,17 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 use tidegate_protocol::command::CommandResult;
 use tidegate_protocol::id::CommandId;
-use tidegate_protocol::limits::RESULTS_PER_FRAME;
+use tidegate_protocol::limits::{FRAME_BYTES, RESULTS_PER_FRAME};
 
 use crate::store::commands::{NO_ATTEMPT, attempt, outcome_word};
 use crate::store::{Store, StoreError, statement, text};
 
+/// Half of what a frame may have. A single outcome always fits.
+const RESULTS_BYTES: usize = FRAME_BYTES / 2;
+
 impl Store {
-    /// The oldest outcomes not confirmed yet, as many as travel together.
+    /// The oldest outcomes not confirmed yet, as many as travel together: the
+    /// gateway bounds a frame by number and by bytes.
     pub(crate) async fn outbox(&self) -> Result<Vec<CommandResult>, StoreError> {
         let limit = u64::try_from(RESULTS_PER_FRAME).unwrap_or(u64::MAX);
         let select = statement(
@@ -19,14 +23,20 @@ impl Store {
         );
         let rows = self.connection.query_all_raw(select).await?;
         let mut results = Vec::with_capacity(rows.len());
+        let mut bytes = 0;
         for row in &rows {
-            results.push(CommandResult {
+            let result = CommandResult {
                 command_id: CommandId::parse(&text(row, "command_id")?)?,
                 attempt: attempt(row)?,
                 status: outcome_word(&text(row, "status")?)?,
                 error: row.try_get("", "error")?,
                 retryable: row.try_get("", "retryable")?,
-            });
+            };
+            bytes += serde_json::to_string(&result)?.len();
+            if bytes > RESULTS_BYTES && !results.is_empty() {
+                break;
+            }
+            results.push(result);
         }
         Ok(results)
     }

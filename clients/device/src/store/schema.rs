@@ -6,7 +6,9 @@ use sea_orm::ConnectionTrait;
 use crate::store::{Store, StoreError, statement};
 
 /// Steps in order; `PRAGMA user_version` counts those done.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[LIVE_PATH, INTERRUPTED];
+
+const LIVE_PATH: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE cursor (
         stream TEXT PRIMARY KEY, epoch TEXT NOT NULL, seq INTEGER NOT NULL
@@ -48,7 +50,15 @@ const STEPS: &[&str] = &["
         position INTEGER NOT NULL, version INTEGER NOT NULL, data TEXT,
         PRIMARY KEY (stream, kind, collection, id)
     ) WITHOUT ROWID;
-"];
+";
+
+/// How often the process ended while a command was carried out.
+const INTERRUPTED: &str = "
+    ALTER TABLE command ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX command_next;
+    CREATE INDEX command_next ON command (interrupted, rank, arrival)
+        WHERE stage IN ('waiting', 'started');
+";
 
 /// Brings the file to the newest schema and takes its lock.
 pub(super) async fn prepare(store: &Store) -> Result<(), StoreError> {
@@ -70,6 +80,11 @@ pub(super) async fn prepare(store: &Store) -> Result<(), StoreError> {
     // What the app postponed is tried again at every start.
     transaction
         .execute_unprepared("UPDATE command SET stage = 'waiting' WHERE stage = 'postponed'")
+        .await?;
+    transaction
+        .execute_unprepared(
+            "UPDATE command SET interrupted = interrupted + 1 WHERE stage = 'started'",
+        )
         .await?;
     transaction.commit().await?;
     Ok(())

@@ -12,7 +12,9 @@ use crate::handler::Change;
 use crate::machine::streams::SnapshotPage;
 use crate::replica::{Delta, Fold, Key};
 use crate::store::apply::{change, read_change};
-use crate::store::{Store, StoreError, commands, set_cursor, statement, text};
+use crate::store::{
+    Store, StoreError, commands, drop_cursor, forget_meta, meta, set_cursor, statement, text,
+};
 
 impl Store {
     /// Snapshots that are staged and not complete.
@@ -20,11 +22,13 @@ impl Store {
         self.positions("SELECT stream, epoch, seq FROM snapshot").await
     }
 
-    /// Stages one page.
+    /// Stages one page. The first one also forgets where the stream stood: a
+    /// position before a reset must not be taken up again after a cut.
     pub(crate) async fn stage(&self, page: &SnapshotPage) -> Result<(), StoreError> {
         let transaction = self.begin().await?;
         if page.first {
             clear(&transaction, &page.stream).await?;
+            drop_cursor(&transaction, &page.stream).await?;
         }
         let mark = statement(
             "INSERT INTO snapshot (stream, epoch, seq) VALUES (?, ?, ?) \
@@ -61,6 +65,10 @@ impl Store {
 
     /// Replaces the stream's replica by what is staged, and sets its cursor.
     /// Returns whether commands came.
+    ///
+    /// The opaque cursor of polls still stands within the snapshot and would
+    /// bring its last page again, alone: it goes in the same transaction. A
+    /// poll that ends before it has the next one begins from the cursors.
     pub(crate) async fn finish_snapshot(
         &self,
         stream: &StreamName,
@@ -93,6 +101,7 @@ impl Store {
         }
         clear(&transaction, stream).await?;
         set_cursor(&transaction, stream, cursor).await?;
+        forget_meta(&transaction, meta::POLL_CURSOR).await?;
         transaction.commit().await?;
         Ok(!rows.is_empty())
     }

@@ -192,6 +192,58 @@ async fn an_interrupted_command_runs_again_and_says_so() {
     assert_eq!(next(&store).await, None);
 }
 
+/// What ends the process each time is carried out after everything else.
+#[tokio::test]
+async fn an_interrupted_command_does_not_block_the_others() {
+    let disk = Disk::new();
+    let store = disk.open().await;
+    events(&store, 1, &[("command", command(A, 1, "high", 2_000_000))]).await;
+    assert_eq!(next(&store).await, Some((id(A), false)));
+    store.close().await.unwrap();
+    let store = disk.open().await;
+    events(&store, 2, &[("command", command(B, 1, "low", 2_000_000))]).await;
+    assert_eq!(next(&store).await, Some((id(B), false)));
+    store.finish(&id(B), &Outcome::Applied).await.unwrap();
+    assert_eq!(next(&store).await, Some((id(A), true)));
+}
+
+/// A command that is closed while the app is asked is not tried again.
+#[tokio::test]
+async fn a_closed_command_is_not_postponed() {
+    let disk = Disk::new();
+    let store = disk.open().await;
+    events(&store, 1, &[("command", command(A, 1, "normal", 2_000_000))]).await;
+    next(&store).await.unwrap();
+    events(&store, 2, &[("command_closed", closed(A))]).await;
+    store.finish(&id(A), &Outcome::Postponed).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(next(&disk.open().await).await, None);
+}
+
+/// A hundred long errors are more than a frame takes.
+#[tokio::test]
+async fn outcomes_travel_in_frames_that_fit() {
+    let store = Disk::new().open().await;
+    let error = "\u{1}".repeat(2_000);
+    let total = 30;
+    for n in 0..total {
+        let id = format!("00000000-0000-7000-8000-{n:012x}");
+        events(&store, n + 1, &[("command", command(&id, 1, "normal", 2_000_000))]).await;
+        let (taken, _) = next(&store).await.unwrap();
+        let failed = Outcome::Failed { error: error.clone(), retryable: false };
+        store.finish(&taken, &failed).await.unwrap();
+    }
+    let mut reported = 0;
+    while reported < total {
+        let outbox = store.outbox().await.unwrap();
+        assert!(serde_json::to_string(&outbox).unwrap().len() < 200_000, "{}", outbox.len());
+        let reports: Vec<_> = outbox.iter().map(|row| (row.command_id.clone(), 1)).collect();
+        reported += i64::try_from(reports.len()).unwrap();
+        store.confirm(&reports).await.unwrap();
+    }
+    assert!(store.outbox().await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn closed_and_expired_commands_are_not_executed() {
     let store = Disk::new().open().await;
@@ -273,7 +325,7 @@ async fn a_snapshot_replaces_the_replica_at_its_last_page() {
     store.close().await.unwrap();
     let store = disk.open().await;
     assert_eq!(ids(&store).await, ["old@5"]);
-    assert_eq!(store.cursors().await.unwrap()[&own()], cursor(1));
+    assert!(store.cursors().await.unwrap().is_empty(), "void since the reset");
     assert_eq!(store.unfinished_snapshots().await.unwrap()[&own()], cursor(9));
 
     page(&store, true, false, &[record("new", 2, &json!({}))]).await;

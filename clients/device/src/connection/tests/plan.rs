@@ -56,8 +56,23 @@ fn a_drain_is_honoured_and_retry_after_is_a_floor() {
     let Ok(Pause::For(wait)) = plan().after(ended) else { panic!() };
     assert!(wait > Duration::from_secs(39) && wait <= Duration::from_secs(40));
     let floor = Duration::from_secs(33);
-    let ended = Ended::PollFailed { retry_after: Some(floor) };
+    let ended = Ended::PollFailed { worked: false, retry_after: Some(floor) };
     assert!(matches!(plan().after(ended), Ok(Pause::For(wait)) if wait >= floor));
+}
+
+/// A poll that fails now and then is not what delays grow for.
+#[test]
+fn polls_that_worked_reset_the_delays() {
+    let mut plan = plan();
+    let mut after = |worked| match plan.after(Ended::PollFailed { worked, retry_after: None }) {
+        Ok(Pause::For(wait)) => wait,
+        other => panic!("{other:?}"),
+    };
+    for _ in 0..40 {
+        after(false);
+    }
+    assert!(after(false) >= Duration::from_secs(30));
+    assert!(after(true) <= Duration::from_millis(450));
 }
 
 /// A gateway that welcomes and closes at once is not hammered.

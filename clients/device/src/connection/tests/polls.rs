@@ -67,15 +67,16 @@ async fn without_a_socket_the_device_polls_and_returns() {
     assert_eq!(device.handler().executed.lock().unwrap().len(), 1);
 }
 
-/// An unknown device registers itself; a snapshot goes on over several polls;
-/// commands are carried out and reported before the round ends.
+/// A device registers itself, and again when it is unknown; a snapshot goes on
+/// over several polls; commands are carried out and reported before the round
+/// ends.
 #[tokio::test]
 async fn one_round_registers_applies_and_reports() {
     let gateway = Gateway::bind().await;
     let settings = Settings { transport: Transport::PollOnly, ..quick() };
     let device = gateway.builder().settings(settings).name("n").build().await.unwrap();
     let mut calls = Vec::new();
-    let script = gateway.http(|target, body| {
+    let script = gateway.http(|target, _| {
         let path = target.split('?').next().unwrap();
         calls.push(path.rsplit('/').next().unwrap().to_owned());
         match calls.len() {
@@ -84,14 +85,10 @@ async fn one_round_registers_applies_and_reports() {
                 Http::Status("404 Not Found", json!({"error": error}))
             }
             2 => {
-                assert_eq!(body["name"], "n");
-                Http::Json(json!({"success": true, "device_id": body["device_id"]}))
-            }
-            3 => {
                 let items = json!([{"kind": "record", "body": record("1")}]);
                 Http::Json(answer("reset", &[snapshot(&items, false)], "half", true))
             }
-            4 => {
+            3 => {
                 assert!(target.contains("cursor=half"), "{target}");
                 let items = json!([{"kind": "command", "body": command(1)}]);
                 Http::Json(answer("reset", &[snapshot(&items, true)], "whole", false))
@@ -104,9 +101,56 @@ async fn one_round_registers_applies_and_reports() {
     });
     let (synced, ()) = tokio::join!(device.sync_once(0), script);
     synced.unwrap();
-    assert_eq!(calls, ["poll", "register", "poll", "poll", "results"]);
+    assert_eq!(calls, ["poll", "poll", "poll", "results"]);
+    let registered = gateway.registered.lock().unwrap();
+    assert_eq!(registered.len(), 2);
+    assert_eq!(registered[1]["name"], "n");
     let own = StreamName::parse("user:u1").unwrap();
     assert_eq!(device.replica(&own).await.unwrap()[0].id, "1");
+}
+
+/// The answer that ends a snapshot is cut after it: the next poll does not ask
+/// for the last page again, which alone would pass for the whole.
+#[tokio::test]
+async fn a_cut_after_the_last_page_keeps_the_whole_snapshot() {
+    let gateway = Gateway::bind().await;
+    let device = gateway.builder().build().await.unwrap();
+    *device.handler().refusals.lock().unwrap() = 1;
+    let item = |id| json!([{"kind": "record", "body": record(id)}]);
+    let script = gateway.http(|target, _| {
+        if !target.contains("cursor=half") {
+            return Http::Json(answer("reset", &[snapshot(&item("1"), false)], "half", true));
+        }
+        let frames = [snapshot(&item("2"), true), event(9, 10, "record", &record("3"))];
+        Http::Last(answer("reset", &frames, "whole", false))
+    });
+    let (synced, ()) = tokio::join!(device.sync_once(0), script);
+    synced.unwrap_err();
+    let again = gateway.http(|target, _| {
+        assert!(target.contains("cursors=%7B%22user%3Au1"), "{target}");
+        Http::Last(answer("resumed", &[event(9, 10, "record", &record("3"))], "next", false))
+    });
+    let (synced, ()) = tokio::join!(device.sync_once(0), again);
+    synced.unwrap();
+    let replica = device.replica(&StreamName::parse("user:u1").unwrap()).await.unwrap();
+    assert_eq!(replica.iter().map(|change| &change.id).collect::<Vec<_>>(), ["1", "2", "3"]);
+}
+
+/// Where no socket can be had, polling tells of a new push token.
+#[tokio::test]
+async fn a_changed_device_is_registered_again() {
+    let gateway = Gateway::bind().await;
+    let folder = tempfile::TempDir::new().unwrap();
+    for (name, registrations) in [("a", 1), ("a", 1), ("b", 2)] {
+        let store = folder.path().join("device.db");
+        let device = gateway.builder().store(store).name(name).build().await.unwrap();
+        let script = gateway
+            .http(|_, _| Http::Last(answer("reset", &[snapshot(&json!([]), true)], "next", false)));
+        let (synced, ()) = tokio::join!(device.sync_once(0), script);
+        synced.unwrap();
+        device.close().await.unwrap();
+        assert_eq!(gateway.registered.lock().unwrap().len(), registrations, "{name}");
+    }
 }
 
 /// A cursor the gateway cannot read is given up; the durable ones are sent.
