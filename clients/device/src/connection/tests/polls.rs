@@ -102,11 +102,11 @@ async fn one_round_registers_applies_and_reports() {
     let (synced, ()) = tokio::join!(device.sync_once(0), script);
     synced.unwrap();
     assert_eq!(calls, ["poll", "poll", "poll", "results"]);
+    let own = StreamName::parse("user:u1").unwrap();
+    assert_eq!(device.replica(&own).await.unwrap()[0].id, "1");
     let registered = gateway.registered.lock().unwrap();
     assert_eq!(registered.len(), 2);
     assert_eq!(registered[1]["name"], "n");
-    let own = StreamName::parse("user:u1").unwrap();
-    assert_eq!(device.replica(&own).await.unwrap()[0].id, "1");
 }
 
 /// The answer that ends a snapshot is cut after it: the next poll does not ask
