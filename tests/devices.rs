@@ -53,6 +53,38 @@ async fn hello_registers_too() {
     assert_eq!(third["push_state"], "none");
 }
 
+/// What is null is removed, by HTTP as in `hello`; what is absent stays.
+#[tokio::test]
+async fn null_removes_what_a_device_said_of_itself() {
+    let gateway = Gateway::start().await;
+    let phone = gateway.device("phone", "u1");
+    let calls = gateway.calls_of(&phone);
+    let full = json!({ "device_id": phone.id, "platform": "ios", "fcm_token": "t1",
+        "name": "N", "app_version": "1", "capabilities": ["ble"] });
+    let state = async || {
+        let item = calls.get("/api/v1/devices").await.expect(200)["items"][0].clone();
+        (item["name"].clone(), item["capabilities"].clone(), item["push_state"].clone())
+    };
+    let kept = (json!("N"), json!(["ble"]), json!("active"));
+    let removed = (json!(null), json!([]), json!("none"));
+
+    calls.post(REGISTER, &full).await.expect(200);
+    calls.post(REGISTER, &json!({ "device_id": phone.id, "platform": "ios" })).await.expect(200);
+    assert_eq!(state().await, kept);
+    let nulls = json!({ "device_id": phone.id, "platform": "ios", "fcm_token": null,
+        "name": null, "app_version": null, "capabilities": null });
+    calls.post(REGISTER, &nulls).await.expect(200);
+    assert_eq!(state().await, removed);
+
+    calls.post(REGISTER, &full).await.expect(200);
+    let mut hello = phone.hello();
+    for field in ["name", "app_version", "capabilities", "push", "wants_delta_push"] {
+        hello["device"][field] = json!(null);
+    }
+    phone.open_with(&hello).await.0.close().await;
+    assert_eq!(state().await, removed);
+}
+
 /// `fcm_token` is another name for an FCM registration; both must agree.
 #[tokio::test]
 async fn fcm_token_is_an_alias() {
@@ -75,6 +107,9 @@ async fn fcm_token_is_an_alias() {
     ] {
         calls.post(REGISTER, &body(push)).await.expect_error(422, "invalid");
     }
+    let both = json!({ "device_id": phone.id, "platform": "ios", "fcm_token": null,
+        "push": { "provider": "fcm", "token": "t1" } });
+    calls.post(REGISTER, &both).await.expect_error(422, "invalid");
     let devices = calls.get("/api/v1/devices").await.expect(200);
     assert_eq!(devices["items"][0]["push_state"], "active");
     check!("fcm_token", gateway.said());

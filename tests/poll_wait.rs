@@ -66,6 +66,27 @@ async fn a_wait_ends() {
     assert_eq!((&answer["frames"], &answer["more"]), (&json!([]), &json!(false)));
 }
 
+/// A held poll judges by what the device can do when it is answered: what it
+/// became eligible for meanwhile is in the answer, not behind its cursor.
+#[tokio::test]
+async fn a_gained_capability_ends_the_wait() {
+    let gateway = Gateway::start().await;
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let calls = gateway.calls_of(&phone);
+    let path = waiting(&calls, &phone, "&wait_s=9").await;
+    let scan = json!({ "user_id": "u1", "data_type": "scan", "value": 1, "requires": "ble" });
+    let id = backend.make_with(&scan).await;
+    let state = gateway.running().state();
+    let (answer, ()) = tokio::join!(calls.get(&path), async {
+        let held = async || state.hub.is_watched("user:u1").then_some(());
+        crate::support::eventually("the poll to wait", held).await;
+        let able = json!({ "device_id": phone.id, "platform": "ios", "capabilities": ["ble"] });
+        calls.quiet().post("/api/v1/devices/register", &able).await.expect(200);
+    });
+    let answer = answer.expect(200);
+    assert_eq!(answer["frames"][0]["entries"][0]["body"]["command_id"], json!(id), "{answer}");
+}
+
 /// A node that goes away answers at once.
 #[tokio::test]
 async fn a_drain_ends_the_wait() {

@@ -18,7 +18,7 @@ pub mod ring;
 pub mod snapshot;
 
 /// Who looks at a stream: decides which entries concern it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewer {
     /// The device.
     pub device_id: DeviceId,

@@ -95,7 +95,7 @@ impl Device {
             platform: Platform::Other,
             name: None,
             app_version: None,
-            capabilities: Some(self.capabilities.clone()),
+            capabilities: Some(Some(self.capabilities.clone())),
             push: None,
             wants_delta_push: None,
         };

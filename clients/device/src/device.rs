@@ -93,14 +93,14 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
     /// A name a person recognises.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
-        self.device.name = Some(name.into());
+        self.device.name = Some(Some(name.into()));
         self
     }
 
     /// The app's version.
     #[must_use]
     pub fn app_version(mut self, version: impl Into<String>) -> Self {
-        self.device.app_version = Some(version.into());
+        self.device.app_version = Some(Some(version.into()));
         self
     }
 
@@ -108,7 +108,7 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
     /// gateway.
     #[must_use]
     pub fn capabilities(mut self, capabilities: impl IntoIterator<Item = String>) -> Self {
-        self.device.capabilities = Some(capabilities.into_iter().collect());
+        self.device.capabilities = Some(Some(capabilities.into_iter().collect()));
         self
     }
 
@@ -123,7 +123,7 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
     /// Whether data changes may wake the device too, not only commands.
     #[must_use]
     pub fn wants_delta_push(mut self, wants: bool) -> Self {
-        self.device.wants_delta_push = Some(wants);
+        self.device.wants_delta_push = Some(Some(wants));
         self
     }
 

@@ -64,7 +64,7 @@ pub struct Hello {
     pub heartbeat_s: Option<i64>,
 }
 
-/// The device part of [`Hello`]. Absent fields stay as they were.
+/// The device part of [`Hello`]. Absent: unchanged. Null: removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HelloDevice {
     /// Client-made id of this app install.
@@ -72,20 +72,20 @@ pub struct HelloDevice {
     /// Its system.
     pub platform: Platform,
     /// A name a person recognises.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub name: Option<Option<String>>,
     /// The app's version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app_version: Option<String>,
-    /// What commands it can carry out (`requires`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capabilities: Option<Vec<String>>,
-    /// Absent: unchanged. Null: removed.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<Option<String>>,
+    /// What commands it can carry out (`requires`). Null: none.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Option<Vec<String>>>,
+    /// How it is woken. Null: not at all.
     #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
     pub push: Option<Option<PushRegistration>>,
-    /// Whether data changes, not only commands, may wake it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wants_delta_push: Option<bool>,
+    /// Whether data changes, not only commands, may wake it. Null: no.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    pub wants_delta_push: Option<Option<bool>>,
 }
 
 /// Cumulative acknowledgement. Lower positions, other epochs and streams not

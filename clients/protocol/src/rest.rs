@@ -46,6 +46,10 @@ pub struct FieldError {
     pub field: String,
     /// What is wrong with it, with the allowed range.
     pub reason: String,
+    /// With 409 on a base that moved: the version that stands, 0 where there is
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<i64>,
 }
 
 /// A page of a list.
@@ -58,7 +62,8 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// `POST /api/v1/devices/register`.
+/// `POST /api/v1/devices/register`. As in `hello`, absent fields after
+/// `platform` stay as they were, and null removes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterDevice {
@@ -69,22 +74,26 @@ pub struct RegisterDevice {
     pub device_id: Option<DeviceId>,
     /// Its system.
     pub platform: Platform,
-    /// Absent: unchanged. Null: removed.
+    /// How it is woken.
     #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<PushRegistration>))]
     pub push: Option<Option<PushRegistration>>,
-    /// Alias for `push {provider: fcm, token}`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fcm_token: Option<String>,
+    /// Alias for `push {provider: fcm, token}`; null for `push: null`.
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub fcm_token: Option<Option<String>>,
     /// A name a person recognises; at most 255 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub name: Option<Option<String>>,
     /// The app's version; at most 255 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub app_version: Option<String>,
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub app_version: Option<Option<String>>,
     /// At most 64, each at most 255 bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub capabilities: Option<Vec<String>>,
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    pub capabilities: Option<Option<Vec<String>>>,
 }
 
 /// Answers a registration.

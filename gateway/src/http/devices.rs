@@ -47,29 +47,10 @@ pub(super) async fn register(
     };
     check_device(&state, &device, "")?;
     let user_id = caller.0.sub;
-    let caller_id = user_id.clone();
-    let before = store::device::get(state.store.readers(), user_id.as_str(), device_id.as_str());
-    let before = before.await.map_err(|error| ApiError::internal(&error))?;
     let streams = vec![StreamName::of_user(&user_id)];
     let registration = Registration { user_id, device, streams, has_socket: false };
-    let registered = state.ingest.register(registration).await?;
-    end_outdated(&state, &caller_id, &device_id, before.as_ref(), &registered.device);
+    state.ingest.register(registration).await?;
     Ok(Json(Registered { success: true, device_id }))
-}
-
-/// A live session judges entries by the capabilities it began with. With other
-/// ones it must begin again: the device comes back and resumes.
-fn end_outdated(
-    state: &AppState,
-    user_id: &UserId,
-    device_id: &DeviceId,
-    before: Option<&device::Model>,
-    after: &device::Model,
-) {
-    if before.is_some_and(|before| before.capabilities != after.capabilities) {
-        let key = SessionKey { user_id: user_id.clone(), device_id: device_id.clone() };
-        state.hub.close_device(&key, CloseReason::Overtaken);
-    }
 }
 
 /// `fcm_token` is another name for an FCM registration; both may be given if
@@ -77,10 +58,12 @@ fn end_outdated(
 #[expect(clippy::option_option, reason = "absent and null mean different things")]
 fn push_of(request: &RegisterDevice) -> ApiResult<Option<Option<PushRegistration>>> {
     let Some(token) = &request.fcm_token else { return Ok(request.push.clone()) };
-    let alias = PushRegistration { provider: PushProvider::Fcm, token: token.clone() };
+    let alias = token
+        .as_ref()
+        .map(|token| PushRegistration { provider: PushProvider::Fcm, token: token.clone() });
     match &request.push {
-        None => Ok(Some(Some(alias))),
-        Some(Some(push)) if *push == alias => Ok(Some(Some(alias))),
+        None => Ok(Some(alias)),
+        Some(push) if *push == alias => Ok(Some(alias)),
         Some(_) => Err(ApiError::invalid("fcm_token", "differs from `push`; send one of them")),
     }
 }

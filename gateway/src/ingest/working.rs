@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use rand::Rng;
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{
     audit_log, command, command_outcome, conflict, device, idempotency_key, journal_entry,
@@ -14,6 +13,7 @@ use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 
 use crate::hub::Hub;
+use crate::hub::SessionKey;
 use crate::ingest::IngestOptions;
 use crate::resolve::conflict::Conflict;
 use crate::resolve::rules::Strategy;
@@ -25,9 +25,11 @@ use crate::store::record::RecordKey;
 use crate::store::wake::WantedWake;
 use crate::store::{self};
 
+mod heads;
 mod market;
 mod shift;
 
+pub(crate) use heads::new_epoch;
 pub(crate) use shift::Shift;
 
 /// Everything a batch reads and changes.
@@ -75,6 +77,8 @@ pub(crate) struct Changes {
     pub(crate) outcomes: Vec<command_outcome::Model>,
     pub(crate) changed_devices: BTreeSet<DeviceKey>,
     pub(crate) removed_devices: Vec<DeviceKey>,
+    /// Devices with other capabilities than their live sessions judge by.
+    pub(crate) outdated: Vec<SessionKey>,
     pub(crate) tokens: HashMap<(String, String), TokenOwner>,
     pub(crate) idempotency: Vec<idempotency_key::Model>,
     pub(crate) changed_records: HashSet<RecordKey>,
@@ -160,7 +164,7 @@ impl Working {
         hub: &Arc<Hub>,
     ) -> Result<Self, DbErr> {
         place(db, &mut needs).await?;
-        let heads = store::head::lock(db, &list(&needs.streams)).await?;
+        let heads = heads::lock(db, &needs.streams).await?;
         let keys: Vec<_> = needs.keys.iter().cloned().collect();
         let idempotency = store::idempotency::load(db, &keys).await?;
         needs.commands.extend(idempotency.iter().filter_map(|row| row.command_id.clone()));
@@ -359,13 +363,6 @@ async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr
 
 fn list<T: Clone>(set: &BTreeSet<T>) -> Vec<T> {
     set.iter().cloned().collect()
-}
-
-/// A new epoch: 8 characters of `[0-9a-z]`, 41 bits.
-pub(crate) fn new_epoch() -> String {
-    const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut random = rand::rng();
-    (0..8).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
 }
 
 /// Whether the command is one the device may carry out.

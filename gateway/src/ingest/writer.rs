@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
+use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, CommandStatus};
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
@@ -181,6 +182,12 @@ impl Writer {
                 });
             }
         };
+        // Before the commit: a session that judges by capabilities its device
+        // no longer has must not pass over an entry of this batch. It begins
+        // again, also if nothing is committed.
+        for device in &working.changes.outdated {
+            self.hub.close_device(device, CloseReason::Overtaken);
+        }
         tx.commit().await.map_err(Failure::Unknown)?;
         let weight: usize = jobs.iter().map(|job| job.weight()).sum();
         #[expect(clippy::cast_precision_loss, reason = "batches are small")]

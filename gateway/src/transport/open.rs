@@ -124,9 +124,10 @@ pub fn check_device(state: &AppState, device: &HelloDevice, prefix: &str) -> Api
         )),
         _ => Ok(()),
     };
-    short("name", device.name.as_ref())?;
-    short("app_version", device.app_version.as_ref())?;
-    let capabilities = device.capabilities.as_deref().unwrap_or_default();
+    short("name", device.name.as_ref().and_then(Option::as_ref))?;
+    short("app_version", device.app_version.as_ref().and_then(Option::as_ref))?;
+    let capabilities = device.capabilities.as_ref().and_then(Option::as_deref);
+    let capabilities = capabilities.unwrap_or_default();
     if capabilities.len() > CAPABILITIES {
         let reason = format!("at most {CAPABILITIES} capabilities");
         return Err(ApiError::invalid(format!("{prefix}capabilities"), reason));

@@ -108,27 +108,28 @@ impl PollCursor {
 /// Answers a poll.
 pub async fn poll(state: &AppState, request: PollRequest) -> ApiResult<PollAnswer> {
     let device = open::device_key(&request.user_id, &request.device_id);
-    let row = store::device::get(state.store.readers(), &device.user_id, &device.device_id);
-    let row = row.await.map_err(|error| ApiError::internal(&error))?;
-    let row =
-        row.ok_or_else(|| ApiError::new(ErrorCode::DeviceNotFound, "register the device first"))?;
+    let mut viewer = viewer(state, &device).await?;
     let _place = Poller::enter(state, &request.user_id)?;
     let deadline = Instant::now() + request.wait;
-    let mut polling = Polling::open(state, &request, device, open::viewer(&row)?).await?;
     loop {
-        polling.collect().await?;
-        if !polling.frames.is_empty() || Instant::now() >= deadline {
-            break;
+        let polling = Polling::open(state, &request, device.clone(), viewer.clone()).await?;
+        let answer = polling.wait(deadline).await?;
+        // What was read was judged by what the device could do then. If that
+        // changed, the cursor may have passed what now concerns it: read again.
+        let now = self::viewer(state, &device).await?;
+        if now == viewer {
+            state.metrics.polls.inc();
+            return Ok(answer);
         }
-        tokio::select! {
-            biased;
-            () = state.draining.cancelled() => break,
-            () = polling.signal.woken() => {}
-            () = tokio::time::sleep_until(deadline) => {}
-        }
+        viewer = now;
     }
-    state.metrics.polls.inc();
-    Ok(polling.answer())
+}
+
+async fn viewer(state: &AppState, device: &DeviceKey) -> ApiResult<Viewer> {
+    let row = store::device::get(state.store.readers(), &device.user_id, &device.device_id);
+    let row = row.await.map_err(|error| ApiError::internal(&error))?;
+    let missing = || ApiError::new(ErrorCode::DeviceNotFound, "register the device first");
+    open::viewer(&row.ok_or_else(missing)?)
 }
 
 /// One poll being answered.
@@ -180,6 +181,23 @@ impl<'a> Polling<'a> {
             polling.follow(one, &request.position, now);
         }
         Ok(polling)
+    }
+
+    /// Waits until there is something, at most so long.
+    async fn wait(mut self, deadline: Instant) -> ApiResult<PollAnswer> {
+        loop {
+            self.collect().await?;
+            if !self.frames.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            tokio::select! {
+                biased;
+                () = self.state.draining.cancelled() => break,
+                () = self.signal.woken() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+            }
+        }
+        Ok(self.answer())
     }
 
     fn follow(&mut self, opened: open::Opened, position: &Position, now: Timestamp) {

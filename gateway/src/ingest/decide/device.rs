@@ -7,6 +7,7 @@ use tidegate_protocol::command::{Channel, CommandStatus, PushRegistration};
 use tidegate_protocol::rest::PushState;
 
 use crate::error::{ApiError, ApiResult};
+use crate::hub::SessionKey;
 use crate::ingest::decide::{lifecycle, wake};
 use crate::ingest::job::Registration;
 use crate::ingest::working::{Needs, Shift, Working, stream_key};
@@ -16,8 +17,8 @@ use crate::store::device::{DeviceKey, TokenOwner, token_hash};
 pub(super) fn needs(registration: &Registration, needs: &mut Needs) {
     needs.streams.extend(registration.streams.iter().map(stream_key));
     needs.users.insert(registration.user_id.as_str().to_owned());
-    if let Some(capabilities) = &registration.device.capabilities {
-        needs.capabilities.push((key_of(registration), capabilities.clone()));
+    if let Some(capabilities) = capabilities_of(&registration.device) {
+        needs.capabilities.push((key_of(registration), capabilities.to_vec()));
     }
 }
 
@@ -26,6 +27,11 @@ fn key_of(registration: &Registration) -> DeviceKey {
         user_id: registration.user_id.as_str().to_owned(),
         device_id: registration.device.id.as_str().to_owned(),
     }
+}
+
+/// What it says of its capabilities: null stands for none.
+fn capabilities_of(device: &HelloDevice) -> Option<&[String]> {
+    device.capabilities.as_ref().map(|given| given.as_deref().unwrap_or_default())
 }
 
 /// Registers or refreshes a device; its key and the streams to answer with.
@@ -41,7 +47,7 @@ pub(super) fn register(
         let message = format!("the user has {devices_max} devices; delete one first");
         return Err(ApiError::new(ErrorCode::TooManyDevices, message).with_retry_after(60));
     }
-    let capabilities = registration.device.capabilities.as_deref();
+    let capabilities = capabilities_of(&registration.device);
     let shift = devices
         .get(&key.device_id)
         .zip(capabilities)
@@ -57,6 +63,13 @@ pub(super) fn register(
         wake::for_token(working, &key, is_another, registration.has_socket);
     }
     deliver_again(working, &key, &shift.gained);
+    // Its own session begins with the new ones.
+    if !registration.has_socket && (!shift.gained.is_empty() || !shift.lost.is_empty()) {
+        working.changes.outdated.push(SessionKey {
+            user_id: registration.user_id.clone(),
+            device_id: registration.device.id.clone(),
+        });
+    }
     let channel = if registration.has_socket { Channel::Socket } else { Channel::Http };
     settle_without(working, &key, &shift.lost, channel);
     let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
@@ -122,16 +135,16 @@ fn refresh(row: &mut device::Model, device: &HelloDevice, now: i64) {
     device.platform.as_str().clone_into(&mut row.platform);
     row.last_seen_at = now;
     if let Some(name) = &device.name {
-        row.name = Some(name.clone());
+        row.name.clone_from(name);
     }
     if let Some(version) = &device.app_version {
-        row.app_version = Some(version.clone());
+        row.app_version.clone_from(version);
     }
-    if let Some(capabilities) = &device.capabilities {
+    if let Some(capabilities) = capabilities_of(device) {
         row.capabilities = serde_json::to_string(capabilities).expect("a list of texts serialises");
     }
     if let Some(wants) = device.wants_delta_push {
-        row.wants_delta_push = wants;
+        row.wants_delta_push = wants.unwrap_or_default();
     }
     if let Some(push) = &device.push {
         row.push_provider = push.as_ref().map(|push| push.provider.as_str().to_owned());

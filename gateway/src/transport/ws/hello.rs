@@ -223,7 +223,8 @@ pub(super) const fn close_reason(error: &ParseError) -> CloseReason {
 }
 
 /// The claims the session lives by: those of the header or of `hello`; with
-/// both, the same user is required and the fresher token counts.
+/// both, the same user is required, either may bind the device, and the one of
+/// `hello` counts.
 async fn authenticate(
     state: &AppState,
     hello: &Hello,
@@ -239,6 +240,8 @@ async fn authenticate(
         }
         None => None,
     };
+    let mut given = header.iter().chain(&own);
+    let is_for_another = given.any(|claims| !claims.is_for(&hello.device.id));
     let claims = match (header, own) {
         (Some(header), Some(own)) if header.sub != own.sub => {
             return Err(CloseReason::Forbidden.into());
@@ -247,7 +250,7 @@ async fn authenticate(
         (None, None) => return Err(CloseReason::Unauthenticated.into()),
     };
     check_role(&claims)?;
-    if claims.device_id.as_ref().is_some_and(|bound| *bound != hello.device.id) {
+    if is_for_another {
         return Err(CloseReason::DeviceMismatch.into());
     }
     Ok(claims)

@@ -311,6 +311,10 @@ impl Live {
             tracing::warn!(head = page.head.get(), "a head was announced that is not stored");
             return Ok(false);
         }
+        if self.signal.order() == Some(Order::Close(CloseReason::Overtaken)) {
+            // The page may pass over what the device has become eligible for.
+            return Err(CloseReason::Overtaken.into());
+        }
         self.session.read(index, page.upto, page.frame.as_deref());
         if let Some(frame) = &page.frame {
             self.send(frame).await?;
