@@ -50,7 +50,19 @@ impl ApiError {
     /// Names a field at fault.
     #[must_use]
     pub fn with_detail(mut self, field: impl Into<String>, reason: impl Into<String>) -> Self {
-        self.details.push(FieldError { field: field.into(), reason: reason.into() });
+        let (field, reason) = (field.into(), reason.into());
+        self.details.push(FieldError { field, reason, current_version: None });
+        self
+    }
+
+    /// Names a field whose base moved, and the version that stands.
+    #[must_use]
+    pub fn with_current_version(mut self, field: impl Into<String>, version: i64) -> Self {
+        self.details.push(FieldError {
+            field: field.into(),
+            reason: format!("the current version is {version}"),
+            current_version: Some(version),
+        });
         self
     }
 

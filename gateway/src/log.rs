@@ -4,21 +4,25 @@
 use std::io::{IsTerminal as _, stderr};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, Environment, Log, LogFormat};
 
 /// Logs as configured from here on.
 pub fn init(config: &Config) -> anyhow::Result<()> {
-    // Its traces hold whole requests, tokens included.
-    let quiet = "tungstenite=debug".parse()?;
-    let filter = EnvFilter::try_new(&config.log.filter)?.add_directive(quiet);
+    let filter = EnvFilter::try_new(&config.log.filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // What the library traces holds whole requests, tokens included, and what
+    // clients write into close frames.
+    let discreet = filter_fn(|line| !line.target().starts_with("tungstenite"));
     let done = if is_json(&config.log, config.environment) {
         // The fields of the event and of its innermost span on one level: what
         // a line is searched by.
-        builder.json().flatten_event(true).with_span_list(false).try_init()
+        builder.json().flatten_event(true).with_span_list(false).finish().with(discreet).try_init()
     } else {
-        builder.with_ansi(stderr().is_terminal()).try_init()
+        builder.with_ansi(stderr().is_terminal()).finish().with(discreet).try_init()
     };
     done.map_err(|error| anyhow::anyhow!("cannot set up logging: {error}"))
 }

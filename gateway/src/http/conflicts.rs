@@ -201,8 +201,8 @@ async fn answer(state: &AppState, ruling: Ruling) -> ApiResult<Response> {
 
 fn moved(remote: &Side) -> ApiError {
     let message = "the published state moved since you looked";
-    let reason = format!("the current version is {}", remote.version);
-    ApiError::new(ErrorCode::RemoteMoved, message).with_detail("expected_remote_version", reason)
+    ApiError::new(ErrorCode::RemoteMoved, message)
+        .with_current_version("expected_remote_version", remote.version)
 }
 
 fn remote_view(remote: &Side) -> Value {

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -44,8 +44,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A JSON object as body. 415 unless it is called `application/json`, 413 beyond the
-/// limit, 400 where it is not JSON, 422 with the field where a value is wrong.
+/// A JSON object as body. 415 unless it is called `application/json` and comes
+/// without a `Content-Encoding`, 413 beyond the limit, 400 where it is not JSON, 422 with the field where a value is wrong.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -61,6 +61,12 @@ where
             return Err(ApiError::new(
                 ErrorCode::UnsupportedMediaType,
                 "the body must be `application/json`",
+            ));
+        }
+        if is_encoded(request.headers()) {
+            return Err(ApiError::new(
+                ErrorCode::UnsupportedMediaType,
+                "the body must not have a `Content-Encoding`",
             ));
         }
         let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
@@ -195,6 +201,10 @@ fn is_json(headers: &HeaderMap) -> bool {
     ["application/json", "application/merge-patch+json"]
         .iter()
         .any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity")
 }
 
 fn is_valid_json(text: &str) -> bool {

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
@@ -24,7 +25,19 @@ pub(crate) use write::write;
 #[derive(Debug)]
 pub struct Behind {
     batch: Mutex<BehindBatch>,
+    /// Batches handed to the writer and not answered.
+    writing: AtomicUsize,
     metrics: Metrics,
+}
+
+/// A batch is being written until this is dropped.
+#[derive(Debug)]
+pub struct Writing<'a>(&'a Behind);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.writing.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// What one transaction writes of it.
@@ -112,6 +125,8 @@ impl BehindBatch {
         });
         if is_newer {
             self.acks.insert(key, acked);
+        } else if acked.look_up {
+            self.acks.entry(key).and_modify(|known| known.look_up = true);
         }
     }
 }
@@ -119,6 +134,16 @@ impl BehindBatch {
 fn take_first<T>(list: &mut Vec<T>, most: usize) -> Vec<T> {
     let rest = list.split_off(most.min(list.len()));
     std::mem::replace(list, rest)
+}
+
+/// Puts rows before others, as many as there is room for; how many there was
+/// none for.
+fn put_first<T>(list: &mut Vec<T>, mut rows: Vec<T>) -> u64 {
+    let room = BEHIND_EVENTS.saturating_sub(list.len());
+    let dropped = rows.len().saturating_sub(room);
+    rows.truncate(room);
+    list.splice(0..0, rows);
+    dropped as u64
 }
 
 fn take_some_of(set: &mut HashSet<DeviceKey>, most: usize) -> HashSet<DeviceKey> {
@@ -140,7 +165,7 @@ fn take_some<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize) -> H
 impl Behind {
     /// Nothing noted yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self { batch: Mutex::default(), metrics }
+        Self { batch: Mutex::default(), writing: AtomicUsize::new(0), metrics }
     }
 
     /// Notes that commands were written to a device.
@@ -225,9 +250,29 @@ impl Behind {
         }
     }
 
-    /// Takes all that was noted.
-    pub fn take(&self) -> BehindBatch {
-        std::mem::take(&mut lock(&self.batch))
+    /// Counts a batch as being written.
+    pub fn writing(&self) -> Writing<'_> {
+        self.writing.fetch_add(1, Ordering::AcqRel);
+        Writing(self)
+    }
+
+    /// Whether a batch that was taken is not written yet.
+    pub fn is_being_written(&self) -> bool {
+        self.writing.load(Ordering::Acquire) > 0
+    }
+
+    /// Takes back what could not be written, within the bounds; what was noted
+    /// meanwhile is newer and stays.
+    pub fn put_back(&self, slice: BehindBatch) {
+        let mut batch = lock(&self.batch);
+        let mut dropped = put_first(&mut batch.sent, slice.sent);
+        dropped += put_first(&mut batch.acked, slice.acked);
+        dropped += put_first(&mut batch.pushed, slice.pushed);
+        for ((device, stream), acked) in slice.acks {
+            batch.move_cursor(&device, &stream, acked);
+        }
+        batch.seen.extend(slice.seen);
+        self.metrics.behind_dropped.inc_by(dropped);
     }
 
     /// How many rows wait, about.
@@ -283,5 +328,29 @@ mod tests {
         assert_eq!(behind.take_slice().acks.len(), BEHIND_SLICE_ROWS);
         assert_eq!(behind.take_slice().seen.len(), BEHIND_SLICE_ROWS);
         assert!(behind.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_comes_first_and_newer_cursors_stay() {
+        let behind = Behind::new(Metrics::new());
+        let device = DeviceKey { user_id: "u".to_owned(), device_id: "d".to_owned() };
+        let stream = StreamName::parse("user:u").unwrap();
+        let cursor = |seq| Cursor { epoch: Epoch::parse("0a1b2c3d").unwrap(), seq: Seq::new(seq) };
+        let sent = |id: &str| {
+            let command = [(CommandId::parse(id).unwrap(), 1)];
+            behind.sent(&device, command, Channel::Socket, Timestamp::default());
+        };
+        sent("a");
+        behind.ack(&device, &stream, cursor(1), Timestamp::default());
+        let slice = behind.take_slice();
+        sent("b");
+        behind.ack_delivered(&device, &stream, cursor(2), [], Timestamp::default());
+        behind.put_back(slice);
+        let slice = behind.take_slice();
+        let ids: Vec<&str> = slice.sent.iter().map(|sent| sent.command_id.as_str()).collect();
+        assert_eq!(ids, ["a", "b"]);
+        let acked = &slice.acks[&(device, stream)];
+        assert_eq!(acked.cursor.seq, Seq::new(2));
+        assert!(acked.look_up, "what the older ack passed is still to be looked up");
     }
 }

@@ -142,19 +142,30 @@ impl Ingest {
     }
 
     /// As [`Ingest::flush_behind`], and waits for what others are writing too:
-    /// the writer takes batches in order.
+    /// the writer takes batches in order, so an empty one comes after theirs.
     pub async fn catch_up_behind(&self) -> ApiResult<()> {
-        self.write_behind(self.behind().take()).await
+        self.flush_behind().await?;
+        if self.behind().is_being_written() {
+            self.write_behind(BehindBatch::default()).await?;
+        }
+        Ok(())
     }
 
     /// Writes a batch of what may be late; for callers that wait for it.
     /// Waits for room in the queue instead of being refused: it is the
-    /// gateway's own work, and one batch at a time.
+    /// gateway's own work, and one batch at a time. What a database that is
+    /// away did not take waits for the next time.
     pub async fn write_behind(&self, batch: BehindBatch) -> ApiResult<()> {
+        let _writing = self.behind().writing();
+        let batch = Arc::new(batch);
         let (reply, answer) = tokio::sync::oneshot::channel();
-        let pending = Pending { job: Job::Behind(Arc::new(batch)), reply };
+        let pending = Pending { job: Job::Behind(Arc::clone(&batch)), reply };
         self.queue.send(pending).await.map_err(|_| super::stopping())?;
-        answer.await.map_err(|_| super::stopping())?.map(drop)
+        let written = answer.await.map_err(|_| super::stopping())?;
+        if written.as_ref().is_err_and(|error| error.code == ErrorCode::Unavailable) {
+            self.behind().put_back(Arc::unwrap_or_clone(batch));
+        }
+        written.map(drop)
     }
 }
 

@@ -13,7 +13,10 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
             .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
-            .order_by_asc(Column::At);
+            .order_by_asc(Column::At)
+            // Of the same millisecond: those that counted went first.
+            .order_by_asc(Column::Late)
+            .order_by_asc(Column::Attempt);
         found.extend(query.all(db).await?);
     }
     Ok(found)

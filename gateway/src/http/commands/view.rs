@@ -116,7 +116,7 @@ fn timeline(
         _ => {}
     }
     // Of the same millisecond: in the order of a command's life.
-    events.sort_by_key(|event| (event.at, event.event as u8));
+    events.sort_by_key(|event| (event.at, event.event as u8, event.late));
     events
 }
 

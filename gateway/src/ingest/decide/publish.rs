@@ -131,10 +131,7 @@ fn moved(at: usize, standing: i64) -> ApiError {
         ErrorCode::VersionConflict,
         "a record is not at the version the change is based on",
     )
-    .with_detail(
-        format!("records[{at}].base_version"),
-        format!("the current version is {standing}"),
-    )
+    .with_current_version(format!("records[{at}].base_version"), standing)
 }
 
 fn too_large_check(body: &RecordBody, at: usize) -> ApiResult<()> {

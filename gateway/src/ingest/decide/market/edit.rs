@@ -58,12 +58,10 @@ pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<mar
 }
 
 fn check(working: &Working, row: &market_item::Model, edit: &SkillEdit) -> ApiResult<()> {
-    if let Some(expected) = edit.expected_version.filter(|version| *version != row.version) {
+    if edit.expected_version.is_some_and(|version| version != row.version) {
         let message = "the skill is not at the version the edit was made on";
-        let reason = format!("the current version is {}, not {expected}", row.version);
-        return Err(
-            ApiError::new(ErrorCode::VersionConflict, message).with_detail("if-match", reason)
-        );
+        return Err(ApiError::new(ErrorCode::VersionConflict, message)
+            .with_current_version("if-match", row.version));
     }
     if row.conflict_id.is_some() {
         let message = "an open conflict of this skill has to be resolved first";
