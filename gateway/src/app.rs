@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use dashmap::DashMap;
+use futures_util::FutureExt as _;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::StreamName;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::app::needed::needed;
 use crate::auth::{Authenticator, secret};
 use crate::clock::Clock;
 use crate::config::check::MARKETPLACE;
@@ -36,6 +38,7 @@ use crate::upstream::{self, Upstream};
 use crate::{http, serve, upkeep};
 
 pub mod epochs;
+mod needed;
 mod node;
 pub mod quick_start;
 mod rules;
@@ -47,6 +50,8 @@ pub struct Running {
     /// Ends the recurring work.
     upkeep_stop: CancellationToken,
     upkeep: TaskTracker,
+    /// A task ended that the gateway needs.
+    lost: CancellationToken,
     /// Ends the accept loop.
     serve_stop: CancellationToken,
     serving: JoinHandle<anyhow::Result<()>>,
@@ -63,12 +68,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     }
     tokio::select! {
         signal = wait_for_signal() => signal?,
-        // Nothing is served any more: say why and end, so that it is noticed.
+        // Nothing is served or written any more: say why and end, so that it
+        // is noticed.
         ended = &mut running.serving => {
             return ended.context("serving panicked")?.context("serving ended");
         }
+        ended = &mut running.writing => {
+            return ended.context("the writer panicked").and(Err(anyhow!("the writer ended")));
+        }
+        () = running.lost.cancelled() => {
+            running.stop().await;
+            bail!("a task ended that the gateway needs");
+        }
     }
-    running.stop().await
+    running.stop().await;
+    Ok(())
 }
 
 /// Starts a gateway: opens and migrates the database, listens, serves.
@@ -115,8 +129,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         before_hello: AtomicUsize::new(0),
         pollers: DashMap::new(),
     });
-    let (upkeep, upkeep_stop) = (TaskTracker::new(), CancellationToken::new());
-    start_work(&state, push, service, &upkeep, &upkeep_stop);
+    let (upkeep_stop, lost) = (CancellationToken::new(), CancellationToken::new());
+    let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);
     let serve_stop = CancellationToken::new();
     let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
     let writing = start_writer(writer, is_embedded)?;
@@ -126,6 +140,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         state,
         upkeep_stop,
         upkeep,
+        lost,
         serve_stop,
         serving: spawn(serving),
         writer_stop,
@@ -140,21 +155,26 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, bound))
 }
 
-/// Starts everything that goes on by itself.
+/// Starts everything that goes on by itself until `stop`.
 fn start_work(
     state: &AppState,
     push: Push,
     service: Option<upstream::Service>,
-    tasks: &TaskTracker,
     stop: &CancellationToken,
-) {
-    upkeep::start(state, tasks, stop);
+    lost: &CancellationToken,
+) -> TaskTracker {
+    let mut work = upkeep::tasks(state, stop);
     if push.is_configured() {
-        tasks.spawn(dispatch(state.clone(), push, stop.clone()));
+        work.push(("push", dispatch(state.clone(), push, stop.clone()).boxed()));
     }
     if let Some(service) = service {
-        tasks.spawn(upstream::run(state.clone(), service, stop.clone()));
+        work.push(("upstream", upstream::run(state.clone(), service, stop.clone()).boxed()));
     }
+    let tasks = TaskTracker::new();
+    for (what, task) in work {
+        tasks.spawn(needed(what, stop.clone(), lost.clone(), task));
+    }
+    tasks
 }
 
 /// Runs the push tier; without it devices still have sockets and polls.
@@ -194,27 +214,36 @@ impl Running {
     }
 
     /// Drains: not ready any more, sockets told to come back elsewhere, spread
-    /// over a window, writes committed. Done within the deadline in any case.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        let deadline = Duration::from_millis(self.state.config.drain.deadline_ms);
+    /// over a window, writes committed. Done within the deadline in any case,
+    /// and the last writes have their part of it, whatever the sockets take.
+    pub async fn stop(mut self) {
+        let drain = &self.state.config.drain;
+        let deadline = Instant::now() + Duration::from_millis(drain.deadline_ms);
+        let sockets_until = deadline - drain.last_writes();
         tracing::info!("draining");
-        if tokio::time::timeout(deadline, self.drain()).await.is_err() {
-            tracing::warn!("drain took longer than its deadline; some sockets were cut");
+        if timeout_at(sockets_until, self.say_goodbye()).await.is_err() {
+            tracing::warn!("sockets took longer than the drain's deadline; some were cut");
+        }
+        if timeout_at(deadline, self.finish()).await.is_err() {
+            tracing::error!("the last writes took longer than the drain's deadline");
         }
         tracing::info!("stopped");
-        Ok(())
     }
 
-    async fn drain(self) {
-        let state = self.state;
-        state.draining.cancel();
-        drain_sessions(&state).await;
+    async fn say_goodbye(&mut self) {
+        self.state.draining.cancel();
+        drain_sessions(&self.state).await;
         self.serve_stop.cancel();
-        match self.serving.await {
+        match (&mut self.serving).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "serving ended with an error"),
             Err(error) => tracing::error!(%error, "serving panicked"),
         }
+    }
+
+    /// Commits what waits and closes the database.
+    async fn finish(self) {
+        let state = self.state;
         self.upkeep_stop.cancel();
         self.upkeep.close();
         self.upkeep.wait().await;
@@ -236,10 +265,16 @@ async fn drain_sessions(state: &AppState) {
     let sessions = state.hub.all_sessions();
     let spread = Duration::from_millis(state.config.drain.spread_ms);
     let step = spread / u32::try_from(sessions.len().max(1)).unwrap_or(u32::MAX);
+    let mut due = Instant::now();
     for session in &sessions {
         session.close(CloseReason::Drain);
         // After the last one too: whoever watches readiness needs the window.
-        tokio::time::sleep(step).await;
+        // By the clock: a sleep takes a millisecond at least, and thousands of
+        // sessions would take many times the window.
+        due += step;
+        if due > Instant::now() {
+            tokio::time::sleep_until(due).await;
+        }
     }
     // Those that said hello in the meantime.
     for session in state.hub.all_sessions() {

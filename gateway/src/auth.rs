@@ -150,11 +150,14 @@ impl Authenticator {
         })))
     }
 
-    /// Reads the JWKS again at its interval, and when a token names a key that
-    /// is not known. Returns when `stop` is cancelled; at once without a JWKS.
+    /// Reads the JWKS, if there is one, again at its interval, and when a token names a key that
+    /// is not known. Returns when `stop` is cancelled.
     pub async fn keep_fresh(&self, stop: CancellationToken) {
-        if let Some(source) = &self.0.source {
-            stop.run_until_cancelled(source.keep_fresh()).await;
+        match &self.0.source {
+            Some(source) => {
+                stop.run_until_cancelled(source.keep_fresh()).await;
+            }
+            None => stop.cancelled().await,
         }
     }
 

@@ -7,6 +7,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::id::StreamName;
@@ -312,6 +313,13 @@ pub struct Drain {
     pub deadline_ms: u64,
     /// Window over which clients are told to come back, milliseconds.
     pub reconnect_window_ms: u64,
+}
+
+impl Drain {
+    /// What is kept of the deadline for the last writes, after the connections.
+    pub fn last_writes(&self) -> Duration {
+        Duration::from_millis((self.deadline_ms / 5).min(2_000))
+    }
 }
 
 /// Logs.

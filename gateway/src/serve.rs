@@ -98,9 +98,8 @@ impl ServeOptions {
 /// What is left of the drain's time for connections: before them sockets are
 /// told, after them the last writes are committed.
 fn drain_deadline(drain: &crate::config::Drain) -> Duration {
-    let last_writes_ms = (drain.deadline_ms / 5).min(2_000);
-    let left_ms = drain.deadline_ms.saturating_sub(drain.spread_ms + last_writes_ms);
-    Duration::from_millis(left_ms)
+    let left = Duration::from_millis(drain.deadline_ms.saturating_sub(drain.spread_ms));
+    left.saturating_sub(drain.last_writes())
 }
 
 /// Serves until `shutdown` is cancelled, then drains: accepts no more, lets

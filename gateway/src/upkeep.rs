@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::limits::{STREAMS_PER_STEP, SWEEP_COMMANDS};
 use crate::state::AppState;
@@ -27,24 +28,28 @@ const HEADS_INTERVAL: Duration = Duration::from_secs(4);
 /// How often the write-ahead log is folded into the database.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts all recurring work.
-pub fn start(state: &AppState, tasks: &TaskTracker, stop: &CancellationToken) {
+/// All recurring work, by name; each ends with `stop` and not before.
+pub fn tasks(
+    state: &AppState,
+    stop: &CancellationToken,
+) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
     let behind = Duration::from_millis(state.config.session.behind_ms);
     let trim = Duration::from_secs(state.config.journal.trim_interval_s);
-    tasks.spawn(every(SWEEP_INTERVAL, stop.clone(), state.clone(), "sweep", sweep));
-    tasks.spawn(every(behind, stop.clone(), state.clone(), "write behind", flush));
-    tasks.spawn(every(HEADS_INTERVAL, stop.clone(), state.clone(), "heads", refresh_heads));
-    tasks.spawn(every(CHECKPOINT_INTERVAL, stop.clone(), state.clone(), "checkpoint", checkpoint));
-    tasks.spawn(every(trim, stop.clone(), state.clone(), "retention", retention::retain));
-    let auth = state.auth.clone();
-    let auth_stop = stop.clone();
-    tasks.spawn(async move { auth.keep_fresh(auth_stop).await });
+    let (auth, auth_stop) = (state.auth.clone(), stop.clone());
+    let of = || (stop.clone(), state.clone());
+    vec![
+        ("sweep", every(SWEEP_INTERVAL, of(), "sweep", sweep).boxed()),
+        ("write behind", every(behind, of(), "write behind", flush).boxed()),
+        ("heads", every(HEADS_INTERVAL, of(), "heads", refresh_heads).boxed()),
+        ("checkpoint", every(CHECKPOINT_INTERVAL, of(), "checkpoint", checkpoint).boxed()),
+        ("retention", every(trim, of(), "retention", retention::retain).boxed()),
+        ("keys", async move { auth.keep_fresh(auth_stop).await }.boxed()),
+    ]
 }
 
 async fn every<F>(
     interval: Duration,
-    stop: CancellationToken,
-    state: AppState,
+    (stop, state): (CancellationToken, AppState),
     what: &'static str,
     work: impl Fn(AppState) -> F,
 ) where

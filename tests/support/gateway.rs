@@ -161,7 +161,7 @@ impl Gateway {
     /// Drains and stops.
     pub(crate) async fn stop(&mut self) {
         let running = self.running.take().expect("the gateway was stopped");
-        bounded("stop", Box::pin(running.stop())).await.unwrap();
+        bounded("stop", Box::pin(running.stop())).await;
     }
 
     /// Starts again on the same data; the address changes.

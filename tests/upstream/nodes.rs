@@ -53,7 +53,7 @@ async fn handover() {
         answer.text().await.unwrap().contains("Renamed too").then_some(())
     })
     .await;
-    bounded("stop", Box::pin(second.stop())).await.unwrap();
+    bounded("stop", Box::pin(second.stop())).await;
 }
 
 fn skill_of(index: usize) -> String {

@@ -59,14 +59,18 @@ pub async fn snapshot(
     let limit = limit.min(PAGE_ENTRIES);
     if let Some(user_id) = stream.name.owner() {
         let after = match at {
-            SnapshotAt::Conflicts(after) => return conflicts(store, user_id, after, limit).await,
+            SnapshotAt::Conflicts(after) => {
+                return conflicts(store, user_id, after, SnapshotRoom::of(limit)).await;
+            }
             SnapshotAt::Commands(after) => *after,
             SnapshotAt::Start | SnapshotAt::Records(..) | SnapshotAt::Market(..) => 0,
         };
         let mut page = commands(store, user_id, after, limit, viewer, now).await?;
         if page.next.is_none() {
             // What is left of the page takes what comes next.
-            let rest = conflicts(store, user_id, "", limit - page.items.len()).await?;
+            let taken = page.items.iter().map(|item| item.body.get().len()).sum();
+            let room = SnapshotRoom { items: limit - page.items.len(), taken };
+            let rest = conflicts(store, user_id, "", room).await?;
             page.items.extend(rest.items);
             page.next = rest.next;
         }
@@ -124,7 +128,7 @@ async fn conflicts(
     store: &Store,
     user_id: &str,
     after: &str,
-    limit: usize,
+    room: SnapshotRoom,
 ) -> Result<SnapshotPage, DbErr> {
     let db = store.readers();
     let rows = store::conflict::open_of_user(db, user_id, after, ROWS_PER_READ).await?;
@@ -133,7 +137,7 @@ async fn conflicts(
         let body = conflict_body(&row).and_then(|body| to_raw_value(&body).ok());
         (at, body.map(|body| Item { kind: kind::CONFLICT.to_owned(), body }))
     });
-    Ok(gather(&SnapshotAt::Conflicts(after.to_owned()), read, limit))
+    Ok(gather(&SnapshotAt::Conflicts(after.to_owned()), read, room))
 }
 
 /// What devices are told of a conflict. `None` if a stored verdict is not what
@@ -160,7 +164,7 @@ async fn market(store: &Store, after: (&str, &str), limit: usize) -> Result<Snap
         (at, market_item(row))
     });
     let start = SnapshotAt::Market(after.0.to_owned(), after.1.to_owned());
-    Ok(gather(&start, read, limit))
+    Ok(gather(&start, read, SnapshotRoom::of(limit)))
 }
 
 fn market_item(row: market_item::Model) -> Option<Item> {
@@ -176,20 +180,35 @@ fn market_item(row: market_item::Model) -> Option<Item> {
     Some(Item { kind: row.kind, body: to_raw_value(&body).ok()? })
 }
 
+/// What a page may still take.
+#[derive(Clone, Copy)]
+struct SnapshotRoom {
+    items: usize,
+    /// Bytes that it holds already.
+    taken: usize,
+}
+
+impl SnapshotRoom {
+    /// A page of its own.
+    const fn of(items: usize) -> Self {
+        Self { items, taken: 0 }
+    }
+}
+
 /// Fills a page from what one read brought: each row with where the page
 /// after it begins, and its item if it makes one. A page without room goes on
 /// from `start`.
 fn gather(
     start: &SnapshotAt,
     rows: impl ExactSizeIterator<Item = (SnapshotAt, Option<Item>)>,
-    limit: usize,
+    room: SnapshotRoom,
 ) -> SnapshotPage {
     let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
     let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
-    let mut bytes = 0;
+    let mut bytes = room.taken;
     let mut last = None;
     for (at, item) in rows {
-        if page.items.len() >= limit || bytes >= PAGE_BYTES {
+        if page.items.len() >= room.items || bytes >= PAGE_BYTES {
             page.next = Some(last.unwrap_or_else(|| start.clone()));
             return page;
         }
@@ -236,7 +255,7 @@ async fn records(
         (at, record_item(row))
     });
     let start = SnapshotAt::Records(after.0.to_owned(), after.1.to_owned());
-    Ok(gather(&start, read, limit))
+    Ok(gather(&start, read, SnapshotRoom::of(limit)))
 }
 
 fn record_item(row: shared_record::Model) -> Option<Item> {

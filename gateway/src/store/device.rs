@@ -163,16 +163,47 @@ pub async fn end_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Result<
     Ok(ended.rows_affected)
 }
 
-/// Marks tokens that were not refreshed since `before`.
-pub async fn mark_stale(db: &impl ConnectionTrait, before: i64) -> Result<u64, DbErr> {
+/// Devices whose token was not refreshed since `before`.
+pub async fn not_refreshed_since(
+    db: &impl ConnectionTrait,
+    before: i64,
+    limit: u64,
+) -> Result<Vec<DeviceKey>, DbErr> {
     use device::Column;
-    let marked = device::Entity::update_many()
-        .col_expr(Column::PushState, Expr::value("stale"))
+    let query = device::Entity::find()
         .filter(Column::PushState.eq("active"))
-        .filter(Column::PushRefreshedAt.lt(before))
-        .exec(db)
-        .await?;
-    Ok(marked.rows_affected)
+        .filter(Column::PushRefreshedAt.lt(before));
+    keys_of(query, db, limit).await
+}
+
+/// Marks the tokens of these as stale, unless they were refreshed meanwhile.
+pub async fn mark_stale(
+    db: &impl ConnectionTrait,
+    devices: &[DeviceKey],
+    before: i64,
+) -> Result<(), DbErr> {
+    use device::Column;
+    for chunk in devices.chunks(KEYS_PER_STATEMENT) {
+        device::Entity::update_many()
+            .col_expr(Column::PushState, Expr::value("stale"))
+            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .filter(Column::PushState.eq("active"))
+            .filter(Column::PushRefreshedAt.lt(before))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn keys_of(
+    query: Select<device::Entity>,
+    db: &impl ConnectionTrait,
+    limit: u64,
+) -> Result<Vec<DeviceKey>, DbErr> {
+    use device::Column;
+    let query = query.select_only().column(Column::UserId).column(Column::DeviceId);
+    let rows: Vec<(String, String)> = query.limit(limit).into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }).collect())
 }
 
 /// A device of a user.
@@ -221,17 +252,8 @@ pub async fn unseen_since(
     before: i64,
     limit: u64,
 ) -> Result<Vec<DeviceKey>, DbErr> {
-    use device::Column;
-    let rows: Vec<(String, String)> = device::Entity::find()
-        .select_only()
-        .column(Column::UserId)
-        .column(Column::DeviceId)
-        .filter(Column::LastSeenAt.lt(before))
-        .limit(limit)
-        .into_tuple()
-        .all(db)
-        .await?;
-    Ok(rows.into_iter().map(|(user_id, device_id)| DeviceKey { user_id, device_id }).collect())
+    let query = device::Entity::find().filter(device::Column::LastSeenAt.lt(before));
+    keys_of(query, db, limit).await
 }
 
 /// Cursors by device and stream.

@@ -1,6 +1,7 @@
 //! What callers' Idempotency-Keys stand for.
 
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::sea_query::{Expr, ExprTrait as _};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tidegate_entity::idempotency_key::{ActiveModel, Column, Entity, Model};
 
 use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
@@ -27,7 +28,31 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
     insert_rows(db, rows.into_iter().map(ActiveModel::from), None).await
 }
 
-/// Forgets keys that had their time.
-pub async fn remove_expired(db: &impl ConnectionTrait, now: i64) -> Result<u64, DbErr> {
-    Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?.rows_affected)
+/// (caller, key) pairs that had their time.
+pub async fn expired(
+    db: &impl ConnectionTrait,
+    now: i64,
+    limit: u64,
+) -> Result<Vec<(String, String)>, DbErr> {
+    let query = Entity::find().select_only().column(Column::Caller).column(Column::Key);
+    query.filter(Column::ExpiresAt.lte(now)).limit(limit).into_tuple().all(db).await
+}
+
+/// Forgets these, unless one was given anew.
+pub async fn remove_expired(
+    db: &impl ConnectionTrait,
+    keys: &[(String, String)],
+    now: i64,
+) -> Result<(), DbErr> {
+    for chunk in keys.chunks(KEYS_PER_STATEMENT) {
+        let pairs = chunk.iter().map(|(caller, key)| (caller.as_str(), key.as_str()));
+        Entity::delete_many()
+            .filter(Column::Key.is_in(chunk.iter().map(|(_, key)| key.as_str())))
+            .filter(in_pairs([Column::Caller, Column::Key], pairs))
+            // Not the bare column: its index would find every expired key.
+            .filter(Expr::col(Column::ExpiresAt).add(0).lte(now))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
 }

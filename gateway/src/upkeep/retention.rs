@@ -20,11 +20,8 @@ pub(super) async fn retain(state: AppState) -> anyhow::Result<()> {
     forget_conflicts(&state).await?;
     forget_audit(&state).await?;
     forget_devices(&state).await?;
-    let now = state.clock.now().millis();
-    let stale_ms = i64::from(state.config.push.stale_after_d) * DAY_MS;
-    store::device::mark_stale(state.store.writer(), now - stale_ms).await?;
-    store::idempotency::remove_expired(state.store.writer(), now).await?;
-    Ok(())
+    mark_stale_tokens(&state).await?;
+    Ok(forget_keys(&state).await?)
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -69,8 +66,9 @@ async fn trim_stream(
     Ok(())
 }
 
-/// The last position older than `cutoff`, by bisection: times do not fall
-/// along a stream.
+/// The last position older than `cutoff`, by bisection: times hardly ever fall
+/// along a stream. Where they do, because a clock was set back, it finds one of
+/// several such positions, and trims by that.
 async fn last_before(state: &AppState, stream: &Trimmable, cutoff: i64) -> Result<i64, DbErr> {
     let (mut older, mut newer) = (stream.trimmed, stream.seq + 1);
     while newer - older > 1 {
@@ -129,6 +127,33 @@ async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
             return Ok(());
         }
         store::audit::remove(state.store.writer(), &ids).await?;
+    }
+}
+
+/// Marks push tokens that were not refreshed for long.
+async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
+    let days = i64::from(state.config.push.stale_after_d);
+    let before = state.clock.now().millis() - days * DAY_MS;
+    loop {
+        let db = state.store.readers();
+        let stale = store::device::not_refreshed_since(db, before, RETENTION_ROWS).await?;
+        if stale.is_empty() {
+            return Ok(());
+        }
+        store::device::mark_stale(state.store.writer(), &stale, before).await?;
+    }
+}
+
+/// Forgets Idempotency-Keys that had their time.
+async fn forget_keys(state: &AppState) -> Result<(), DbErr> {
+    let now = state.clock.now().millis();
+    loop {
+        let expired =
+            store::idempotency::expired(state.store.readers(), now, RETENTION_ROWS).await?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        store::idempotency::remove_expired(state.store.writer(), &expired, now).await?;
     }
 }
 
