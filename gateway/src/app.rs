@@ -95,7 +95,6 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let rules = Arc::new(rules::read(&config)?);
     let (upstream, service) = Upstream::new(&config.marketplace)?;
     let store = open_store(&config).await?;
-    let is_embedded = store.is_embedded();
     let hub = Hub::new(tokio::runtime::Handle::current());
     let writer_stop = CancellationToken::new();
     let (ingest, writer) = Ingest::new(
@@ -131,9 +130,9 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     });
     let (upkeep_stop, lost) = (CancellationToken::new(), CancellationToken::new());
     let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);
-    let serve_stop = CancellationToken::new();
-    let serving = serve::serve(listener, http::router(state.clone()), options, serve_stop.clone());
-    let writing = start_writer(writer, is_embedded)?;
+    let (serve_stop, router) = (CancellationToken::new(), http::router(state.clone()));
+    let serving = serve::serve(listener, router, options, serve_stop.clone());
+    let writing = start_writer(writer)?;
     tracing::info!(%address, "listening");
     Ok(Running {
         address,
@@ -188,8 +187,8 @@ async fn dispatch(state: AppState, push: Push, stop: CancellationToken) {
 /// is answered by another thread, and among thousands of ready sessions the
 /// writer would wait for its turn after every one of them. Connections to
 /// PostgreSQL belong to the runtime that opened them.
-fn start_writer(writer: Writer, is_embedded: bool) -> anyhow::Result<JoinHandle<()>> {
-    if !is_embedded {
+fn start_writer(writer: Writer) -> anyhow::Result<JoinHandle<()>> {
+    if !writer.store.is_embedded() {
         return Ok(spawn(writer.run()));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();

@@ -66,6 +66,15 @@ async fn a_device_that_lags_is_woken_once_until_it_is_seen() {
     }
 }
 
+/// Who followed the stream while it was empty is woken for its first record.
+#[tokio::test]
+async fn a_follower_of_an_empty_stream_is_woken() {
+    let scene = Scene::start_with(Scene::patient()).await;
+    follower(&scene, "phone", "u1", true).await;
+    publish(&scene, "a").await;
+    scene.pushes("token-phone", 1).await;
+}
+
 /// A few scans find nothing: the last one begins after everything before.
 async fn scans(scene: &Scene) {
     for n in 0..3 {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue,
+    HeaderValue, LOCATION,
 };
 
 use crate::clock::Clock;
@@ -54,10 +54,13 @@ impl Default for WebPushSettings {
 }
 
 /// The push service took the message. That says nothing about the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// How long the service keeps it in seconds, when it says so.
     pub ttl_s: Option<u32>,
+    /// The message's id: the last part of the path in `Location` (RFC 8030,
+    /// section 5), when there is one of at most 255 visible ASCII characters.
+    pub message_id: Option<String>,
 }
 
 /// Sends messages signed with one VAPID key.
@@ -142,7 +145,8 @@ impl WebPush {
         let status = response.status().as_u16();
         if (200..300).contains(&status) {
             let ttl = response.headers().get(TTL).and_then(|value| value.to_str().ok());
-            return Ok(Accepted { ttl_s: ttl.and_then(|ttl| ttl.parse().ok()) });
+            let ttl_s = ttl.and_then(|ttl| ttl.parse().ok());
+            return Ok(Accepted { ttl_s, message_id: message_id(response.headers()) });
         }
         let retry_after = retry_after::from_headers(response.headers(), &self.clock);
         let body = transport::read_body(response).await?;
@@ -177,4 +181,11 @@ impl WebPush {
         headers.insert(AUTHORIZATION, authorization);
         Ok(Parts { headers, body })
     }
+}
+
+fn message_id(headers: &HeaderMap) -> Option<String> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let id = location.split(['?', '#']).next()?.rsplit('/').next()?;
+    let is_plain = (1..=255).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    is_plain.then(|| id.to_owned())
 }

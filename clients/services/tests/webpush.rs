@@ -44,7 +44,8 @@ impl WebPushStage {
 async fn a_wake_up_arrives() {
     let stage = stage::webpush().await;
     let (id, to) = stage.subscribe();
-    assert_eq!(stage.wake(&to).await, Ok(Accepted { ttl_s: Some(60) }));
+    let message_id = Some("1".to_owned());
+    assert_eq!(stage.wake(&to).await, Ok(Accepted { ttl_s: Some(60), message_id }));
     let [message] = stage.fake.messages(&id).try_into().unwrap();
     assert_eq!(message.urgency, "high");
     assert_eq!(message.topic.as_deref(), Some("sync"));

@@ -139,9 +139,14 @@ impl Dispatcher {
                 _ = delta_ticks.tick(), if self.scan.is_none() => self.scan = Some(Scan::default()),
                 () = tokio::time::sleep(wait) => {}
             }
-            while let Some(Some(sent)) = self.sending.next().now_or_never() {
-                self.take(sent);
-            }
+            self.take_ready();
+        }
+    }
+
+    /// Moves what is being sent on, and takes in the answers that are there.
+    fn take_ready(&mut self) {
+        while let Some(Some(sent)) = self.sending.next().now_or_never() {
+            self.take(sent);
         }
     }
 
@@ -170,21 +175,29 @@ impl Dispatcher {
         if allowed == 0 {
             return Ok(self.rate.until_next().min(LOOK_AGAIN));
         }
-        let before = self.sending.len();
-        let found = self.claim_and_send(allowed).await;
-        self.rate.give_back(allowed - (self.sending.len() - before));
+        let mut begun = 0;
+        let found = self.claim_and_send(allowed, &mut begun).await;
+        self.rate.give_back(allowed - begun);
         if found? == 0 { Ok(TAKEN_WAIT) } else { Ok(Duration::ZERO) }
     }
 
-    /// How many were due.
-    async fn claim_and_send(&mut self, limit: usize) -> Result<usize, DbErr> {
+    /// How many were due; counts those it began to send, as far as it came.
+    /// Each is sent as soon as it was looked at. Where the
+    /// database is slow, claims whose turn did not come are given
+    /// back before they run out: a claim that ends under way is sent twice.
+    async fn claim_and_send(&mut self, limit: usize, begun: &mut usize) -> Result<usize, DbErr> {
         let claimed = self.claim(limit).await?;
         let found = claimed.len();
+        let until = Instant::now() + CLAIM / 4;
         let mut failed = None;
         for wake in claimed {
             let mut kept = wake.clone();
-            if failed.is_none() {
-                let Err(error) = self.look(wake).await else { continue };
+            if failed.is_none() && Instant::now() < until {
+                let before = self.sending.len();
+                let looked = self.look(wake).await;
+                *begun += self.sending.len() - before;
+                self.take_ready();
+                let Err(error) = looked else { continue };
                 // Later than the others: it may be the row itself.
                 kept.due_at = kept.claimed_until;
                 failed = Some(error);

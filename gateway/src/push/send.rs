@@ -115,7 +115,8 @@ async fn provider(
         Address::WebPush(subscription) => {
             let webpush = push.0.webpush.as_ref().ok_or_else(not_configured)?;
             let sent = webpush.send_wake(subscription, &order.wake, order.urgency, order.ttl).await;
-            sent.map(|_| "accepted".to_owned()).map_err(|error| (error.action(), error.to_string()))
+            sent.map(|sent| sent.message_id.unwrap_or_else(|| "accepted".to_owned()))
+                .map_err(|error| (error.action(), error.to_string()))
         }
     }
 }

@@ -70,7 +70,7 @@ fn an_ack_beyond_what_was_sent_ends_the_session() {
 #[test]
 fn an_ack_for_a_stream_in_reset_ends_the_session() {
     let mut session = session();
-    session.follow(StreamState::reset(id("user:u"), Seq::new(7), Window::from(Seq::ZERO)));
+    session.follow(StreamState::reset(id("user:u"), Seq::new(7), Window::new()));
     assert_eq!(session.ack(cursors("user:u", 0)), Err(CloseReason::AckBeyondSent));
     session.read_snapshot(0, None);
     assert_eq!(session.ack(cursors("user:u", 7)).unwrap().len(), 1);

@@ -48,7 +48,7 @@ impl Beginning {
     pub fn state(self, id: StreamId, head: Seq) -> StreamState {
         match self {
             Self::Resumed(after) => StreamState::resumed(id, after, Window::from(after)),
-            Self::Reset(_) => StreamState::reset(id, head, Window::from(Seq::ZERO)),
+            Self::Reset(_) => StreamState::reset(id, head, Window::new()),
         }
     }
 }

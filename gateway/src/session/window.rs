@@ -14,7 +14,9 @@ use crate::journal::read::Room;
 pub struct Window {
     unacked: VecDeque<(Seq, u32)>,
     bytes: usize,
-    acked: Seq,
+    /// `None` until the first ack: one of position 0, after the snapshot of an
+    /// empty stream, says that the device follows it.
+    acked: Option<Seq>,
     unbounded: bool,
 }
 
@@ -24,12 +26,17 @@ const KEPT_CAPACITY: usize = 16;
 impl Window {
     /// Nothing delivered; everything up to `acked` is held.
     pub const fn from(acked: Seq) -> Self {
-        Self { unacked: VecDeque::new(), bytes: 0, acked, unbounded: false }
+        Self { unacked: VecDeque::new(), bytes: 0, acked: Some(acked), unbounded: false }
+    }
+
+    /// Nothing delivered, and nothing is held.
+    pub const fn new() -> Self {
+        Self { unacked: VecDeque::new(), bytes: 0, acked: None, unbounded: false }
     }
 
     /// For polls: each answer is bounded by itself.
     pub const fn unbounded() -> Self {
-        Self { unacked: VecDeque::new(), bytes: 0, acked: Seq::ZERO, unbounded: true }
+        Self { unacked: VecDeque::new(), bytes: 0, acked: None, unbounded: true }
     }
 
     /// How much a page may deliver; `None` while the window is full.
@@ -53,10 +60,10 @@ impl Window {
 
     /// Everything up to `upto` is held; whether that is more than before.
     pub fn ack(&mut self, upto: Seq) -> bool {
-        if upto <= self.acked {
+        if self.acked.is_some_and(|acked| upto <= acked) {
             return false;
         }
-        self.acked = upto;
+        self.acked = Some(upto);
         while let Some((_, bytes)) = self.unacked.pop_front_if(|(seq, _)| *seq <= upto) {
             self.bytes -= bytes as usize;
         }
@@ -67,8 +74,8 @@ impl Window {
     }
 
     /// The highest position acked in this session.
-    pub const fn acked(&self) -> Seq {
-        self.acked
+    pub fn acked(&self) -> Seq {
+        self.acked.unwrap_or(Seq::ZERO)
     }
 
     /// How many entries are delivered and not acked.
@@ -96,5 +103,13 @@ mod tests {
         assert_eq!(window.bytes, 0);
         window.delivered(&[(Seq::new(501), 1024 * 1024)]);
         assert_eq!(window.room(), None, "a mebibyte fills it too");
+    }
+
+    #[test]
+    fn the_first_ack_counts_at_any_position() {
+        let mut window = Window::new();
+        assert!(window.ack(Seq::ZERO));
+        assert!(!window.ack(Seq::ZERO));
+        assert!(!Window::from(Seq::ZERO).ack(Seq::ZERO), "held before");
     }
 }

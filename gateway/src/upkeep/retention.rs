@@ -136,11 +136,11 @@ async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
     let before = state.clock.now().millis() - days * DAY_MS;
     loop {
         let db = state.store.readers();
-        let stale = store::device::not_refreshed_since(db, before, RETENTION_ROWS).await?;
-        if stale.is_empty() {
+        let found = store::device::not_refreshed_since(db, before, RETENTION_ROWS).await?;
+        if found.is_empty() {
             return Ok(());
         }
-        store::device::mark_stale(state.store.writer(), &stale, before).await?;
+        store::device::mark_stale(state.store.writer(), &found, before).await?;
     }
 }
 
