@@ -27,7 +27,7 @@ use crate::serve::limit::Connections;
 use crate::serve::refuse::Refusals;
 use crate::serve::tls::{Tls, TlsFiles};
 
-pub mod client_addr;
+mod client_addr;
 mod connection;
 mod io;
 mod limit;
@@ -63,6 +63,8 @@ pub struct ServeOptions {
     pub first_byte_timeout: Duration,
     /// From there to the end of the head; the TLS handshake gets as long.
     pub header_timeout: Duration,
+    /// Longest time that a write may make no progress.
+    pub write_timeout: Duration,
     /// After this, what is still open is dropped.
     pub drain_deadline: Duration,
     /// Networks whose `X-Forwarded-For` is believed.
@@ -83,6 +85,7 @@ impl ServeOptions {
             connections_per_address: config.limits.connections_per_address,
             first_byte_timeout: Duration::from_millis(config.http.first_byte_timeout_ms),
             header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+            write_timeout: Duration::from_millis(config.session.write_timeout_ms),
             drain_deadline: drain_deadline(&config.drain),
             trusted_proxies: config.http.trusted_proxies.clone(),
             tls: (!config.tls.cert_file.is_empty()).then(|| TlsFiles {

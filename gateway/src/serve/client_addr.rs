@@ -7,28 +7,21 @@ use ipnet::IpNet;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address: in the extensions of every request. Clients behind a
-/// proxy that is not configured all have the proxy's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddr(pub IpAddr);
-
-impl ClientAddr {
-    /// Walks `X-Forwarded-For` from its end, where the nearest proxy wrote, to
-    /// the first address that is no trusted proxy: what stands before it may be
-    /// made up.
-    pub fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
-        let mut client = peer.to_canonical();
-        let values: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
-        let texts = values.iter().rev().filter_map(|value| value.to_str().ok());
-        for hop in texts.flat_map(|text| text.rsplit(',')) {
-            if !trusted.iter().any(|network| network.contains(&client)) {
-                break;
-            }
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-            client = address.to_canonical();
+/// The client's address. Walks `X-Forwarded-For` from its end, where the
+/// nearest proxy wrote, to the first address that is no trusted proxy: what
+/// stands before it may be made up.
+pub(crate) fn of(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut client = peer.to_canonical();
+    let values: Vec<_> = headers.get_all(FORWARDED_FOR).iter().collect();
+    let texts = values.iter().rev().filter_map(|value| value.to_str().ok());
+    for hop in texts.flat_map(|text| text.rsplit(',')) {
+        if !trusted.iter().any(|network| network.contains(&client)) {
+            break;
         }
-        Self(client)
+        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+        client = address.to_canonical();
     }
+    client
 }
 
 #[cfg(test)]
@@ -41,7 +34,7 @@ mod tests {
         for value in forwarded {
             headers.append(FORWARDED_FOR, value.parse().unwrap());
         }
-        ClientAddr::of(peer.parse().unwrap(), &headers, &trusted).0.to_string()
+        of(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
 
     #[test]

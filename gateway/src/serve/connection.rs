@@ -1,29 +1,34 @@
 //! One connection, from its first byte to its end or its upgrade.
 //!
 //! Every wait has a timeout: for the first byte (hyper's own timer leaves a
-//! client that says nothing alone), for the handshake, and for each head.
+//! client that says nothing alone), for the handshake, for each head, and for
+//! the progress of each write.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::Router;
 use axum::extract::Request;
+use axum::response::IntoResponse as _;
+use http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use ipnet::IpNet;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service as _;
 
+use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::metrics::label::ConnectionRefusal;
-use crate::serve::Server;
-use crate::serve::client_addr::ClientAddr;
 use crate::serve::io::Admitted;
-use crate::serve::limit::Permit;
+use crate::serve::limit::{ClientPlace, ClientSlot, Connections, Permit};
 use crate::serve::tls::Tls;
+use crate::serve::{Server, client_addr, refuse};
 
 /// What became of the opening of a connection.
 type Opened<T> = Result<T, Option<ConnectionRefusal>>;
@@ -38,16 +43,14 @@ pub(crate) async fn run(server: &Server, stream: TcpStream, peer: SocketAddr, pe
             let opening = Box::pin(open_tls(server, tls, stream));
             let opened = server.shutdown.run_until_cancelled(opening).await;
             return match opened {
-                Some(Ok(stream)) => {
-                    Box::pin(http(server, Admitted::new(stream, permit), peer)).await;
-                }
+                Some(Ok(stream)) => Box::pin(http(server, stream, permit, peer)).await,
                 Some(Err(refusal)) => count(server, refusal),
                 None => {}
             };
         }
     };
     match opened {
-        Some(Ok(())) => Box::pin(http(server, Admitted::new(stream, permit), peer)).await,
+        Some(Ok(())) => Box::pin(http(server, stream, permit, peer)).await,
         Some(Err(refusal)) => count(server, refusal),
         None => {}
     }
@@ -87,16 +90,24 @@ async fn open_tls(
     }
 }
 
-async fn http<S>(server: &Server, stream: Admitted<S>, peer: SocketAddr)
+async fn http<S>(server: &Server, stream: S, permit: Permit, peer: SocketAddr)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (router, proxies) = (server.router.clone(), Arc::clone(&server.trusted_proxies));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let client = ClientAddr::of(peer.ip(), request.headers(), &proxies);
-        request.extensions_mut().insert(client);
+    let clients = Clients::of(server, peer);
+    let slot = clients.as_ref().map(|clients| Arc::clone(&clients.slot));
+    let stream = Admitted::new(stream, permit, slot, server.options.write_timeout);
+    let router = server.router.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let place = clients.as_ref().map_or(Ok(None), |clients| clients.enter(&request));
         // A router is always ready.
-        Router::call(&mut router.clone(), request)
+        let answer = place.map(|place| (place, Router::call(&mut router.clone(), request)));
+        async {
+            match answer {
+                Ok((_place, answer)) => answer.await,
+                Err(refusal) => Ok(refusal.into_response()),
+            }
+        }
     });
     let connection = server.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
@@ -110,6 +121,43 @@ where
     if let Err(error) = ended {
         // The client's doing, and frequent.
         tracing::debug!(error = %Cause(&error), "connection ended early");
+    }
+}
+
+/// Counts the clients that a trusted proxy speaks for by their own addresses.
+struct Clients {
+    limits: Arc<Connections>,
+    proxies: Arc<[IpNet]>,
+    proxy: IpAddr,
+    metrics: Metrics,
+    slot: ClientSlot,
+}
+
+impl Clients {
+    /// `None` where the peer is no proxy, and is counted itself.
+    fn of(server: &Server, peer: SocketAddr) -> Option<Self> {
+        server.limits.is_proxy(peer.ip()).then(|| Self {
+            limits: Arc::clone(&server.limits),
+            proxies: Arc::clone(&server.trusted_proxies),
+            proxy: peer.ip(),
+            metrics: server.options.metrics.clone(),
+            slot: ClientSlot::default(),
+        })
+    }
+
+    /// A place for the client of this request: to be held until it is
+    /// answered, or kept for the connection where it becomes a socket.
+    fn enter(&self, request: &Request<Incoming>) -> Result<Option<ClientPlace>, ApiError> {
+        let client = client_addr::of(self.proxy, request.headers(), &self.proxies);
+        let place = self.limits.admit_client(client).map_err(|refusal| {
+            self.metrics.connections_refused.of(refusal).inc();
+            refuse::too_many()
+        })?;
+        if !request.headers().contains_key(UPGRADE) {
+            return Ok(Some(place));
+        }
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        Ok(None)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
@@ -40,27 +40,51 @@ impl Connections {
     /// Counts the connection for as long as the permit lives.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, ConnectionRefusal> {
         let counted = self.counted_address(peer);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.lock();
         if open.total >= self.total {
             return Err(ConnectionRefusal::Total);
         }
-        if let Some(address) = counted {
-            let of_address = open.by_address.entry(address).or_default();
-            if *of_address >= self.per_address {
-                return Err(ConnectionRefusal::PerAddress);
-            }
-            *of_address += 1;
-        }
+        self.count(&mut open, counted)?;
         open.total += 1;
         let held = Held::in_gauge(&self.metrics.connections);
         Ok(Permit { connections: Arc::clone(self), counted, _held: held })
+    }
+
+    /// Counts a client that a proxy speaks for, for as long as the place lives.
+    pub(crate) fn admit_client(
+        self: &Arc<Self>,
+        client: IpAddr,
+    ) -> Result<ClientPlace, ConnectionRefusal> {
+        let counted = self.counted_address(client);
+        self.count(&mut self.lock(), counted)?;
+        Ok(ClientPlace { connections: Arc::clone(self), counted })
+    }
+
+    /// Whether this is one of the proxies.
+    pub(crate) fn is_proxy(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.proxies.iter().any(|network| network.contains(&peer))
+    }
+
+    fn count(&self, open: &mut Open, address: Option<IpAddr>) -> Result<(), ConnectionRefusal> {
+        let Some(address) = address else { return Ok(()) };
+        let of_address = open.by_address.entry(address).or_default();
+        if *of_address >= self.per_address {
+            return Err(ConnectionRefusal::PerAddress);
+        }
+        *of_address += 1;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The address a connection counts for. None for loopback and proxies,
     /// which speak for many. An IPv6 client has a whole /64 to choose from.
     fn counted_address(&self, peer: IpAddr) -> Option<IpAddr> {
         let peer = peer.to_canonical();
-        if peer.is_loopback() || self.proxies.iter().any(|network| network.contains(&peer)) {
+        if peer.is_loopback() || self.is_proxy(peer) {
             return None;
         }
         Some(match peer {
@@ -82,14 +106,37 @@ pub(crate) struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.connections.lock();
         open.total -= 1;
-        let Some(address) = self.counted else { return };
-        if let Some(count) = open.by_address.get_mut(&address) {
+        open.leave(self.counted);
+    }
+}
+
+/// A client behind a proxy, counted by its address.
+#[derive(Debug)]
+pub(crate) struct ClientPlace {
+    connections: Arc<Connections>,
+    counted: Option<IpAddr>,
+}
+
+impl Drop for ClientPlace {
+    fn drop(&mut self) {
+        self.connections.lock().leave(self.counted);
+    }
+}
+
+/// Where a proxied connection keeps the place of the client whose socket it
+/// becomes. Only its last request can be an upgrade.
+pub(crate) type ClientSlot = Arc<Mutex<Option<ClientPlace>>>;
+
+impl Open {
+    fn leave(&mut self, address: Option<IpAddr>) {
+        let Some(address) = address else { return };
+        if let Some(count) = self.by_address.get_mut(&address) {
             *count -= 1;
             // Addresses that have gone must not fill the map.
             if *count == 0 {
-                open.by_address.remove(&address);
+                self.by_address.remove(&address);
             }
         }
     }

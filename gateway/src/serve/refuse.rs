@@ -32,15 +32,19 @@ pub(crate) struct Refusals {
     too_many: Arc<[u8]>,
 }
 
+/// Told to the clients of an address that has its limit.
+pub(crate) fn too_many() -> ApiError {
+    let message = "this address has as many connections as it may";
+    ApiError::new(ErrorCode::TooManyConnections, message).with_retry_after(1)
+}
+
 impl Refusals {
     pub(crate) fn new() -> Self {
         let busy = ApiError::unavailable("the gateway has as many connections as it can");
-        let message = "this address has as many connections as it may";
-        let too_many = ApiError::new(ErrorCode::TooManyConnections, message);
         Self {
             places: Arc::new(Semaphore::new(TOLD_AT_ONCE)),
             unavailable: answer("503 Service Unavailable", &busy),
-            too_many: answer("429 Too Many Requests", &too_many),
+            too_many: answer("429 Too Many Requests", &too_many()),
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use axum::Extension;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Notify;
@@ -11,7 +10,6 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::metrics::label::ConnectionRefusal;
-use crate::serve::client_addr::ClientAddr;
 
 mod tls;
 
@@ -31,6 +29,7 @@ fn options() -> ServeOptions {
         connections_per_address: 100,
         first_byte_timeout: Duration::from_millis(200),
         header_timeout: Duration::from_millis(200),
+        write_timeout: PATIENCE,
         drain_deadline: PATIENCE,
         trusted_proxies: Vec::new(),
         tls: None,
@@ -55,8 +54,7 @@ async fn start(options: ServeOptions, router: Router) -> Running {
 }
 
 fn hello() -> Router {
-    let answer = async |Extension(client): Extension<ClientAddr>| client.0.to_string();
-    Router::new().route("/", get(answer))
+    Router::new().route("/", get(async || "hello"))
 }
 
 impl Running {
@@ -111,7 +109,7 @@ async fn an_idle_connection_kept_alive_is_closed() {
     let mut stream = server.connect().await;
     stream.write_all(GET).await.unwrap();
     let answer = read_all(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("127.0.0.1"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
 }
 
@@ -145,6 +143,59 @@ async fn connections_beyond_the_total_are_told_and_a_freed_place_is_used() {
     let mut third = server.connect().await;
     third.write_all(GET).await.unwrap();
     assert!(read_some(&mut third).await.starts_with("HTTP/1.1 200"));
+}
+
+/// A client that asks and never reads does not keep its place.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_cut() {
+    let large = Router::new().route("/", get(async || vec![0_u8; 64 << 20]));
+    let options = ServeOptions { write_timeout: Duration::from_millis(50), ..patient() };
+    let server = start(options, large).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    let cut = async {
+        while server.options.metrics.connections.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(read_some(&mut stream).await.starts_with("HTTP/1.1 200"));
+    timeout(PATIENCE, cut).await.expect("the connection is cut");
+}
+
+/// Clients behind a proxy are counted by their own addresses: for as long as a
+/// request takes, and a socket for as long as it lives.
+#[tokio::test]
+async fn clients_behind_a_proxy_have_their_own_limit() {
+    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let options = ServeOptions { connections_per_address: 1, trusted_proxies, ..patient() };
+    let server = start(options, hello()).await;
+    let asks = async |client: &str, upgrade: &str| {
+        let mut stream = server.connect().await;
+        let head =
+            format!("GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n{upgrade}\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let answer = read_some(&mut stream).await;
+        (stream, answer)
+    };
+    let socket = "connection: upgrade\r\nupgrade: x\r\n";
+    let (_answered, answer) = asks("203.0.113.9", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let (held, answer) = asks("203.0.113.9", socket).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "the request before has ended: {answer}");
+    let (_refused, answer) = asks("203.0.113.9", socket).await;
+    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+    assert!(answer.contains("too_many_connections"), "{answer}");
+    assert_eq!(server.refused(ConnectionRefusal::PerAddress), 1);
+    let (_other, answer) = asks("203.0.113.8", socket).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+
+    let before = server.options.metrics.connections.get();
+    drop(held);
+    while server.options.metrics.connections.get() == before {
+        tokio::task::yield_now().await;
+    }
+    let (_again, answer) = asks("203.0.113.9", socket).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]

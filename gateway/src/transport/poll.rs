@@ -7,14 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::Channel;
-use tidegate_protocol::cursor::{Cursor, Cursors};
-use tidegate_protocol::id::{DeviceId, Epoch, Seq, StreamName, UserId};
+use tidegate_protocol::cursor::Cursor;
+use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::rest::PollAnswer;
 use tidegate_protocol::server::{ResetReason, ServerMessage, Snapshot, StreamStatus, Verdict};
 use tidegate_protocol::time::Timestamp;
@@ -39,6 +36,10 @@ use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
 use crate::transport::open::{self, Wanted};
 
+mod cursor;
+
+pub use cursor::{PollCursor, Position};
+
 /// A checked poll.
 #[derive(Clone, Debug)]
 pub struct PollRequest {
@@ -54,55 +55,6 @@ pub struct PollRequest {
     pub subscribe: Vec<StreamName>,
     /// What the device holds.
     pub position: Position,
-}
-
-/// What a polling device holds.
-#[derive(Clone, Debug)]
-pub enum Position {
-    /// The cursor of the last answer.
-    Opaque(PollCursor),
-    /// Cursors as in `hello`.
-    Cursors(Cursors),
-}
-
-/// The opaque cursor.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PollCursor {
-    #[serde(rename = "s")]
-    streams: BTreeMap<StreamName, PollPosition>,
-}
-
-/// How far a poll has come in a stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct PollPosition {
-    #[serde(rename = "e")]
-    epoch: Epoch,
-    /// Announced: the device holds everything up to here.
-    #[serde(rename = "q")]
-    sent: Seq,
-    /// Read: nothing between the two concerned the device.
-    #[serde(rename = "r")]
-    read: Seq,
-    /// In the middle of current state: where the next page begins.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    snapshot: Option<SnapshotAt>,
-}
-
-impl PollCursor {
-    /// Reads a cursor that the gateway wrote.
-    pub fn decode(text: &str) -> ApiResult<Self> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        let text = text.filter(|text| tidegate_protocol::json::check(text).is_ok());
-        text.and_then(|text| serde_json::from_str(&text).ok()).ok_or_else(|| {
-            ApiError::invalid("cursor", "not a cursor of this gateway; poll without it")
-        })
-    }
-
-    /// The cursor as text that needs no escaping in a URL.
-    pub fn encode(&self) -> String {
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
-    }
 }
 
 /// Answers a poll.
@@ -318,51 +270,8 @@ impl<'a> Polling<'a> {
         let watches = &self.watches;
         let heads = |index: usize| watches[index].topic().head();
         let more = self.session.next_read(&heads, self.state.now()).is_some();
-        let positions = self.session.streams().iter().map(|stream| {
-            let (snapshot, sent) = match &stream.phase {
-                Phase::Snapshot { at, seq } => (Some(at.clone()), *seq),
-                Phase::Live => (None, stream.sent),
-            };
-            let read = stream.read.max(sent);
-            let position = PollPosition { epoch: stream.id.epoch.clone(), sent, read, snapshot };
-            (stream.id.name.clone(), position)
-        });
-        let cursor = PollCursor { streams: positions.collect() }.encode();
+        let cursor = PollCursor::of(self.session.streams()).encode();
         PollAnswer { streams: self.statuses, frames: self.frames, cursor, more }
-    }
-}
-
-impl Position {
-    /// The positions as cursors.
-    fn cursors(&self) -> Cursors {
-        match self {
-            Self::Cursors(cursors) => cursors.clone(),
-            Self::Opaque(cursor) => {
-                let of = |(name, position): (&StreamName, &PollPosition)| {
-                    let seq = position.read.max(position.sent);
-                    let cursor = Cursor { epoch: position.epoch.clone(), seq };
-                    (name.clone(), cursor)
-                };
-                cursor.streams.iter().map(of).collect()
-            }
-        }
-    }
-
-    /// The place in the middle of current state, in this epoch.
-    fn progress(&self, name: &StreamName, epoch: &Epoch) -> Option<(SnapshotAt, Seq)> {
-        let Self::Opaque(cursor) = self else { return None };
-        let position = cursor.streams.get(name).filter(|position| position.epoch == *epoch)?;
-        Some((position.snapshot.clone()?, position.sent))
-    }
-
-    /// The position announced, at most `read`.
-    fn sent(&self, name: &StreamName, read: Seq) -> Seq {
-        match self {
-            Self::Cursors(_) => read,
-            Self::Opaque(cursor) => {
-                cursor.streams.get(name).map_or(read, |position| position.sent.min(read))
-            }
-        }
     }
 }
 
