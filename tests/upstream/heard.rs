@@ -92,6 +92,33 @@ async fn a_rating_does_not_change_the_skill() {
     assert_eq!(world.head().await, head);
 }
 
+/// Says `rating_update` of a skill with these figures.
+fn say_rating(world: &World, id: &str, figures: &Value) {
+    let mut data = json!({ "skill_id": id, "rating": 3 });
+    for (name, value) in figures.as_object().unwrap() {
+        data[name] = value.clone();
+    }
+    world.atom.broadcast(json!({ "type": "rating_update", "data": data }));
+}
+
+/// What a rating does not say is left out: a null would wipe what devices
+/// know. One that says nothing is no entry.
+#[tokio::test]
+async fn a_rating_tells_only_what_was_said() {
+    let world = stage().await;
+    let (mut socket, _) = world.follow("phone").await;
+    let id = skill_id(4);
+    say_rating(&world, &id, &json!({}));
+    say_rating(&world, &id, &json!({ "average_rating": null, "rating_count": "many" }));
+    say_rating(&world, &id, &json!({ "rating_count": 9 }));
+    let body = entry(&mut socket).await["body"].take();
+    assert_eq!(body, json!({ "skill_id": id, "rating_count": 9 }));
+    say_rating(&world, &id, &json!({ "average_rating": 3.5 }));
+    let body = entry(&mut socket).await["body"].take();
+    assert_eq!(body, json!({ "skill_id": id, "average_rating": 3.5 }));
+    dealt_with(&world, "taken", 4).await;
+}
+
 /// What is older than what is known changes nothing, whatever it is.
 #[tokio::test]
 async fn older_news_never_overwrite_newer_ones() {

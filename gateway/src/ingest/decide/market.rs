@@ -87,9 +87,19 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
                 average_rating: *average_rating,
                 rating_count: *rating_count,
             };
-            working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, &body));
+            rate(working, &body, tally);
         }
     }
+}
+
+/// Tells devices of a skill's rating. A message without figures tells nothing:
+/// a device that took it in would have lost what it knows.
+fn rate(working: &mut Working, body: &RatingBody, tally: &mut Tally) {
+    if body.average_rating.is_none() && body.rating_count.is_none() {
+        tally.unchanged += 1;
+        return;
+    }
+    working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, body));
 }
 
 /// What upstream has from now on.
