@@ -45,6 +45,7 @@ fn market_item(schema: &Schema) -> TableCreateStatement {
         .col(schema.optional("category"))
         .col(schema.optional("remote_data"))
         .col(integer("remote_updated_at"))
+        .col(integer("rating_updated_at"))
         .col(integer("confirmed_at"))
         .col(integer_null("base_version"))
         .col(schema.optional("base_data"))
