@@ -178,6 +178,10 @@ pub struct ConflictBody {
     /// Who decided: `strategy`, `delete` or a person's id; absent while open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
-    /// The version of the effective value.
+    /// When a loser was brought back last; absent before. Who decided, and
+    /// how, stays what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
+    /// The version of the effective value after what this tells of.
     pub version: i64,
 }
