@@ -129,6 +129,7 @@ fn skill_rating(schema: &Schema) -> TableCreateStatement {
         .col(schema.optional("last_error"))
         .col(integer_null("last_try_at"))
         .col(integer("due_at"))
+        .col(integer_null("asked_until"))
         .primary_key(Index::create().col("skill_id").col("user_id"))
         .take()
 }
