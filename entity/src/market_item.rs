@@ -32,6 +32,10 @@ pub struct Model {
     /// Upstream's `updated_at` (at a delete: when it was deleted), milliseconds; 0
     /// where it said none. Older news never overwrite newer ones.
     pub remote_updated_at: i64,
+    /// Upstream's `updated_at` of the last rating that the socket told of,
+    /// milliseconds; 0 where there was none. Ratings do not move
+    /// `remote_updated_at`.
+    pub rating_updated_at: i64,
     /// When upstream last said so for this item, by our clock. A complete listing
     /// confirms all items at once: `sync_state.listed_at`.
     pub confirmed_at: i64,

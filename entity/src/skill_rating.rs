@@ -38,6 +38,9 @@ pub struct Model {
     pub last_try_at: Option<i64>,
     /// When it is to be uploaded, at the earliest.
     pub due_at: i64,
+    /// Until when upstream asked for patience, milliseconds; null where it did
+    /// not. An operator's word brings `due_at` forward, but not before this.
+    pub asked_until: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -24,6 +24,7 @@ mod listing;
 pub mod ratings;
 mod refresh;
 mod run;
+mod seen;
 mod socket;
 mod status;
 mod sweep;

@@ -45,6 +45,7 @@ fn market_item(schema: &Schema) -> TableCreateStatement {
         .col(schema.optional("category"))
         .col(schema.optional("remote_data"))
         .col(integer("remote_updated_at"))
+        .col(integer("rating_updated_at"))
         .col(integer("confirmed_at"))
         .col(integer_null("base_version"))
         .col(schema.optional("base_data"))
@@ -128,6 +129,7 @@ fn skill_rating(schema: &Schema) -> TableCreateStatement {
         .col(schema.optional("last_error"))
         .col(integer_null("last_try_at"))
         .col(integer("due_at"))
+        .col(integer_null("asked_until"))
         .primary_key(Index::create().col("skill_id").col("user_id"))
         .take()
 }

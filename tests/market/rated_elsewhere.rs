@@ -56,6 +56,9 @@ async fn a_newer_rating_upstream_replaces_ours() {
     // Taken back, ours waits for a person: upstream takes no second rating.
     let restored = world.restore(&conflict, "local", 1).await.expect(200);
     assert!(restored["restored_at"].is_string(), "{restored}");
+    let told = own.entries(1).await.remove(0);
+    assert_eq!(told["body"]["conflict_id"], conflict["conflict_id"]);
+    assert_eq!(told["body"]["restored_at"], restored["restored_at"]);
     let failed = world.failed().await;
     assert_eq!(failed.len(), 1);
     let words = ["rating", "error_message"].map(|word| failed[0][word].clone());

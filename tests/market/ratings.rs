@@ -201,20 +201,44 @@ async fn ratings_are_tried_again_and_given_up() {
     assert_eq!((&*audit[0].0, &*audit[0].1), ("ann", "rating.retry"));
 }
 
-/// `Retry-After` is not undercut, also where it is longer than the interval.
+/// What waits after a failure goes up when an operator says so: upstream may be
+/// well again long before the next round.
 #[tokio::test]
-async fn a_rating_waits_as_long_as_upstream_asks() {
+async fn an_operator_need_not_wait_for_the_next_round() {
     let world = World::start().await;
     world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
-    let limited = Answer::RateLimited { retry_after: Some(3_600) };
-    world.atom.script().extend("rate", [limited]);
+    world.atom.script().extend("rate", [Answer::Unavailable { retry_after: None }]);
     world.try_upload("u1", "s1").await;
-    assert!(world.failed().await.is_empty());
-    let wait_ms = world.stored("u1", "s1").await.due_at - world.gateway.now_ms();
-    assert!((3_590_000..=3_600_000).contains(&wait_ms), "{wait_ms}");
-    world.pass(Duration::from_hours(1));
+    assert!(world.stored("u1", "s1").await.due_at > world.gateway.now_ms());
+    assert_eq!(world.upload().await, 1);
+    world.atom.request_seen("rate", 2).await;
     world.upload_all().await;
     assert_eq!(world.atom.ratings().len(), 1);
+    let uploads = world.audit("marketplace_sync").await;
+    let uploads = uploads.iter().filter(|(_, action, _)| action == "ratings.upload");
+    assert_eq!(uploads.count(), 3);
+}
+
+/// `Retry-After` is not undercut, also where it is longer than the interval,
+/// and not by an operator; where it is shorter an operator need not wait longer.
+#[tokio::test]
+async fn a_rating_waits_as_long_as_upstream_asks() {
+    for (asked_s, waits_s) in [(3_600, 3_600), (60, 1_800)] {
+        let world = World::start().await;
+        world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+        let limited = Answer::RateLimited { retry_after: Some(asked_s) };
+        world.atom.script().extend("rate", [limited]);
+        world.try_upload("u1", "s1").await;
+        assert!(world.failed().await.is_empty());
+        let due_at = world.stored("u1", "s1").await.due_at;
+        let wait_ms = due_at - world.gateway.now_ms();
+        assert!((waits_s * 1_000 - 10_000..=waits_s * 1_000).contains(&wait_ms), "{wait_ms}");
+        assert_eq!(world.upload().await, 1);
+        assert_eq!(world.stored("u1", "s1").await.due_at, due_at, "asked for patience");
+        world.pass(Duration::from_secs(asked_s.into()));
+        world.upload_all().await;
+        assert_eq!((world.atom.ratings().len(), world.atom.count("rate")), (1, 2));
+    }
 }
 
 /// What upstream will never take is given up at once.

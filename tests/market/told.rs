@@ -35,6 +35,8 @@ async fn the_editors_devices_hear_of_conflicts() {
     let decided_id = world.conflict("s2").await;
     world.restore(&decided_id, "local", 3).await.expect(200);
     let restored = own.entries(1).await.remove(0);
+    assert_eq!(restored["body"]["version"], world.skill("s2").await["version"]);
+    assert!(restored["body"]["restored_at"].is_string(), "{restored}");
     own.expect_nothing_pending().await;
     other.expect_nothing_pending().await;
     world.shown();

@@ -92,6 +92,66 @@ async fn a_rating_does_not_change_the_skill() {
     assert_eq!(world.head().await, head);
 }
 
+/// Says `rating_update` of a skill with these figures.
+fn say_rating(world: &World, id: &str, figures: &Value) {
+    let mut data = json!({ "skill_id": id, "rating": 3 });
+    for (name, value) in figures.as_object().unwrap() {
+        data[name] = value.clone();
+    }
+    world.atom.broadcast(json!({ "type": "rating_update", "data": data }));
+}
+
+/// What a rating does not say is left out: a null would wipe what devices
+/// know. One that says nothing is no entry.
+#[tokio::test]
+async fn a_rating_tells_only_what_was_said() {
+    let world = stage().await;
+    let (mut socket, _) = world.follow("phone").await;
+    let id = skill_id(4);
+    say_rating(&world, &id, &json!({}));
+    say_rating(&world, &id, &json!({ "average_rating": null, "rating_count": "many" }));
+    say_rating(&world, &id, &json!({ "rating_count": 9 }));
+    let body = entry(&mut socket).await["body"].take();
+    assert_eq!(body, json!({ "skill_id": id, "rating_count": 9 }));
+    say_rating(&world, &id, &json!({ "average_rating": 3.5 }));
+    let body = entry(&mut socket).await["body"].take();
+    assert_eq!(body, json!({ "skill_id": id, "average_rating": 3.5 }));
+    dealt_with(&world, "taken", 4).await;
+}
+
+/// A rating that comes late is dropped: older than the last one, also after a
+/// restart, or than the skill, which has the average of its own time.
+#[tokio::test]
+async fn a_late_rating_never_overwrites_a_newer_one() {
+    let mut world = stage().await;
+    let (rated, edited) = (skill_id(4), skill_id(5));
+    world.atom.skew_clock(-60_000);
+    let a_minute_ago = world.atom.stamp();
+    world.atom.skew_clock(0);
+    let rating = |average: f64, at: &str| json!({ "average_rating": average, "updated_at": at });
+    let head = world.head().await;
+    say_rating(&world, &rated, &rating(4.7, &world.atom.stamp()));
+    say_rating(&world, &rated, &rating(1.0, &a_minute_ago));
+    world.atom.edit_skill(&edited, |skill| skill["version"] = json!("5.0.0"));
+    world.atom.announce_skill(&edited);
+    say_rating(&world, &edited, &rating(1.0, &a_minute_ago));
+    dealt_with(&world, "taken", 4).await;
+    eventually("both", async || (world.head().await == head + 2).then_some(())).await;
+
+    world.gateway.stop().await;
+    world.atom.sockets_gone().await;
+    world.gateway.restart().await;
+    world.atom.socket_connected().await;
+    let (mut socket, _) = world.follow("phone").await;
+    say_rating(&world, &rated, &rating(1.5, &a_minute_ago));
+    // One without a time is as new as it came.
+    say_rating(&world, &rated, &json!({ "average_rating": 4.6 }));
+    assert_eq!(entry(&mut socket).await["body"]["average_rating"], 4.6);
+    say_rating(&world, &rated, &rating(4.5, &world.atom.stamp()));
+    assert_eq!(entry(&mut socket).await["body"]["average_rating"], 4.5);
+    assert_eq!(world.skill(&rated).await["version"], 1, "a rating is no change of the skill");
+}
+
 /// What is older than what is known changes nothing, whatever it is.
 #[tokio::test]
 async fn older_news_never_overwrite_newer_ones() {

@@ -86,8 +86,28 @@ async fn an_outage_that_passes_is_tried_again() {
     assert_eq!(world.status().await["sync"]["failed_syncs"], 0);
 }
 
-/// Pages that look like success and are not: half of one, an empty one, none
-/// or another total. None of them makes a skill disappear.
+/// How the reason begins for which a run fails that gets this answer there
+/// once; `None`: it reads everything all the same.
+fn found_out(answer: &Answer, place: &str) -> Option<String> {
+    let is_later = matches!(place, "skills?page=2" | "skills?page=3");
+    match (answer, place) {
+        // Alone, and agreeing with itself: the skills it lacks give it away.
+        (
+            Answer::EmptyListing | Answer::BareEmptyListing | Answer::WrongTotal(100),
+            "skills?page=1",
+        ) => Some("skills: ".to_owned()),
+        // The last page lacks what a larger total promises.
+        (Answer::HalfPage, "skills?page=1") | (Answer::WrongTotal(9_999), "skills?page=3") => {
+            Some(named(place))
+        }
+        (Answer::WrongTotal(_), _) => None,
+        _ => is_later.then(|| named(place)),
+    }
+}
+
+/// Pages that look like success and are not: half of one, an empty one, the
+/// first one again, none or another total. None of them makes a skill
+/// disappear, and where something was not read the run has failed.
 #[tokio::test]
 async fn pages_that_only_look_whole_delete_nothing() {
     let world = Stage::new().await.filled(SKILLS).synced().await;
@@ -95,6 +115,8 @@ async fn pages_that_only_look_whole_delete_nothing() {
     let odd = [
         Answer::HalfPage,
         Answer::EmptyListing,
+        Answer::BareEmptyListing,
+        Answer::FirstPage,
         Answer::MissingTotal,
         Answer::WrongTotal(0),
         Answer::WrongTotal(100),
@@ -105,14 +127,12 @@ async fn pages_that_only_look_whole_delete_nothing() {
         for place in PLACES {
             let case = format!("{answer:?} at {place}");
             let run = run_with(&world, place, vec![answer.clone()]).await;
-            let is_half = answer == Answer::HalfPage && place != "categories";
-            // The last page lacks what a larger total promises.
-            let is_short = answer == Answer::WrongTotal(9_999) && place == "skills?page=3";
-            let expected = if is_half || is_short { "error" } else { "idle" };
-            assert_eq!(run["status"], expected, "{case}: {run}");
-            if expected == "error" {
+            let expected = found_out(&answer, place);
+            let status = if expected.is_some() { "error" } else { "idle" };
+            assert_eq!(run["status"], status, "{case}: {run}");
+            if let Some(begin) = expected {
                 let error = run["last_error"].as_str().unwrap();
-                assert!(error.starts_with(&named(place)), "{case}: {error}");
+                assert!(error.starts_with(&begin), "{case}: {error}");
             }
             assert_whole(&world, &case).await;
             assert_eq!(world.sync().await["status"], "idle", "{case}");
@@ -121,15 +141,38 @@ async fn pages_that_only_look_whole_delete_nothing() {
     assert_eq!(world.head().await, head, "nothing was journalled");
 }
 
+/// A first run has nothing to compare with: what page 1 said is enough to see
+/// that the rest did not come.
+#[tokio::test]
+async fn a_first_listing_that_is_read_by_half_is_an_error() {
+    for (answer, reason) in [
+        (Answer::EmptyListing, "skills, page 2: no skill of 0, after 100 came"),
+        (Answer::BareEmptyListing, "skills, page 2: the total is missing"),
+        (Answer::MissingTotal, "skills, page 2: the total is missing"),
+        (Answer::FirstPage, "skills, page 2: nothing but what came before"),
+    ] {
+        let stage = Stage::new().await.filled(SKILLS);
+        stage.atom.script().extend("skills?page=2", [answer.clone()]);
+        let world = stage.start().await;
+        let run = world.ended(1).await;
+        assert_eq!((&run["status"], &run["last_error"]), (&json!("error"), &json!(reason)));
+        assert_eq!(world.status().await["cache"]["skills_count"], 100, "{answer:?}");
+        assert_eq!(world.sync().await["status"], "idle");
+        assert_whole(&world, reason).await;
+    }
+}
+
 /// Every page empty with a total of zero: what Atom's client makes of an
-/// outage. Each skill is asked for by itself, and stays.
+/// outage. Skills are asked for by themselves: they exist, so that the listing
+/// is no listing, and upstream is spared the rest.
 #[tokio::test]
 async fn no_skills_and_success_never_empties_the_cache() {
     let world = Stage::new().await.filled(SKILLS).synced().await;
     let head = world.head().await;
     let run = run_with(&world, "skills?page=1", vec![Answer::EmptyListing]).await;
-    assert_eq!(run["status"], "idle");
-    assert_eq!(world.atom.count("skill"), SKILLS, "each is asked for");
+    let reason = "skills: 100 exist that are not among the 0 listed";
+    assert_eq!((&run["status"], &run["last_error"]), (&json!("error"), &json!(reason)));
+    assert_eq!(world.atom.count("skill"), 100);
     assert_whole(&world, "an empty listing").await;
     assert_eq!(world.head().await, head);
 
@@ -139,6 +182,18 @@ async fn no_skills_and_success_never_empties_the_cache() {
     assert_eq!(run["status"], "error", "{run}");
     assert!(run["last_error"].as_str().unwrap().starts_with("one skill: "), "{run}");
     assert_whole(&world, "an outage behind an empty listing").await;
+}
+
+/// An empty listing of a marketplace that is empty is a success: upstream says
+/// so of each skill.
+#[tokio::test]
+async fn a_marketplace_may_become_empty() {
+    let world = Stage::new().await.filled(SKILLS).synced().await;
+    for index in 0..SKILLS {
+        world.atom.remove_skill(&skill_id(index));
+    }
+    assert_eq!(world.sync().await["status"], "idle");
+    assert_eq!(world.status().await["cache"]["skills_count"], 0);
 }
 
 /// Everything away at once, for several runs: they are counted, and the first

@@ -133,14 +133,17 @@ pub struct ItemBody {
 }
 
 /// Body of [`kind::RATING`]: what upstream says a skill's rating is now. It
-/// changes neither the skill nor its version.
+/// changes neither the skill nor its version. What upstream did not say is
+/// absent, and stays what it was; at least one of the two figures is there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RatingBody {
     /// The skill.
     pub skill_id: String,
     /// Its average, where upstream said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub average_rating: Option<f64>,
     /// How many rated it, where upstream said it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rating_count: Option<i64>,
 }
 
@@ -175,6 +178,10 @@ pub struct ConflictBody {
     /// Who decided: `strategy`, `delete` or a person's id; absent while open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
-    /// The version of the effective value.
+    /// When a loser was brought back last; absent before. Who decided, and
+    /// how, stays what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_at: Option<Timestamp>,
+    /// The version of the effective value after what this tells of.
     pub version: i64,
 }

@@ -123,7 +123,8 @@ pub(super) async fn change_sync_config(
     Ok(Json(config_view(&state, &row)))
 }
 
-/// Uploads ratings now instead of with the next batch.
+/// Uploads ratings now instead of with the next batch, also those that wait
+/// after a failure; not those that upstream asked patience for.
 #[utoipa::path(post, path = "/api/v1/admin/sync/ratings", tag = "admin",
     responses((status = 202, body = Asked)))]
 pub(super) async fn upload_ratings(

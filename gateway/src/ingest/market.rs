@@ -65,6 +65,8 @@ pub enum Said {
         average_rating: Option<f64>,
         /// How many rated it.
         rating_count: Option<i64>,
+        /// Since when, by upstream's clock.
+        updated_at: Option<Timestamp>,
     },
 }
 

@@ -153,6 +153,7 @@ pub fn conflict_body(row: &conflict::Model) -> Option<ConflictBody> {
         fields: verdict.fields.into_iter().map(|disputed| disputed.field).collect(),
         strategy: verdict.strategy.as_str().to_owned(),
         decided_by: verdict.decided_by.word(),
+        restored_at: row.restored_at.map(Timestamp::from_millis),
         version: verdict.result.version,
     })
 }

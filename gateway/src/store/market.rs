@@ -163,6 +163,7 @@ pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
             Column::Category,
             Column::RemoteData,
             Column::RemoteUpdatedAt,
+            Column::RatingUpdatedAt,
             Column::ConfirmedAt,
             Column::BaseVersion,
             Column::BaseData,

@@ -136,18 +136,26 @@ pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
     Ok(())
 }
 
-/// Uploads ratings that are due, now; how many wait in all. Those that
-/// upstream asked patience for keep their time.
+/// Uploads ratings now, also those that wait after a failure: the operator may
+/// know that it is over. Those that upstream asked patience for keep their
+/// time. How many wait in all.
 pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
     require(state)?;
     let now = state.clock.now().millis();
-    let asked = change(state, actor, "ratings.upload", json!({}), |row| {
-        row.ratings_requested_at = Some(now);
-        Ok(())
-    });
-    asked.await?;
-    let waiting = store::rating::count(state.store.readers(), PENDING).await;
-    let waiting = waiting.map_err(|error| ApiError::internal(&error))?;
+    let work = async {
+        let tx = state.store.begin_write().await?;
+        // Before the ratings, as the writer locks them.
+        let mut sync = store::sync_state::lock(&tx).await?;
+        sync.ratings_requested_at = Some(now);
+        store::sync_state::write(&tx, sync).await?;
+        store::rating::bring_forward(&tx, now).await?;
+        let subject = store::sync_state::MARKETPLACE;
+        audit(&tx, now, actor, "ratings.upload", subject, &json!({})).await?;
+        let waiting = store::rating::count(&tx, PENDING).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(waiting)
+    };
+    let waiting = work.await.map_err(|error| ApiError::internal(&error))?;
     state.upstream.hint(|hints| hints.ratings.notify_one());
     Ok(waiting)
 }

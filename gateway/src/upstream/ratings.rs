@@ -57,6 +57,7 @@ pub async fn keep(
             last_error: None,
             last_try_at: None,
             due_at: now,
+            asked_until: None,
         };
         store::rating::upsert(&tx, row.clone()).await?;
         // Another call may have been first, and given it its id.
@@ -182,8 +183,15 @@ fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, no
     row.last_error = Some(error.kind.as_str().to_owned());
     let settings = leader.settings();
     let interval = Duration::from_secs(u64::from(settings.rating_interval_s));
+    let after = |wait: Duration| {
+        now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).millis()
+    };
+    row.asked_until = None;
     let wait = match error.retry {
-        Retry::After(asked) => interval.max(asked),
+        Retry::After(asked) => {
+            row.asked_until = Some(after(asked));
+            interval.max(asked)
+        }
         Retry::Backoff | Retry::Never => {
             row.retry_count += 1;
             interval
@@ -191,7 +199,7 @@ fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, no
     };
     let may_help = error.retry != Retry::Never || error.kind == ErrorKind::Unauthorized;
     if may_help && row.retry_count < i64::from(settings.rating_attempts) {
-        row.due_at = now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).millis();
+        row.due_at = after(wait);
     } else {
         FAILED.clone_into(&mut row.state);
     }

@@ -3,7 +3,6 @@
 //! that was cut ends after a restart.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +19,7 @@ use crate::upstream::facts::News;
 use crate::upstream::known::{Known, KnownList};
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, ask};
+use crate::upstream::seen::{Page, Seen};
 use crate::upstream::status::{ERROR, IDLE, SYNCING, change, request};
 use crate::upstream::{facts, sweep};
 
@@ -34,64 +34,6 @@ struct Checkpoint {
     page: u32,
     /// Skills asked for at once: another size numbers other pages.
     page_size: u32,
-}
-
-/// What a listing has shown so far.
-#[derive(Debug)]
-pub(super) struct Seen {
-    ids: HashSet<u64>,
-    hasher: RandomState,
-    /// The number of skills that every page named so far; `None` when pages
-    /// disagreed or one named none.
-    total: Option<u64>,
-    pages: u32,
-    began: Timestamp,
-    /// Whether a skill was named that was not there when the run began. Where
-    /// one came another may have gone: pages shift, one skill is on none of
-    /// them, and the total is as it was.
-    has_strangers: bool,
-}
-
-impl Seen {
-    fn new(began: Timestamp) -> Self {
-        Self {
-            ids: HashSet::new(),
-            hasher: RandomState::new(),
-            total: None,
-            pages: 0,
-            began,
-            has_strangers: false,
-        }
-    }
-
-    /// Ids are kept as hashes, 8 bytes each. Two with the same hash make the
-    /// listing look incomplete, or one look present: nothing is deleted that
-    /// should not be.
-    fn see(&mut self, id: &str) {
-        self.ids.insert(self.hasher.hash_one(id));
-    }
-
-    /// Whether the listing named this id.
-    pub(super) fn has(&self, id: &str) -> bool {
-        self.ids.contains(&self.hasher.hash_one(id))
-    }
-
-    fn page(&mut self, total: Option<u64>) {
-        self.total = if self.pages == 0 || self.total == total { total } else { None };
-        self.pages += 1;
-    }
-
-    /// Whether every page named the same total, exactly that many skills were
-    /// seen, and none of them came while pages were read.
-    pub(super) fn is_whole(&self) -> bool {
-        let total = self.total.and_then(|total| usize::try_from(total).ok());
-        total == Some(self.ids.len()) && !self.has_strangers
-    }
-
-    /// How many were seen.
-    pub(super) fn len(&self) -> usize {
-        self.ids.len()
-    }
 }
 
 /// Runs whenever it is due, or somebody asks.
@@ -231,6 +173,7 @@ async fn synchronise(
         }
     }
     if first.page <= 1 {
+        seen.check_end()?;
         tally.add(sweep::skills(leader, &seen, began).await?);
     }
     Ok(tally)
@@ -277,56 +220,31 @@ async fn skills(
     let validator = held.as_ref().map(|held| &held.validator);
     let place = || format!("skills, page {page}");
     let answer = ask(leader, place, || leader.atom.skills(page, size, validator)).await?;
+    let shown = Page { number: page, size, ids: &[], unreadable: 0, total: None };
     let (value, validator) = match (answer, held) {
         (Conditional::Fresh { value, validator }, _) => (value, validator),
         (Conditional::NotModified, Some(held)) => {
-            for id in &held.ids {
-                seen.see(id);
-            }
-            seen.page(held.total);
-            let is_last = check_page(page, size, held.ids.len(), held.total)?;
+            let is_last = seen.take(&Page { ids: &held.ids, total: held.total, ..shown })?;
             return Ok((Tally { unchanged: count(held.ids.len()), ..Tally::default() }, is_last));
         }
         (Conditional::NotModified, None) => {
             return Err(Failure::NotWhole(format!("{}: nothing came", place())));
         }
     };
-    let is_last = check_page(page, size, value.skills.len(), value.total)?;
     let (mut tally, facts) = read(&value.skills, |raw| facts::skill(raw, as_of, false));
     let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
-    let before = seen.len();
-    for id in &ids {
-        seen.see(id);
-    }
-    if value.total.is_none() && !ids.is_empty() && seen.len() == before {
-        return Err(Failure::NotWhole(format!("{}: nothing but what came before", place())));
-    }
-    seen.page(value.total);
+    let unreadable = value.skills.len() - ids.len();
+    let total = value.total;
+    let is_last = seen.take(&Page { ids: &ids, unreadable, total, ..shown })?;
     let next = Checkpoint { page: page + 1, page_size: size };
     let (stored, has_strangers) = store(leader, facts, next, seen.began).await?;
     tally.add(stored);
     seen.has_strangers |= has_strangers;
     // A page with items that could not be read is read again.
-    let list = validator.filter(|_| ids.len() == value.skills.len());
-    let total = value.total;
+    let list = validator.filter(|_| unreadable == 0);
     let list = list.map(|validator| KnownList { validator, ids, total, as_of });
     known.remember_page(page, list);
     Ok((tally, is_last))
-}
-
-/// Whether a page is the last one. A page that lacks items before the total is
-/// reached was cut somewhere: that is no listing.
-fn check_page(page: u32, size: u32, items: usize, total: Option<u64>) -> Result<bool, Failure> {
-    let items = u64::try_from(items).unwrap_or(u64::MAX);
-    let Some(total) = total else { return Ok(items < u64::from(size)) };
-    let upto = u64::from(page) * u64::from(size);
-    let expected = total.saturating_sub(upto - u64::from(size)).min(u64::from(size));
-    if items < expected {
-        return Err(Failure::NotWhole(format!(
-            "skills, page {page}: {items} of {expected} skills came"
-        )));
-    }
-    Ok(upto >= total)
 }
 
 /// Reads items; what is not one is left out and counted.

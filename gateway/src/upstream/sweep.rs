@@ -14,7 +14,7 @@ use crate::store::market::{CATEGORY, SKILL};
 use crate::upstream::facts;
 use crate::upstream::lead::Leader;
 use crate::upstream::listing::{Failure, ask};
-use crate::upstream::run::Seen;
+use crate::upstream::seen::Seen;
 
 /// Share of deletions up to which a whole listing is believed, in percent.
 const BELIEVED_PERCENT: usize = 5;
@@ -28,7 +28,9 @@ const IDS_PER_READ: u64 = 1_000;
 /// Facts handed in at once.
 const FACTS: usize = 100;
 
-/// Deletes the skills that the listing did not name.
+/// Deletes the skills that the listing did not name. Fails where too many of
+/// them exist: then the listing was not whole, whatever it said, and upstream
+/// is not asked for the rest.
 pub(super) async fn skills(
     leader: &Leader,
     seen: &Seen,
@@ -45,35 +47,48 @@ pub(super) async fn skills(
         is_believed,
         "skills are not listed any more"
     );
-    let mut tally = Tally::default();
+    let (mut tally, mut found) = (Tally::default(), 0);
     for ids in absent.chunks(FACTS) {
         let facts = if is_believed {
             ids.iter().map(|id| facts::gone(SKILL, id.clone(), began, None)).collect()
         } else {
-            confirmed(leader, ids).await?
+            let asked = confirmed(leader, ids).await?;
+            found += asked.iter().filter(|asked| asked.is_found).count();
+            asked.into_iter().filter_map(|asked| asked.fact).collect()
         };
         tally.add(facts::observe(leader, facts, None).await?);
+        if found > seen.may_slip(held) {
+            let why = format!("skills: {found} exist that are not among the {} listed", seen.len());
+            return Err(Failure::NotWhole(why));
+        }
     }
     Ok(tally)
 }
 
-/// Asks for each of these skills: gone only if upstream says so.
-async fn confirmed(leader: &Leader, ids: &[String]) -> Result<Vec<Fact>, Failure> {
-    let asked: Vec<_> = ids.iter().map(|id| asked(leader, id).boxed()).collect();
-    let facts: Vec<Option<Fact>> =
-        stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await?;
-    Ok(facts.into_iter().flatten().collect())
+/// What upstream says of one skill.
+struct Asked {
+    /// What follows; `None` where it is there but cannot be read.
+    fact: Option<Fact>,
+    /// Whether it is there.
+    is_found: bool,
 }
 
-/// What upstream says of one skill.
-async fn asked(leader: &Leader, id: &str) -> Result<Option<Fact>, Failure> {
+/// Asks for each of these skills: gone only if upstream says so.
+async fn confirmed(leader: &Leader, ids: &[String]) -> Result<Vec<Asked>, Failure> {
+    let asked: Vec<_> = ids.iter().map(|id| asked(leader, id).boxed()).collect();
+    stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
+}
+
+async fn asked(leader: &Leader, id: &str) -> Result<Asked, Failure> {
     let as_of = leader.state.clock.now();
     let place = || "one skill".to_owned();
     let answer = ask(leader, place, || leader.atom.skill(id)).await?;
-    Ok(match answer {
+    let is_found = answer.is_some();
+    let fact = match answer {
         None => Some(facts::gone(SKILL, id.to_owned(), as_of, None)),
         Some(raw) => facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == *id),
-    })
+    };
+    Ok(Asked { fact, is_found })
 }
 
 /// Deletes the categories that the list did not name. More than a few at once

@@ -77,18 +77,40 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
             }
             _ => tally.unchanged += 1,
         },
-        Said::Rated { average_rating, rating_count } => {
-            if row.is_none_or(|row| row.data.is_none()) {
+        Said::Rated { average_rating, rating_count, updated_at } => {
+            let Some(row) = row.filter(|row| row.data.is_some()) else {
                 tally.stale += 1;
                 return;
-            }
+            };
             let body = RatingBody {
                 skill_id: fact.key.1.clone(),
                 average_rating: *average_rating,
                 rating_count: *rating_count,
             };
-            working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, &body));
+            rate(working, row, &body, *updated_at, tally);
         }
+    }
+}
+
+/// Tells devices of a skill's rating. A message without figures tells nothing:
+/// a device that took it in would have lost what it knows. The row keeps only
+/// since when it is so, for those that come late.
+fn rate(
+    working: &mut Working,
+    mut row: market_item::Model,
+    body: &RatingBody,
+    at: Option<Timestamp>,
+    tally: &mut Tally,
+) {
+    if body.average_rating.is_none() && body.rating_count.is_none() {
+        tally.unchanged += 1;
+        return;
+    }
+    working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, body));
+    let known_since = known_since(at, working.now, row.rating_updated_at);
+    if known_since != row.rating_updated_at {
+        row.rating_updated_at = known_since;
+        working.keep_item(row);
     }
 }
 
@@ -113,7 +135,11 @@ fn is_stale(row: &market_item::Model, fact: &Fact) -> bool {
             (at, _) => *at,
         },
         Said::Gone { at } => *at,
-        Said::Rated { .. } => return false,
+        // The skill itself has the average of its own time.
+        Said::Rated { updated_at, .. } => {
+            let known_since = row.rating_updated_at.max(row.remote_updated_at);
+            return updated_at.is_some_and(|at| at.millis() < known_since);
+        }
     };
     match said_at {
         Some(at) if row.remote_updated_at > 0 && row.remote_data.is_some() => {

@@ -83,9 +83,15 @@ impl<'a> Inbox<'a> {
             Message::SkillDelete { skill_id, deleted_at } => {
                 Ok(facts::gone(SKILL, skill_id, as_of, deleted_at))
             }
-            Message::RatingUpdate { skill_id, average_rating, rating_count, .. } => {
+            Message::RatingUpdate {
+                skill_id,
+                average_rating,
+                rating_count,
+                updated_at,
+                rating: _,
+            } => {
                 let rating_count = rating_count.and_then(|count| i64::try_from(count).ok());
-                let said = Said::Rated { average_rating, rating_count };
+                let said = Said::Rated { average_rating, rating_count, updated_at };
                 Ok(Fact { key: (SKILL.to_owned(), skill_id), as_of, said })
             }
             Message::Ping | Message::Pong | Message::Unknown => return UpstreamMessage::Passed,

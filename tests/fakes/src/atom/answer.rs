@@ -49,6 +49,10 @@ pub enum Answer {
     /// 200 with an empty listing and a total of 0: a failure that looks like
     /// success.
     EmptyListing,
+    /// 200 with `{"skills": []}` (or no categories) and nothing else.
+    BareEmptyListing,
+    /// The first page of the listing, whichever was asked for.
+    FirstPage,
     /// A page without `total` and `total_pages`.
     MissingTotal,
     /// 200 with a page that is not JSON.
@@ -77,6 +81,8 @@ impl Answer {
             Self::CutBody => "cut_body",
             Self::HalfPage => "half_page",
             Self::EmptyListing => "empty_listing",
+            Self::BareEmptyListing => "bare_empty_listing",
+            Self::FirstPage => "first_page",
             Self::MissingTotal => "missing_total",
             Self::NotJson => "not_json",
             Self::WrongTotal(_) => "wrong_total",
@@ -117,6 +123,12 @@ impl Answer {
                     items.clear();
                 }
                 set_total(body, 0);
+            }
+            Self::BareEmptyListing => {
+                let is_listing = items(body).map(Vec::clear).is_some();
+                if let Some(page) = body.as_object_mut().filter(|_| is_listing) {
+                    page.retain(|_, value| value.is_array());
+                }
             }
             Self::MissingTotal => {
                 if let Some(page) = body.as_object_mut() {
@@ -247,13 +259,19 @@ mod tests {
             spoilt(Answer::WrongTotal(13), &page),
             json!({"skills": [1, 2, 3, 4], "page_size": 4, "total": 13, "total_pages": 4})
         );
+        assert_eq!(spoilt(Answer::BareEmptyListing, &page), json!({"skills": []}));
         assert_eq!(spoilt(Answer::HalfPage, &json!([1, 2, 3])), json!([1]));
         assert_eq!(
             spoilt(Answer::EmptyListing, &json!({"categories": [1]})),
             json!({"categories": []})
         );
         let skill = json!({"skill_id": "a", "tags": [1, 2]});
-        for answer in [Answer::HalfPage, Answer::EmptyListing, Answer::WrongTotal(1)] {
+        for answer in [
+            Answer::HalfPage,
+            Answer::EmptyListing,
+            Answer::BareEmptyListing,
+            Answer::WrongTotal(1),
+        ] {
             assert_eq!(spoilt(answer, &skill), skill);
         }
     }

@@ -45,6 +45,11 @@ impl Wanted {
         Ok(wanted)
     }
 
+    /// The same of the first page.
+    pub(crate) fn first(&self) -> Self {
+        Self { page: 1, ..self.clone() }
+    }
+
     /// The page.
     pub(crate) fn page_of(&self, skills: &[Value]) -> Value {
         let found: Vec<_> = skills.iter().filter(|skill| self.is_met_by(skill)).collect();

@@ -181,7 +181,12 @@ impl Marketplace {
         if let Some(response) = answer.without_looking() {
             return Outcome { word: answer.name(), answer, response };
         }
-        let mut said = self.look(call);
+        let mut said = match call {
+            Call::Listing(Ok(wanted)) if answer == Answer::FirstPage => {
+                self.look(&Call::Listing(Ok(wanted.first())))
+            }
+            _ => self.look(call),
+        };
         let mut word = if answer.is_plain() { said.word } else { answer.name() };
         if said.status == 200 {
             answer.spoil(&mut said.body);

@@ -63,6 +63,11 @@ async fn bodies_come_spoilt() {
     let (status, _, body) = next(&stage, Answer::EmptyListing).await;
     let expected = json!({"skills": [], "page": 1, "page_size": 4, "total": 0, "total_pages": 0});
     assert_eq!((status, value(&body)), (200, expected));
+    let (status, _, body) = next(&stage, Answer::BareEmptyListing).await;
+    assert_eq!((status, value(&body)), (200, json!({"skills": []})));
+    stage.atom.script().extend("skills?page=2", [Answer::FirstPage]);
+    let (_, again) = stage.json("/api/v1/skills?page=2&page_size=4").await;
+    assert_eq!(again["skills"], value(&whole)["skills"]);
     let (_, _, body) = next(&stage, Answer::MissingTotal).await;
     assert_eq!((ids(&value(&body)).len(), value(&body).get("total")), (4, None));
     let (_, _, body) = next(&stage, Answer::WrongTotal(9)).await;

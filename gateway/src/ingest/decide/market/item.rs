@@ -29,6 +29,7 @@ pub(super) fn unknown((kind, id): &ItemKey) -> market_item::Model {
         category: None,
         remote_data: None,
         remote_updated_at: 0,
+        rating_updated_at: 0,
         confirmed_at: 0,
         base_version: None,
         base_data: None,

@@ -84,14 +84,14 @@ pub(super) fn rule(
     let mut rating = working.ratings.get(&key).cloned().ok_or_else(missing)?;
     let rules = working.options.rules.rating.clone();
     let actor = Actor { person: &ruling.actor, at: working.now };
-    let (action, data) = match &ruling.word {
+    let (action, outcome) = match &ruling.word {
         Word::Settle(decision) => {
             let decided = settle(found, &found.remote, &rules, decision, actor)
                 .map_err(|refused| rule::refusal(refused, &found.remote))?;
             check(decided.result.data.as_ref())?;
             rule::resolve(working, &mut row, &decided);
             working.changes.decided.push(found.strategy);
-            ("conflict.resolve", decided.result.data)
+            ("conflict.resolve", decided.result)
         }
         Word::Restore(undo) => {
             let now = Side {
@@ -105,14 +105,14 @@ pub(super) fn rule(
             let next = restore(found, &now, &rules, *undo, actor)
                 .map_err(|refused| rule::refusal(refused, &now))?;
             row.restored_at = Some(working.now.millis());
-            ("conflict.restore", next.outcome.data)
+            ("conflict.restore", next.outcome)
         }
     };
-    put(working, &mut rating, data.as_ref(), found);
+    put(working, &mut rating, outcome.data.as_ref(), found);
     working.keep_rating(rating);
     let detail = serde_json::json!({ "conflict_id": row.id });
     rule::audit(working, &ruling.actor, action, &row.subject, &detail);
-    rule::tell(working, &row);
+    rule::tell_published(working, &row, outcome.version);
     working.keep_conflict(row.clone());
     Ok(Box::new(row))
 }

@@ -70,10 +70,21 @@ pub(super) fn text(conflict: &Conflict) -> String {
     serde_json::to_string(conflict).expect("a conflict serialises: its keys are text")
 }
 
-/// Tells the devices of the user whose edit is in it.
+/// Tells the devices of the user whose edit is in it of a new verdict.
 pub(super) fn tell(working: &mut Working, row: &conflict::Model) {
+    tell_with(working, row, None);
+}
+
+/// The same after a person's word, which may have published a version that the
+/// verdict does not know: a restore leaves it as it was.
+pub(super) fn tell_published(working: &mut Working, row: &conflict::Model, version: i64) {
+    tell_with(working, row, Some(version));
+}
+
+fn tell_with(working: &mut Working, row: &conflict::Model, version: Option<i64>) {
     let Some(user_id) = &row.user_id else { return };
-    if let Some(body) = conflict_body(row) {
+    if let Some(mut body) = conflict_body(row) {
+        body.version = version.unwrap_or(body.version);
         let append = item::append(&user_stream(user_id), kind::CONFLICT, &body);
         working.changes.appends.push(append);
     }
@@ -124,10 +135,10 @@ pub(crate) fn rule(
         let message = "the result is larger than 128 KiB";
         return Err(ApiError::new(ErrorCode::TooLarge, message).into());
     }
-    put(working, item, &row, &outcome, &ruling.actor);
+    let version = put(working, item, &row, &outcome, &ruling.actor);
     let detail = serde_json::json!({ "conflict_id": row.id });
     audit(working, &ruling.actor, action, &row.subject, &detail);
-    tell(working, &row);
+    tell_published(working, &row, version);
     working.keep_conflict(row.clone());
     Ok(Box::new(row))
 }
@@ -152,14 +163,14 @@ fn subject(working: &Working, row: &conflict::Model) -> Result<market_item::Mode
 }
 
 /// Publishes what a person decided; where it is not what upstream has, it is
-/// that person's edit.
+/// that person's edit. The item's version after it.
 fn put(
     working: &mut Working,
     mut item: market_item::Model,
     row: &conflict::Model,
     outcome: &Outcome,
     actor: &str,
-) {
+) -> i64 {
     let remote = item::parsed(item.remote_data.as_deref());
     if item.conflict_id.as_ref() == Some(&row.id) {
         item.conflict_id = None;
@@ -175,7 +186,9 @@ fn put(
     let draft = Draft::of(&item);
     let version = outcome.version.max(item.version + 1);
     item::publish(working, &mut item, &draft, outcome.data.as_ref(), version);
+    let published = item.version;
     working.keep_item(item);
+    published
 }
 
 pub(super) fn refusal(refused: Refused, current: &Side) -> RulingError {
