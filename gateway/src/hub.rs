@@ -50,7 +50,9 @@ impl Hub {
         })
     }
 
-    /// Waits until every session, poll and call that is ready now had its turn.
+    /// Gives way to the sessions, polls and calls that are ready: waits for a
+    /// task that was queued behind most of them. A hint, not a barrier: an idle
+    /// worker may take it at once.
     pub async fn turn(&self) {
         // It only fails when the runtime ends.
         let _ = self.runtime.spawn(std::future::ready(())).await;

@@ -57,7 +57,6 @@ impl Writer {
     /// Commits until it is told to stop; then takes nothing new, and ends when
     /// what waited is committed.
     pub async fn run(mut self) {
-        let mut batch = Vec::new();
         let stop = self.stop.clone();
         loop {
             let first = tokio::select! {
@@ -69,36 +68,34 @@ impl Writer {
                 }
             };
             let Some(first) = first else { return };
-            let mut weight = first.job.weight();
-            batch.push(first);
-            weight += self.gather(&mut batch, weight).await;
+            let mut batch = vec![first];
+            self.gather(&mut batch).await;
             let waiting = i64::try_from(self.jobs.len()).unwrap_or(i64::MAX);
             self.metrics.write_queue_length.set(waiting);
-            self.commit(std::mem::take(&mut batch)).await;
+            self.commit(batch).await;
         }
     }
 
-    /// Adds what else waits; the weight of it. No timer: whatever came while
+    /// Adds what else waits. No timer: whatever came while
     /// the last batch was committed is here already. Then callers that are
     /// ready get a turn to hand in, and another as long as it brings more: on
     /// an idle node a turn is nothing, on a busy one it saves transactions.
-    async fn gather(&mut self, batch: &mut Vec<Pending>, weight: usize) -> usize {
-        let mut added = 0;
+    async fn gather(&mut self, batch: &mut Vec<Pending>) {
+        let mut weight: usize = batch.iter().map(|pending| pending.job.weight()).sum();
         for turn in 0..GATHER_TURNS {
             let before = batch.len();
-            while weight + added < self.options.batch
+            while weight < self.options.batch
                 && let Ok(next) = self.jobs.try_recv()
             {
-                added += next.job.weight();
+                weight += next.job.weight();
                 batch.push(next);
             }
-            let is_full = weight + added >= self.options.batch;
+            let is_full = weight >= self.options.batch;
             if is_full || (turn > 0 && batch.len() == before) {
                 break;
             }
             self.hub.turn().await;
         }
-        added
     }
 
     /// Commits a batch; on a failed statement halves it, so that a poisoned

@@ -67,6 +67,7 @@ pub(super) async fn open(
         Err(Stop::Refuse(reason, error)) => {
             let frame = error_frame(&error);
             if socket.feed_message(&frame, None).await.is_err() {
+                state.metrics.sockets_closed.of(SocketEnd::Lost).inc();
                 return None;
             }
             reason
@@ -292,10 +293,13 @@ fn ack_claims(state: &AppState, key: &SessionKey, opened: &[Opened]) {
 }
 
 /// A refusal of the writer: retryable ones end with a code that is retried.
-fn refuse(error: ApiError) -> Stop {
-    let reason =
-        if error.code.number() >= 500 { CloseReason::Internal } else { CloseReason::Forbidden };
-    Stop::Refuse(reason, error)
+fn refuse(mut error: ApiError) -> Stop {
+    if error.code.number() >= 500 {
+        return Stop::Refuse(CloseReason::Internal, error);
+    }
+    // A client does not come back after this code without a change.
+    error.retry_after_s = None;
+    Stop::Refuse(CloseReason::Forbidden, error)
 }
 
 /// The `error` frame that tells of a refusal.
