@@ -29,6 +29,28 @@ async fn each_command_is_judged_by_itself() {
     check!("rows", gateway.said());
 }
 
+/// What JSON must not hold refuses the command that holds it, not the others.
+#[tokio::test]
+async fn unacceptable_json_refuses_only_its_row() {
+    let gateway = Gateway::start().await;
+    let backend = gateway.backend().quiet();
+    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    let values = ["1", r#""\u0000""#, &deep(63), &deep(64), &deep(10_000), r#""\ud800""#, "2"];
+    let rows: Vec<String> = values
+        .iter()
+        .map(|value| format!(r#"{{"user_id":"u1","data_type":"t","value":{value}}}"#))
+        .collect();
+    let batch = format!(r#"{{"commands":[{}]}}"#, rows.join(","));
+    let answer = backend.post_text(PATH, &batch).await.expect(207);
+    let statuses: Vec<i64> = answer["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["status"].as_i64().unwrap())
+        .collect();
+    assert_eq!(statuses, [202, 422, 202, 422, 422, 422, 202]);
+}
+
 /// An empty batch is done at once; one too large is refused as a whole.
 #[tokio::test]
 async fn a_batch_has_bounds() {

@@ -152,7 +152,9 @@ pub struct CommandResult {
     /// The command it answers.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub command_id: crate::id::CommandId,
-    /// The attempt it answers, from 1; absent means the current one.
+    /// The attempt it answers, from 1; absent means the current one. A
+    /// retryable failure should name it: sent again without, after the attempt
+    /// moved on, it counts for the new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<i32>,
     /// What came of it.

@@ -21,7 +21,7 @@ use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf, parse_json};
+use crate::http::extract::{Caller, JsonBody, JsonRows, PathOf, QueryOf, parse_json};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::hub::signal::Signal;
 use crate::ingest::job::{Created, NewCommand};
@@ -105,7 +105,7 @@ fn check_key(key: &str, field: &str) -> ApiResult<()> {
 pub(super) async fn create_batch(
     State(state): State<AppState>,
     caller: Caller,
-    JsonBody(request): JsonBody<CreateCommands>,
+    JsonRows(request): JsonRows<CreateCommands>,
 ) -> ApiResult<(StatusCode, Json<CommandsAccepted>)> {
     caller.require_role(Role::Service)?;
     if request.commands.len() > COMMANDS_PER_BATCH {

@@ -57,39 +57,64 @@ where
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        if !is_json(request.headers()) {
-            return Err(ApiError::new(
-                ErrorCode::UnsupportedMediaType,
-                "the body must be `application/json`",
-            ));
-        }
-        if is_encoded(request.headers()) {
-            return Err(ApiError::new(
-                ErrorCode::UnsupportedMediaType,
-                "the body must not have a `Content-Encoding`",
-            ));
-        }
-        let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
-        let read = reading.await.map_err(|_| {
-            ApiError::new(ErrorCode::Malformed, "the body did not come to its end in time")
-        })?;
-        let bytes = read.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(ErrorCode::TooLarge, "the body is larger than allowed")
-            } else {
-                ApiError::new(ErrorCode::Malformed, "the body could not be read to its end")
-            }
-        })?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| ApiError::new(ErrorCode::Malformed, "the body is not UTF-8"))?;
-        parse_json(text).map(Self)
+        let bytes = read_body(request, state).await?;
+        parse_json(text_of(&bytes)?).map(Self)
     }
+}
+
+/// The same for a list of things judged one by one: each is to be read by
+/// [`parse_json`], so that what is wrong in one refuses only that one. `T` must
+/// take them as raw values, which are read without recursion.
+#[derive(Debug)]
+pub struct JsonRows<T>(pub T);
+
+impl<S, T> FromRequest<S> for JsonRows<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let bytes = read_body(request, state).await?;
+        parse_unchecked(text_of(&bytes)?).map(Self)
+    }
+}
+
+async fn read_body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
+    let unsupported = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
+    if !is_json(request.headers()) {
+        return unsupported("the body must be `application/json`");
+    }
+    if is_encoded(request.headers()) {
+        return unsupported("the body must not have a `Content-Encoding`");
+    }
+    let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
+    let read = reading.await.map_err(|_| {
+        ApiError::new(ErrorCode::Malformed, "the body did not come to its end in time")
+    })?;
+    read.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::new(ErrorCode::TooLarge, "the body is larger than allowed")
+        } else {
+            ApiError::new(ErrorCode::Malformed, "the body could not be read to its end")
+        }
+    })
+}
+
+fn text_of(bytes: &Bytes) -> ApiResult<&str> {
+    std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::new(ErrorCode::Malformed, "the body is not UTF-8"))
 }
 
 /// Reads a JSON text as [`JsonBody`] does.
 pub fn parse_json<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
     // Before parsing: serde_json would recurse twice as deep as we allow.
     json::check(text).map_err(|error| ApiError::new(ErrorCode::Invalid, error.to_string()))?;
+    parse_unchecked(text)
+}
+
+fn parse_unchecked<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
     // serde would take a list for a struct, its elements for the fields.
     if !text.trim_start().starts_with('{') && is_valid_json(text) {
         return Err(ApiError::new(ErrorCode::Invalid, "the body must be a JSON object"));

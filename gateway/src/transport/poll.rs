@@ -270,6 +270,11 @@ impl<'a> Polling<'a> {
         let watches = &self.watches;
         let heads = |index: usize| watches[index].topic().head();
         let more = self.session.next_read(&heads, self.state.now()).is_some();
+        for (index, stream) in self.session.streams().iter().enumerate() {
+            if let Some(status) = self.statuses.get_mut(&stream.id.name) {
+                status.head = Some(heads(index));
+            }
+        }
         let cursor = PollCursor::of(self.session.streams()).encode();
         PollAnswer { streams: self.statuses, frames: self.frames, cursor, more }
     }
