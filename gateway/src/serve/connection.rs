@@ -7,7 +7,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use axum::Router;
 use axum::extract::Request;
@@ -94,8 +94,8 @@ async fn http<S>(server: &Server, stream: S, permit: Permit, peer: SocketAddr)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let clients = Clients::of(server, peer);
-    let slot = clients.as_ref().map(|clients| Arc::clone(&clients.slot));
+    let slot = server.limits.is_proxy(peer.ip()).then(ClientSlot::default);
+    let clients = slot.as_ref().map(|slot| Clients::of(server, peer, slot));
     let stream = Admitted::new(stream, permit, slot, server.options.write_timeout);
     let router = server.router.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -130,19 +130,19 @@ struct Clients {
     proxies: Arc<[IpNet]>,
     proxy: IpAddr,
     metrics: Metrics,
-    slot: ClientSlot,
+    /// Owned by the stream, so that the place goes with it.
+    slot: Weak<Mutex<Option<ClientPlace>>>,
 }
 
 impl Clients {
-    /// `None` where the peer is no proxy, and is counted itself.
-    fn of(server: &Server, peer: SocketAddr) -> Option<Self> {
-        server.limits.is_proxy(peer.ip()).then(|| Self {
+    fn of(server: &Server, proxy: SocketAddr, slot: &ClientSlot) -> Self {
+        Self {
             limits: Arc::clone(&server.limits),
             proxies: Arc::clone(&server.trusted_proxies),
-            proxy: peer.ip(),
+            proxy: proxy.ip(),
             metrics: server.options.metrics.clone(),
-            slot: ClientSlot::default(),
-        })
+            slot: Arc::downgrade(slot),
+        }
     }
 
     /// A place for the client of this request: to be held until it is
@@ -156,7 +156,9 @@ impl Clients {
         if !request.headers().contains_key(UPGRADE) {
             return Ok(Some(place));
         }
-        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        if let Some(slot) = self.slot.upgrade() {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+        }
         Ok(None)
     }
 }
