@@ -56,6 +56,25 @@ async fn an_ack_beyond_what_was_sent_closes() {
     check!("beyond_sent", gateway.said());
 }
 
+/// What a database that is away did not take waits for it.
+#[tokio::test]
+async fn acks_wait_for_a_database_that_is_away() {
+    let gateway = Gateway::start().await;
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let mut socket = phone.open().await;
+    backend.make("u1", "steps").await;
+    let state = gateway.running().state();
+    state.ingest.flush_behind().await.unwrap();
+    state.store.clone().close().await.unwrap();
+    let events = socket.expect("events").await;
+    socket.ack(&events).await;
+    let behind = state.ingest.behind();
+    eventually("the ack", async || (!behind.is_empty()).then_some(())).await;
+    state.ingest.flush_behind().await.unwrap_err();
+    assert!(!behind.is_empty(), "it is not lost");
+    assert!(!behind.is_being_written());
+}
+
 /// Positions read silently were not sent: they cannot be acked yet.
 #[tokio::test]
 async fn a_silent_position_cannot_be_acked() {

@@ -84,7 +84,9 @@ impl Ingest {
         let behind = Arc::new(Behind::new(metrics.clone()));
         let wakes = Arc::new(Notify::new());
         let ingest = Self { queue, behind, wakes: Arc::clone(&wakes), clock: clock.clone() };
-        let writer = writer::Writer { store, hub, clock, metrics, options, jobs, wakes, stop };
+        let behind = Arc::clone(&ingest.behind);
+        let writer =
+            writer::Writer { store, hub, clock, metrics, options, jobs, behind, wakes, stop };
         (ingest, writer)
     }
 

@@ -3,7 +3,6 @@
 //! of it; devices ack again with their next hello.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::Hash;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,6 +10,7 @@ use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::id::{CommandId, StreamName};
 use tidegate_protocol::time::Timestamp;
+use uuid::Uuid;
 
 use crate::hub::lock;
 use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS, BEHIND_SLICE_ROWS, BEHIND_SLICES};
@@ -25,19 +25,9 @@ pub(crate) use write::write;
 #[derive(Debug)]
 pub struct Behind {
     batch: Mutex<BehindBatch>,
-    /// Batches handed to the writer and not answered.
-    writing: AtomicUsize,
+    /// Batches that the writer has and did not settle yet.
+    in_writer: AtomicUsize,
     metrics: Metrics,
-}
-
-/// A batch is being written until this is dropped.
-#[derive(Debug)]
-pub struct Writing<'a>(&'a Behind);
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        self.0.writing.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// What one transaction writes of it.
@@ -64,6 +54,8 @@ struct Delivery {
 /// What came of a wake-up by push.
 #[derive(Clone, Debug)]
 pub struct PushNote {
+    /// Makes its rows those of this attempt.
+    pub id: Uuid,
     /// The commands it was for.
     pub commands: Vec<CommandId>,
     /// The device.
@@ -111,8 +103,8 @@ impl BehindBatch {
         let acked = take_first(&mut self.acked, most - sent.len());
         let pushed = take_first(&mut self.pushed, most - sent.len() - acked.len());
         let mut slice = Self { sent, acked, pushed, ..Self::default() };
-        slice.acks = take_some(&mut self.acks, most - slice.len());
-        slice.seen = take_some_of(&mut self.seen, most - slice.len());
+        slice.acks = self.acks.extract_if(|_, _| true).take(most - slice.len()).collect();
+        slice.seen = self.seen.extract_if(|_| true).take(most - slice.len()).collect();
         slice
     }
 
@@ -146,26 +138,10 @@ fn put_first<T>(list: &mut Vec<T>, mut rows: Vec<T>) -> u64 {
     dropped as u64
 }
 
-fn take_some_of(set: &mut HashSet<DeviceKey>, most: usize) -> HashSet<DeviceKey> {
-    if set.len() <= most {
-        return std::mem::take(set);
-    }
-    let keys: Vec<DeviceKey> = set.iter().take(most).cloned().collect();
-    keys.into_iter().filter_map(|key| set.take(&key)).collect()
-}
-
-fn take_some<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, most: usize) -> HashMap<K, V> {
-    if map.len() <= most {
-        return std::mem::take(map);
-    }
-    let keys: Vec<K> = map.keys().take(most).cloned().collect();
-    keys.into_iter().filter_map(|key| map.remove_entry(&key)).collect()
-}
-
 impl Behind {
     /// Nothing noted yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self { batch: Mutex::default(), writing: AtomicUsize::new(0), metrics }
+        Self { batch: Mutex::default(), in_writer: AtomicUsize::new(0), metrics }
     }
 
     /// Notes that commands were written to a device.
@@ -250,19 +226,24 @@ impl Behind {
         }
     }
 
-    /// Counts a batch as being written.
-    pub fn writing(&self) -> Writing<'_> {
-        self.writing.fetch_add(1, Ordering::AcqRel);
-        Writing(self)
+    /// A batch goes to the writer.
+    pub fn hand_in(&self) {
+        self.in_writer.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Whether a batch that was taken is not written yet.
+    /// The writer is done with a batch.
+    pub fn settle(&self) {
+        self.in_writer.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether the writer has a batch.
     pub fn is_being_written(&self) -> bool {
-        self.writing.load(Ordering::Acquire) > 0
+        self.in_writer.load(Ordering::Acquire) > 0
     }
 
     /// Takes back what could not be written, within the bounds; what was noted
-    /// meanwhile is newer and stays.
+    /// meanwhile is newer and stays. It may have been written all the same:
+    /// writing it again changes nothing.
     pub fn put_back(&self, slice: BehindBatch) {
         let mut batch = lock(&self.batch);
         let mut dropped = put_first(&mut batch.sent, slice.sent);

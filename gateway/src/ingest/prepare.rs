@@ -12,6 +12,7 @@ use tidegate_protocol::id::{CommandId, StreamName};
 use tidegate_protocol::limits::{COMMAND_TTL_DEFAULT_S, ENTRY_BYTES};
 use tidegate_protocol::rest::{CreateCommand, RecordChange};
 use tidegate_protocol::time::Timestamp;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::behind::BehindBatch;
@@ -131,12 +132,15 @@ impl Ingest {
     pub async fn flush_behind(&self) -> ApiResult<()> {
         let mut waiting = self.behind().len();
         while waiting > 0 {
+            // The place first: a caller that goes away while it waits must not
+            // take a slice with it.
+            let place = self.behind_place().await?;
             let slice = self.behind().take_slice();
             waiting = waiting.saturating_sub(slice.len());
             if slice.is_empty() {
                 return Ok(());
             }
-            self.write_behind(slice).await?;
+            self.hand_in_behind(place, slice).await?;
         }
         Ok(())
     }
@@ -151,21 +155,28 @@ impl Ingest {
         Ok(())
     }
 
-    /// Writes a batch of what may be late; for callers that wait for it.
-    /// Waits for room in the queue instead of being refused: it is the
-    /// gateway's own work, and one batch at a time. What a database that is
-    /// away did not take waits for the next time.
+    /// Writes a batch of what may be late; for callers that wait for it. What
+    /// a database that is away did not take waits for the next time.
     pub async fn write_behind(&self, batch: BehindBatch) -> ApiResult<()> {
-        let _writing = self.behind().writing();
-        let batch = Arc::new(batch);
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        let pending = Pending { job: Job::Behind(Arc::clone(&batch)), reply };
-        self.queue.send(pending).await.map_err(|_| super::stopping())?;
-        let written = answer.await.map_err(|_| super::stopping())?;
-        if written.as_ref().is_err_and(|error| error.code == ErrorCode::Unavailable) {
-            self.behind().put_back(Arc::unwrap_or_clone(batch));
-        }
-        written.map(drop)
+        let place = self.behind_place().await?;
+        self.hand_in_behind(place, batch).await
+    }
+
+    /// Waits for room in the queue instead of being refused: it is the
+    /// gateway's own work, and one batch at a time.
+    async fn behind_place(&self) -> ApiResult<mpsc::Permit<'_, Pending>> {
+        self.queue.reserve().await.map_err(|_| super::stopping())
+    }
+
+    async fn hand_in_behind(
+        &self,
+        place: mpsc::Permit<'_, Pending>,
+        batch: BehindBatch,
+    ) -> ApiResult<()> {
+        let (reply, answer) = oneshot::channel();
+        self.behind().hand_in();
+        place.send(Pending { job: Job::Behind(Arc::new(batch)), reply });
+        answer.await.map_err(|_| super::stopping())?.map(drop)
     }
 }
 

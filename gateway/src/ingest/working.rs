@@ -12,8 +12,7 @@ use tidegate_entity::{
 use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 
-use crate::hub::Hub;
-use crate::hub::SessionKey;
+use crate::hub::{Hub, SessionKey};
 use crate::ingest::IngestOptions;
 use crate::resolve::conflict::Conflict;
 use crate::resolve::rules::Strategy;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
-use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::{Channel, CommandStatus};
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Hub;
+use crate::ingest::behind::{Behind, BehindBatch};
 use crate::ingest::decide::{self};
 use crate::ingest::job::{Answer, Job};
 use crate::ingest::working::{Needs, Working};
@@ -37,6 +38,8 @@ pub struct Writer {
     pub(crate) metrics: Metrics,
     pub(crate) options: IngestOptions,
     pub(crate) jobs: mpsc::Receiver<Pending>,
+    /// Gets back what may be late and could not be written.
+    pub(crate) behind: Arc<Behind>,
     /// Notified when a commit wants devices to be woken by push.
     pub(crate) wakes: Arc<Notify>,
     pub(crate) stop: CancellationToken,
@@ -76,10 +79,10 @@ impl Writer {
         }
     }
 
-    /// Adds what else waits. No timer: whatever came while
-    /// the last batch was committed is here already. Then callers that are
-    /// ready get a turn to hand in, and another as long as it brings more: on
-    /// an idle node a turn is nothing, on a busy one it saves transactions.
+    /// Adds what else waits. No timer: whatever came while the last batch was
+    /// committed is here already. Then callers that are ready get a turn to
+    /// hand in, and another as long as it brings more: on an idle node a turn
+    /// is nothing, on a busy one it saves transactions.
     async fn gather(&mut self, batch: &mut Vec<Pending>) {
         let mut weight: usize = batch.iter().map(|pending| pending.job.weight()).sum();
         for turn in 0..GATHER_TURNS {
@@ -107,8 +110,7 @@ impl Writer {
             match self.attempt(&jobs).await {
                 Ok(answers) => {
                     for (pending, answer) in part.into_iter().zip(answers) {
-                        // Nobody waits any more: the write stands all the same.
-                        let _ = pending.reply.send(answer);
+                        self.answer(pending, answer);
                     }
                 }
                 Err(Failure::RolledBack(_)) if part.len() > 1 => {
@@ -117,26 +119,39 @@ impl Writer {
                     parts.push(part);
                 }
                 Err(Failure::RolledBack(error)) => {
-                    Self::refuse(part, &ApiError::internal(&error));
+                    self.refuse(part, &ApiError::internal(&error));
                 }
                 Err(Failure::Unreachable(error)) => {
                     tracing::error!(%error, jobs = part.len(), "the database cannot be reached");
                     let message = "the database cannot be reached; try again";
-                    Self::refuse(part, &ApiError::unavailable(message));
+                    self.refuse(part, &ApiError::unavailable(message));
                 }
                 Err(Failure::Unknown(error)) => {
                     tracing::error!(%error, jobs = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
-                    Self::refuse(part, &ApiError::unavailable(message));
+                    self.refuse(part, &ApiError::unavailable(message));
                 }
             }
         }
     }
 
-    fn refuse(part: Vec<Pending>, error: &ApiError) {
+    fn refuse(&self, part: Vec<Pending>, error: &ApiError) {
         for pending in part {
-            let _ = pending.reply.send(Err(error.clone()));
+            if let Job::Behind(batch) = &pending.job
+                && error.code == ErrorCode::Unavailable
+            {
+                self.behind.put_back(BehindBatch::clone(batch));
+            }
+            self.answer(pending, Err(error.clone()));
         }
+    }
+
+    /// Whether somebody waits any more or not: what was written stands.
+    fn answer(&self, pending: Pending, answer: ApiResult<Answer>) {
+        if matches!(pending.job, Job::Behind(_)) {
+            self.behind.settle();
+        }
+        let _ = pending.reply.send(answer);
     }
 
     /// One transaction, run again while other nodes' locks break it.

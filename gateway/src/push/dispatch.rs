@@ -13,6 +13,7 @@ use tidegate_entity::{device, push_wake};
 use tidegate_services::outcome::Action;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::ingest::behind::PushNote;
 use crate::metrics::label::PushOutcome;
@@ -175,36 +176,40 @@ impl Dispatcher {
         if allowed == 0 {
             return Ok(self.rate.until_next().min(LOOK_AGAIN));
         }
-        let mut begun = 0;
-        let found = self.claim_and_send(allowed, &mut begun).await;
+        let claimed = match self.claim(allowed).await {
+            Ok(claimed) => claimed,
+            Err(error) => {
+                self.rate.give_back(allowed);
+                return Err(error);
+            }
+        };
+        let wait = if claimed.is_empty() { TAKEN_WAIT } else { Duration::ZERO };
+        let (begun, sent) = self.send(claimed).await;
         self.rate.give_back(allowed - begun);
-        if found? == 0 { Ok(TAKEN_WAIT) } else { Ok(Duration::ZERO) }
+        sent.map(|()| wait)
     }
 
-    /// How many were due; counts those it began to send, as far as it came.
-    /// Each is sent as soon as it was looked at. Where the
-    /// database is slow, claims whose turn did not come are given
-    /// back before they run out: a claim that ends under way is sent twice.
-    async fn claim_and_send(&mut self, limit: usize, begun: &mut usize) -> Result<usize, DbErr> {
-        let claimed = self.claim(limit).await?;
-        let found = claimed.len();
+    /// Sends each as soon as it was looked at; how many it began to send.
+    /// Where the database is slow, claims whose turn did not come are given
+    /// back before they run out: one that ends under way is sent twice.
+    async fn send(&mut self, claimed: Vec<push_wake::Model>) -> (usize, Result<(), DbErr>) {
         let until = Instant::now() + CLAIM / 4;
-        let mut failed = None;
+        let (mut begun, mut failed) = (0, Ok(()));
         for wake in claimed {
             let mut kept = wake.clone();
-            if failed.is_none() && Instant::now() < until {
+            if failed.is_ok() && Instant::now() < until {
                 let before = self.sending.len();
                 let looked = self.look(wake).await;
-                *begun += self.sending.len() - before;
+                begun += self.sending.len() - before;
                 self.take_ready();
                 let Err(error) = looked else { continue };
                 // Later than the others: it may be the row itself.
                 kept.due_at = kept.claimed_until;
-                failed = Some(error);
+                failed = Err(error);
             }
             self.settle(kept);
         }
-        failed.map_or(Ok(found), Err)
+        (begun, failed)
     }
 
     async fn claim(&mut self, limit: usize) -> Result<Vec<push_wake::Model>, DbErr> {
@@ -233,6 +238,7 @@ impl Dispatcher {
             Err(action) => Outcome::Refused(action, self.refused(action, &address, &device)),
         };
         self.state.ingest.behind().pushed(PushNote {
+            id: Uuid::now_v7(),
             commands: order.commands,
             device_id: wake.device_id.clone(),
             channel: address.channel(),

@@ -89,7 +89,8 @@ fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
         channel: Some(note.channel.as_str()),
         device_id: Some(note.device_id.clone()),
         detail: Some(note.detail.clone()),
-        once: None,
+        // A batch whose commit ended unclear is written again.
+        once: Some(format!("{event} {}", note.id)),
     })
 }
 
