@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use axum::Router;
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use tidegate_protocol::code::CloseReason;
@@ -26,6 +27,7 @@ use crate::clock::Clock;
 use crate::config::check::MARKETPLACE;
 use crate::config::{Config, Synchronous};
 use crate::hub::Hub;
+use crate::hub::signal::Signal;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::Metrics;
@@ -54,35 +56,26 @@ pub struct Running {
     lost: CancellationToken,
     /// Ends the accept loop.
     serve_stop: CancellationToken,
-    serving: JoinHandle<anyhow::Result<()>>,
+    serving: JoinHandle<()>,
     writer_stop: CancellationToken,
     writing: JoinHandle<()>,
 }
 
 /// Serves until SIGTERM or Ctrl-C, then drains.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let mut running = start(config, Clock::system()).await?;
+    let running = start(config, Clock::system()).await?;
     if let Some(text) = quick_start::text(&running) {
         // Whoever closed standard output does not want to read it.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
-    tokio::select! {
-        signal = wait_for_signal() => signal?,
-        // Nothing is served or written any more: say why and end, so that it
-        // is noticed.
-        ended = &mut running.serving => {
-            return ended.context("serving panicked")?.context("serving ended");
-        }
-        ended = &mut running.writing => {
-            return ended.context("the writer panicked").and(Err(anyhow!("the writer ended")));
-        }
-        () = running.lost.cancelled() => {
-            running.stop().await;
-            bail!("a task ended that the gateway needs");
-        }
-    }
+    let ended = tokio::select! {
+        signal = wait_for_signal() => signal,
+        // The log says which. What still works drains, and the process ends
+        // with an error, so that it is noticed.
+        () = running.lost.cancelled() => Err(anyhow!("a task ended that the gateway needs")),
+    };
     running.stop().await;
-    Ok(())
+    ended
 }
 
 /// Starts a gateway: opens and migrates the database, listens, serves.
@@ -128,11 +121,11 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         before_hello: AtomicUsize::new(0),
         pollers: DashMap::new(),
     });
-    let (upkeep_stop, lost) = (CancellationToken::new(), CancellationToken::new());
+    let [upkeep_stop, serve_stop, lost] = std::array::from_fn(|_| CancellationToken::new());
     let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);
-    let (serve_stop, router) = (CancellationToken::new(), http::router(state.clone()));
-    let serving = serve::serve(listener, router, options, serve_stop.clone());
-    let writing = start_writer(writer)?;
+    let router = http::router(state.clone());
+    let serving = start_serving(listener, router, options, &serve_stop, &lost);
+    let writing = start_writer(writer, &writer_stop, &lost)?;
     tracing::info!(%address, "listening");
     Ok(Running {
         address,
@@ -141,10 +134,25 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         upkeep,
         lost,
         serve_stop,
-        serving: spawn(serving),
+        serving,
         writer_stop,
         writing,
     })
+}
+
+fn start_serving(
+    listener: TcpListener,
+    router: Router,
+    options: serve::ServeOptions,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+) -> JoinHandle<()> {
+    let serving = serve::serve(listener, router, options, stop.clone());
+    spawn(needed("serving", stop.clone(), lost.clone(), async {
+        if let Err(error) = serving.await {
+            tracing::error!(error = format!("{error:#}"), "serving ended");
+        }
+    }))
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
@@ -187,13 +195,19 @@ async fn dispatch(state: AppState, push: Push, stop: CancellationToken) {
 /// is answered by another thread, and among thousands of ready sessions the
 /// writer would wait for its turn after every one of them. Connections to
 /// PostgreSQL belong to the runtime that opened them.
-fn start_writer(writer: Writer) -> anyhow::Result<JoinHandle<()>> {
-    if !writer.store.is_embedded() {
-        return Ok(spawn(writer.run()));
+fn start_writer(
+    writer: Writer,
+    stop: &CancellationToken,
+    lost: &CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let is_embedded = writer.store.is_embedded();
+    let writing = needed("writer", stop.clone(), lost.clone(), writer.run());
+    if !is_embedded {
+        return Ok(spawn(writing));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let runtime = runtime.context("starting the writer's thread")?;
-    Ok(tokio::task::spawn_blocking(move || runtime.block_on(writer.run())))
+    Ok(tokio::task::spawn_blocking(move || runtime.block_on(writing)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the two tasks that live as long as the gateway")]
@@ -233,10 +247,8 @@ impl Running {
         self.state.draining.cancel();
         drain_sessions(&self.state).await;
         self.serve_stop.cancel();
-        match (&mut self.serving).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "serving ended with an error"),
-            Err(error) => tracing::error!(%error, "serving panicked"),
+        if let Err(error) = (&mut self.serving).await {
+            tracing::error!(%error, "serving panicked");
         }
     }
 
@@ -259,13 +271,11 @@ impl Running {
     }
 }
 
-/// Tells every session to go, one after the other over the window.
-async fn drain_sessions(state: &AppState) {
-    let sessions = state.hub.all_sessions();
-    let spread = Duration::from_millis(state.config.drain.spread_ms);
-    let step = spread / u32::try_from(sessions.len().max(1)).unwrap_or(u32::MAX);
+/// Closes these one after the other, and lasts as long as the window.
+async fn close_over(sessions: &[Arc<Signal>], window: Duration) {
+    let step = window / u32::try_from(sessions.len().max(1)).unwrap_or(u32::MAX);
     let mut due = Instant::now();
-    for session in &sessions {
+    for session in sessions {
         session.close(CloseReason::Drain);
         // After the last one too: whoever watches readiness needs the window.
         // By the clock: a sleep takes a millisecond at least, and thousands of
@@ -275,6 +285,12 @@ async fn drain_sessions(state: &AppState) {
             tokio::time::sleep_until(due).await;
         }
     }
+}
+
+/// Tells every session to go, over the window.
+async fn drain_sessions(state: &AppState) {
+    let spread = Duration::from_millis(state.config.drain.spread_ms);
+    close_over(&state.hub.all_sessions(), spread).await;
     // Those that said hello in the meantime.
     for session in state.hub.all_sessions() {
         session.close(CloseReason::Drain);
@@ -363,4 +379,22 @@ fn shared_streams(config: &Config) -> anyhow::Result<HashSet<StreamName>> {
     let mut streams: HashSet<StreamName> = config.streams.shared.iter().cloned().collect();
     streams.insert(StreamName::parse(MARKETPLACE)?);
     Ok(streams)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In time that stands still but for sleeps: each takes a millisecond.
+    #[tokio::test(start_paused = true)]
+    async fn thousands_of_sessions_are_told_within_the_window() {
+        for count in [1, 7, 20_000] {
+            let sessions: Vec<Arc<Signal>> = (0..count).map(|_| Arc::default()).collect();
+            let (began, window) = (Instant::now(), Duration::from_millis(100));
+            close_over(&sessions, window).await;
+            let took = began.elapsed();
+            assert!((window..window * 2).contains(&took), "{count}: {took:?}");
+            assert!(sessions.iter().all(|session| session.order().is_some()));
+        }
+    }
 }

@@ -9,10 +9,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use axum::Router;
 use axum::extract::Request;
-use axum::response::IntoResponse as _;
-use http::header::UPGRADE;
+use axum::response::{IntoResponse as _, Response};
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -99,13 +98,15 @@ where
     let stream = Admitted::new(stream, permit, slot, server.options.write_timeout);
     let router = server.router.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let place = clients.as_ref().map_or(Ok(None), |clients| clients.enter(&request));
-        // A router is always ready.
-        let answer = place.map(|place| (place, Router::call(&mut router.clone(), request)));
-        async {
-            match answer {
-                Ok((_place, answer)) => answer.await,
-                Err(refusal) => Ok(refusal.into_response()),
+        let client =
+            clients.as_ref().map(|clients| (clients.enter(&request), clients.slot.clone()));
+        let mut router = router.clone();
+        async move {
+            // A router is always ready.
+            match client {
+                None => router.call(request).await,
+                Some((Ok(place), slot)) => keep(place, &slot, router.call(request).await),
+                Some((Err(refusal), _)) => Ok(refusal.into_response()),
             }
         }
     });
@@ -145,22 +146,29 @@ impl Clients {
         }
     }
 
-    /// A place for the client of this request: to be held until it is
-    /// answered, or kept for the connection where it becomes a socket.
-    fn enter(&self, request: &Request<Incoming>) -> Result<Option<ClientPlace>, ApiError> {
+    /// A place for the client of this request until it is answered.
+    fn enter(&self, request: &Request<Incoming>) -> Result<ClientPlace, ApiError> {
         let client = client_addr::of(self.proxy, request.headers(), &self.proxies);
-        let place = self.limits.admit_client(client).map_err(|refusal| {
+        self.limits.admit_client(client).map_err(|refusal| {
             self.metrics.connections_refused.of(refusal).inc();
             refuse::too_many()
-        })?;
-        if !request.headers().contains_key(UPGRADE) {
-            return Ok(Some(place));
-        }
-        if let Some(slot) = self.slot.upgrade() {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
-        }
-        Ok(None)
+        })
     }
+}
+
+/// Passes an answer on. Where the connection becomes a socket, the client keeps
+/// its place for as long as that lives.
+fn keep<E>(
+    place: ClientPlace,
+    slot: &Weak<Mutex<Option<ClientPlace>>>,
+    answer: Result<Response, E>,
+) -> Result<Response, E> {
+    let is_upgraded =
+        answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS);
+    if is_upgraded && let Some(slot) = slot.upgrade() {
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
+    answer
 }
 
 /// An error of hyper with what caused it, on one line.

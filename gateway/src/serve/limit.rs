@@ -47,7 +47,7 @@ impl Connections {
         self.count(&mut open, counted)?;
         open.total += 1;
         let held = Held::in_gauge(&self.metrics.connections);
-        Ok(Permit { connections: Arc::clone(self), counted, _held: held })
+        Ok(Permit { place: ClientPlace { connections: Arc::clone(self), counted }, _held: held })
     }
 
     /// Counts a client that a proxy speaks for, for as long as the place lives.
@@ -99,20 +99,17 @@ impl Connections {
 /// One open connection.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    connections: Arc<Connections>,
-    counted: Option<IpAddr>,
+    place: ClientPlace,
     _held: Held,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut open = self.connections.lock();
-        open.total -= 1;
-        open.leave(self.counted);
+        self.place.connections.lock().total -= 1;
     }
 }
 
-/// A client behind a proxy, counted by its address.
+/// A client, counted by its address for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct ClientPlace {
     connections: Arc<Connections>,
@@ -121,26 +118,21 @@ pub(crate) struct ClientPlace {
 
 impl Drop for ClientPlace {
     fn drop(&mut self) {
-        self.connections.lock().leave(self.counted);
+        let Some(address) = self.counted else { return };
+        let mut open = self.connections.lock();
+        if let Some(count) = open.by_address.get_mut(&address) {
+            *count -= 1;
+            // Addresses that have gone must not fill the map.
+            if *count == 0 {
+                open.by_address.remove(&address);
+            }
+        }
     }
 }
 
 /// Where a proxied connection keeps the place of the client whose socket it
 /// becomes. Only its last request can be an upgrade.
 pub(crate) type ClientSlot = Arc<Mutex<Option<ClientPlace>>>;
-
-impl Open {
-    fn leave(&mut self, address: Option<IpAddr>) {
-        let Some(address) = address else { return };
-        if let Some(count) = self.by_address.get_mut(&address) {
-            *count -= 1;
-            // Addresses that have gone must not fill the map.
-            if *count == 0 {
-                self.by_address.remove(&address);
-            }
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests {

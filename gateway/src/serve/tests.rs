@@ -163,56 +163,65 @@ async fn an_answer_that_nobody_reads_is_cut() {
 }
 
 /// Clients behind a proxy are counted by their own addresses: for as long as a
-/// request takes, and a socket for as long as it lives.
+/// request takes, and a socket for as long as it lives. A request that only
+/// asks for an upgrade is a request.
 #[tokio::test]
 async fn clients_behind_a_proxy_have_their_own_limit() {
     let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     let options = ServeOptions { connections_per_address: 1, trusted_proxies, ..patient() };
-    let server = start(options, hello()).await;
-    let asks = async |client: &str, upgrade: &str| {
+    let closed = Arc::new(Notify::new());
+    let router =
+        upgrading(Arc::clone(&closed)).merge(Router::new().route("/plain", get(async || "hello")));
+    let server = start(options, router).await;
+    let asks = async |path: &str, client: &str| {
         let mut stream = server.connect().await;
-        let head =
-            format!("GET / HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n{upgrade}\r\n");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\
+             connection: upgrade\r\nupgrade: x\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = read_some(&mut stream).await;
         (stream, answer)
     };
-    let socket = "connection: upgrade\r\nupgrade: x\r\n";
-    let (_answered, answer) = asks("203.0.113.9", "").await;
+    let (_answered, answer) = asks("/plain", "203.0.113.9").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let (held, answer) = asks("203.0.113.9", socket).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "the request before has ended: {answer}");
-    let (_refused, answer) = asks("203.0.113.9", socket).await;
-    assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
-    assert!(answer.contains("too_many_connections"), "{answer}");
-    assert_eq!(server.refused(ConnectionRefusal::PerAddress), 1);
-    let (_other, answer) = asks("203.0.113.8", socket).await;
+    let (mut socket, answer) = asks("/", "203.0.113.9").await;
+    assert!(answer.starts_with("HTTP/1.1 101"), "the request before has ended: {answer}");
+    for path in ["/", "/plain"] {
+        let (_refused, answer) = asks(path, "203.0.113.9").await;
+        assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
+        assert!(answer.contains("too_many_connections"), "{answer}");
+    }
+    assert_eq!(server.refused(ConnectionRefusal::PerAddress), 2);
+    let (_other, answer) = asks("/plain", "203.0.113.8").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 
-    let before = server.options.metrics.connections.get();
-    drop(held);
-    while server.options.metrics.connections.get() == before {
-        tokio::task::yield_now().await;
-    }
-    let (_again, answer) = asks("203.0.113.9", socket).await;
+    closed.notify_one();
+    assert_eq!(read_all(&mut socket).await, "");
+    let (_again, answer) = asks("/plain", "203.0.113.9").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-#[tokio::test]
-async fn a_place_is_kept_through_the_upgrade() {
-    let upgraded = Arc::new(Notify::new());
-    let (done, tracker) = (Arc::clone(&upgraded), TaskTracker::new());
+/// Makes every connection a socket, which lives until it is told to close.
+fn upgrading(close: Arc<Notify>) -> Router {
+    let tracker = TaskTracker::new();
     let upgrade = async move |mut request: axum::extract::Request| {
         let upgrade = hyper::upgrade::on(&mut request);
         tracker.spawn(async move {
             let socket = upgrade.await.unwrap();
-            done.notified().await;
+            close.notified().await;
             drop(socket);
         });
         let headers = [("connection", "upgrade"), ("upgrade", "x")];
         (http::StatusCode::SWITCHING_PROTOCOLS, headers)
     };
-    let server = start(patient(), Router::new().route("/", get(upgrade))).await;
+    Router::new().route("/", get(upgrade))
+}
+
+#[tokio::test]
+async fn a_place_is_kept_through_the_upgrade() {
+    let upgraded = Arc::new(Notify::new());
+    let server = start(patient(), upgrading(Arc::clone(&upgraded))).await;
     let mut stream = server.connect().await;
     let head = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
     stream.write_all(head).await.unwrap();
