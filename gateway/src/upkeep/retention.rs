@@ -83,85 +83,97 @@ async fn last_before(state: &AppState, stream: &Trimmable, cutoff: i64) -> Resul
     Ok(older)
 }
 
-/// Forgets commands closed long ago, with their timelines.
-async fn forget_commands(state: &AppState) -> Result<(), DbErr> {
-    let days = i64::from(state.config.journal.command_retention_d);
-    let before = state.clock.now().millis() - days * DAY_MS;
+/// Finds what had its time and removes it, until nothing is found. Finding
+/// needs no lock; each removal is a transaction of its own.
+async fn in_steps<K, Find, Remove>(
+    find: impl Fn() -> Find,
+    remove: impl Fn(Vec<K>) -> Remove,
+) -> Result<(), DbErr>
+where
+    Find: Future<Output = Result<Vec<K>, DbErr>>,
+    Remove: Future<Output = Result<(), DbErr>>,
+{
     loop {
-        let db = state.store.readers();
-        let ids = store::command::closed_before(db, before, RETENTION_ROWS).await?;
-        if ids.is_empty() {
+        let found = find().await?;
+        if found.is_empty() {
             return Ok(());
         }
-        let tx = state.store.begin_write().await?;
-        store::event::remove_of(&tx, &ids).await?;
-        store::outcome::remove_of(&tx, &ids).await?;
-        store::command::remove(&tx, &ids).await?;
-        tx.commit().await?;
+        remove(found).await?;
     }
+}
+
+/// So many days ago.
+fn days_ago(state: &AppState, days: u32) -> i64 {
+    state.clock.now().millis() - i64::from(days) * DAY_MS
+}
+
+/// Forgets commands closed long ago, with their timelines.
+async fn forget_commands(state: &AppState) -> Result<(), DbErr> {
+    let before = days_ago(state, state.config.journal.command_retention_d);
+    let store = &state.store;
+    in_steps(
+        || store::command::closed_before(store.readers(), before, RETENTION_ROWS),
+        |ids| async move {
+            let tx = store.begin_write().await?;
+            store::event::remove_of(&tx, &ids).await?;
+            store::outcome::remove_of(&tx, &ids).await?;
+            store::command::remove(&tx, &ids).await?;
+            tx.commit().await
+        },
+    )
+    .await
 }
 
 /// Forgets conflicts decided long ago. Open ones wait for their decision, and
 /// what lost can be brought back for as long as
 /// [`RESTORE_MS`](crate::resolve::person::RESTORE_MS).
 async fn forget_conflicts(state: &AppState) -> Result<(), DbErr> {
-    let days = i64::from(state.config.conflicts.retention_d);
-    let before = state.clock.now().millis() - days * DAY_MS;
-    loop {
-        let db = state.store.readers();
-        let ids = store::conflict::resolved_before(db, before, RETENTION_ROWS).await?;
-        if ids.is_empty() {
-            return Ok(());
-        }
-        store::conflict::remove(state.store.writer(), &ids).await?;
-    }
+    let before = days_ago(state, state.config.conflicts.retention_d);
+    let store = &state.store;
+    in_steps(
+        || store::conflict::resolved_before(store.readers(), before, RETENTION_ROWS),
+        |ids| async move { store::conflict::remove(store.writer(), &ids).await },
+    )
+    .await
 }
 
 /// Shortens the audit log.
 async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
-    let days = i64::from(state.config.audit.retention_d);
-    let before = state.clock.now().millis() - days * DAY_MS;
-    loop {
-        let ids = store::audit::before(state.store.readers(), before, RETENTION_ROWS).await?;
-        if ids.is_empty() {
-            return Ok(());
-        }
-        store::audit::remove(state.store.writer(), &ids).await?;
-    }
+    let before = days_ago(state, state.config.audit.retention_d);
+    let store = &state.store;
+    in_steps(
+        || store::audit::before(store.readers(), before, RETENTION_ROWS),
+        |ids| async move { store::audit::remove(store.writer(), &ids).await },
+    )
+    .await
 }
 
 /// Marks push tokens that were not refreshed for long.
 async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
-    let days = i64::from(state.config.push.stale_after_d);
-    let before = state.clock.now().millis() - days * DAY_MS;
-    loop {
-        let db = state.store.readers();
-        let found = store::device::not_refreshed_since(db, before, RETENTION_ROWS).await?;
-        if found.is_empty() {
-            return Ok(());
-        }
-        store::device::mark_stale(state.store.writer(), &found, before).await?;
-    }
+    let before = days_ago(state, state.config.push.stale_after_d);
+    let store = &state.store;
+    in_steps(
+        || store::device::not_refreshed_since(store.readers(), before, RETENTION_ROWS),
+        |devices| async move { store::device::mark_stale(store.writer(), &devices, before).await },
+    )
+    .await
 }
 
 /// Forgets Idempotency-Keys that had their time.
 async fn forget_keys(state: &AppState) -> Result<(), DbErr> {
     let now = state.clock.now().millis();
-    loop {
-        let expired =
-            store::idempotency::expired(state.store.readers(), now, RETENTION_ROWS).await?;
-        if expired.is_empty() {
-            return Ok(());
-        }
-        store::idempotency::remove_expired(state.store.writer(), &expired, now).await?;
-    }
+    let store = &state.store;
+    in_steps(
+        || store::idempotency::expired(store.readers(), now, RETENTION_ROWS),
+        |keys| async move { store::idempotency::remove_expired(store.writer(), &keys, now).await },
+    )
+    .await
 }
 
 /// Removes devices that were not seen for long; what was addressed to them is
 /// cancelled.
 async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
-    let days = i64::from(state.config.journal.device_retention_d);
-    let before = state.clock.now().millis() - days * DAY_MS;
+    let before = days_ago(state, state.config.journal.device_retention_d);
     loop {
         let db = state.store.readers();
         let unseen = store::device::unseen_since(db, before, RETENTION_ROWS).await?;
