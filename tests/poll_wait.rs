@@ -50,6 +50,7 @@ async fn what_is_for_others_does_not_end_the_wait() {
     });
     let answer = answer.expect(200);
     assert_eq!(answer["frames"][0]["seq"], 2);
+    assert_eq!(answer["streams"]["user:u1"]["head"], 2, "the one at the answer");
     assert_eq!(answer["frames"][0]["entries"][0]["body"]["data_type"], "weight");
 }
 

@@ -72,6 +72,27 @@ async fn a_resend_changes_nothing() {
     assert_eq!(command["timeline"][2]["event"], "result");
 }
 
+/// Of two outcomes in one frame the first decides, and stands first.
+#[tokio::test]
+async fn the_outcome_that_decided_stands_before_late_ones() {
+    let gateway = Gateway::start().await;
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let mut socket = phone.open().await;
+    let id = backend.make("u1", "steps").await;
+    socket.entries(1).await;
+    backend.timeline(&id, 2).await;
+    let results = ["rejected", "failed", "applied"]
+        .map(|status| json!({ "command_id": id, "status": status }));
+    socket.send(&json!({ "type": "results", "results": results })).await;
+    socket.expect("results_ok").await;
+    let command = backend.timeline(&id, 5).await;
+    assert_eq!(command["status"], "rejected");
+    let rows = command["timeline"].as_array().unwrap().iter().skip(2);
+    let rows: Vec<_> = rows.map(|row| (row["status"].clone(), row["late"].clone())).collect();
+    assert_eq!(rows[0], (json!("rejected"), json!(null)), "{rows:?}");
+    assert!(rows[1..].iter().all(|(_, late)| *late == json!(true)), "{rows:?}");
+}
+
 /// Results that cannot be taken are answered by row; the others count.
 #[tokio::test]
 async fn strange_results_are_answered_by_row() {

@@ -68,8 +68,11 @@ async fn a_bound_token_is_for_one_device() {
     let bound = Token::device("u1").claim("device_id", phone.id.clone()).sign();
     let mut socket = hello_with(&phone, None, &bound).await;
     socket.expect("welcome").await;
-    let mut socket = hello_with(&tablet, None, &bound).await;
-    socket.expect_close(4403, "device_mismatch").await;
+    let unbound = Token::device("u1").sign();
+    for (header, token) in [(None, &bound), (Some(&*bound), &unbound), (Some(&*unbound), &bound)] {
+        let mut socket = hello_with(&tablet, header, token).await;
+        socket.expect_close(4403, "device_mismatch").await;
+    }
 }
 
 /// The upgrade itself is refused over HTTP, with a named error.

@@ -150,8 +150,8 @@ impl Authenticator {
         })))
     }
 
-    /// Reads the JWKS, if there is one, again at its interval, and when a token names a key that
-    /// is not known. Returns when `stop` is cancelled.
+    /// Reads the JWKS, if there is one, again at its interval, and when a token
+    /// names a key that is not known. Returns when `stop` is cancelled.
     pub async fn keep_fresh(&self, stop: CancellationToken) {
         match &self.0.source {
             Some(source) => {

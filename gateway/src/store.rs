@@ -98,9 +98,8 @@ impl Store {
     /// Waits for a turn to read for a device, as long as it takes. Thousands
     /// catch up at once after a restart: in the queue for a connection, which
     /// gives up after 10 s, they would fail each other and everybody else.
-    pub async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        // Never closed: it is always a permit.
-        self.turns.acquire().await.ok()
+    pub async fn turn(&self) -> SemaphorePermit<'_> {
+        self.turns.acquire().await.expect("nobody closes the semaphore")
     }
 
     /// For the migrator, which brings its own transactions.

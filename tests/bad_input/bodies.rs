@@ -50,6 +50,22 @@ async fn texts_that_cannot_be_sent_on_are_refused() {
     scene.nobody_noticed().await;
 }
 
+/// Bodies are read as they come: one that says it is compressed is not.
+#[tokio::test]
+async fn encoded_bodies_are_refused() {
+    let scene = Scene::start().await;
+    let command = r#"{"user_id":"u1","data_type":"steps","value":1}"#;
+    for (encoding, status) in [("gzip", 415), ("identity", 202)] {
+        let backend = scene.backend.clone().with_header("content-encoding", encoding);
+        let answer = backend.post_text("/api/v1/commands", command).await;
+        if status == 202 {
+            answer.expect(status);
+        } else {
+            answer.expect_error(status, "unsupported_media_type");
+        }
+    }
+}
+
 /// Whole pairs, and backslashes that only look like one half, pass as they
 /// were written.
 #[tokio::test]

@@ -48,6 +48,24 @@ async fn the_editors_devices_hear_of_conflicts() {
     check!("conflict_entries", world.shown());
 }
 
+/// A page of a snapshot has one room for all that a user's stream holds: what
+/// commands filled is not there for conflicts.
+#[tokio::test]
+async fn conflicts_have_what_commands_left_of_a_page() {
+    let world = World::start().await;
+    world.open_conflict("s1").await;
+    let command = json!({ "user_id": EDITOR, "data_type": "t", "value": "x".repeat(100_000) });
+    world.gateway.backend().make_with(&command).await;
+    let phone = world.gateway.device("phone", EDITOR);
+    let (mut socket, _) = phone.open_with(&phone.hello()).await;
+    for (kind, last) in [("command", false), ("conflict", true)] {
+        let page = socket.expect("snapshot").await;
+        let kinds: Vec<_> =
+            page["items"].as_array().unwrap().iter().map(|item| &item["kind"]).collect();
+        assert_eq!((kinds, &page["last"]), (vec![&json!(kind)], &json!(last)));
+    }
+}
+
 /// A device that begins anew finds the conflicts that are open, and only its
 /// own user's.
 #[tokio::test]

@@ -113,6 +113,18 @@ impl Store {
         Ok(store)
     }
 
+    /// For tests: outcomes cannot be stored until told otherwise.
+    #[cfg(test)]
+    pub(crate) async fn refuse_outcomes(&self, refuse: bool) {
+        let sql = if refuse {
+            "CREATE TRIGGER refuse BEFORE UPDATE OF stage ON command \
+             WHEN NEW.stage = 'done' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        } else {
+            "DROP TRIGGER refuse"
+        };
+        self.connection.execute_unprepared(sql).await.unwrap();
+    }
+
     /// Closes the file and gives up its lock.
     pub async fn close(self) -> Result<(), StoreError> {
         Ok(self.connection.close().await?)

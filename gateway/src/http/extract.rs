@@ -45,7 +45,8 @@ impl IntoResponse for ApiError {
 }
 
 /// A JSON object as body. 415 unless it is called `application/json` and comes
-/// without a `Content-Encoding`, 413 beyond the limit, 400 where it is not JSON, 422 with the field where a value is wrong.
+/// without a `Content-Encoding`, 413 beyond the limit, 400 where it is not
+/// JSON, 422 with the field where a value is wrong.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 

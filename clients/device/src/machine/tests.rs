@@ -127,6 +127,7 @@ fn what_does_not_continue_is_a_gap() {
     let mut other_epoch = events(4, 5, &[5]);
     other_epoch["epoch"] = json!("zzzzzzzz");
     assert!(is_gap(&take(&mut live(4), &other_epoch)));
+    assert!(is_gap(&take(&mut live(4), &snapshot(9, true))), "a part would pass for the whole");
 }
 
 #[test]

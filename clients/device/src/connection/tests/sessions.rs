@@ -227,3 +227,48 @@ async fn a_welcome_that_never_comes_is_given_up() {
     .await
     .unwrap();
 }
+
+/// A command is carried out once although its outcome cannot be stored.
+#[tokio::test]
+async fn an_outcome_that_cannot_be_stored_is_stored_later() {
+    let gateway = Gateway::bind().await;
+    let device = gateway.builder().build().await.unwrap();
+    device.store().refuse_outcomes(true).await;
+    play(&device, async {
+        let (mut peer, _) = gateway.accept_live().await;
+        peer.send(&event(0, 1, "command", &command(1))).await;
+        assert_eq!(peer.recv().await["type"], "ack");
+        // Many times what a try takes.
+        let early = tokio::time::timeout(Duration::from_millis(200), peer.recv()).await;
+        assert!(early.is_err(), "{early:?}");
+        device.store().refuse_outcomes(false).await;
+        assert_eq!(peer.recv().await["results"][0]["status"], "applied");
+        peer.send(&results_ok()).await;
+    })
+    .await
+    .unwrap();
+    assert_eq!(device.handler().executed.lock().unwrap().len(), 1);
+}
+
+/// A reset voids the position also where the session ends before its snapshot:
+/// the head may grow past it.
+#[tokio::test]
+async fn a_reset_forgets_the_position_at_once() {
+    let gateway = Gateway::bind().await;
+    let device = gateway.builder().build().await.unwrap();
+    play(&device, async {
+        let (mut peer, _) = gateway.accept_live().await;
+        peer.send(&event(0, 4, "record", &record("1"))).await;
+        assert_eq!(peer.recv().await["type"], "ack");
+        drop(peer);
+        let (mut peer, hello) = gateway.accept().await;
+        assert_eq!(hello["cursors"]["user:u1"]["seq"], 4);
+        peer.send(&welcome(&hello, "reset")).await;
+        device.state().wait_for(|state| *state == State::Live).await.unwrap();
+        drop(peer);
+        let (_, hello) = gateway.accept().await;
+        assert_eq!(hello["cursors"], json!({}));
+    })
+    .await
+    .unwrap();
+}
