@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Socket, check, put};
+use crate::seed::say;
+use crate::support::{Gateway, Setup, Socket, Token, bounded, check, put};
 
 const NEWS: &str = "/api/v1/streams/news/records";
 
@@ -199,4 +200,41 @@ async fn a_patch_does_not_grow_a_record_beyond_its_size() {
     backend.publish("news", json!([put("a", &json!({ "a": half }))])).await;
     let body = json!({ "records": [patch("a", &json!({ "b": half }))] });
     backend.post(NEWS, &body).await.expect_error(413, "too_large");
+}
+
+/// Two nodes that both write the first record of a stream give out each
+/// version once: the stream's head is locked although it was not there.
+#[tokio::test]
+async fn two_nodes_do_not_both_write_the_first_version() {
+    if std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty()) {
+        first_versions().await;
+    } else {
+        say("skipped: two nodes need PostgreSQL (DATABASE_URL)");
+    }
+}
+
+async fn first_versions() {
+    let names: Vec<String> = (0..30).map(|number| format!("new{number}")).collect();
+    let gateway = Setup::new().set("streams.shared", &json!(names).to_string()).start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = gateway.config().clone();
+    config.data_dir = folder.path().to_owned();
+    let second = Box::pin(tidegate::app::start(config, tidegate::clock::Clock::system()));
+    let second = bounded("a second node", second).await.unwrap();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let token = Token::service("backend").sign();
+    let publish = async |node: String, stream: &str| -> i64 {
+        let url = format!("http://{node}/api/v1/streams/{stream}/records");
+        let body = json!({ "records": [put("a", &json!({ "n": 1 }))] });
+        let answer = http.post(url).bearer_auth(&token).json(&body).send().await.unwrap();
+        let answer: Value = answer.json().await.unwrap();
+        answer["versions"][0].as_i64().unwrap_or_else(|| panic!("{answer}"))
+    };
+    let nodes = [gateway.address().to_string(), second.address().to_string()];
+    for name in &names {
+        let [first, other] = nodes.clone();
+        let (first, other) = tokio::join!(publish(first, name), publish(other, name));
+        assert_eq!(first + other, 3, "{name}: versions {first} and {other}");
+    }
+    bounded("stop", Box::pin(second.stop())).await;
 }
