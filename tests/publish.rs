@@ -230,7 +230,7 @@ async fn first_versions() {
         let answer: Value = answer.json().await.unwrap();
         answer["versions"][0].as_i64().unwrap_or_else(|| panic!("{answer}"))
     };
-    let nodes = [gateway.address().to_string(), second.address().to_string()];
+    let nodes = [gateway.address().clone(), second.address().to_string()];
     for name in &names {
         let [first, other] = nodes.clone();
         let (first, other) = tokio::join!(publish(first, name), publish(other, name));
