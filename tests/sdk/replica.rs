@@ -101,7 +101,9 @@ async fn held(running: &Running) -> Model {
 async fn until_caught_up(gateway: &Gateway, running: &Running) {
     let readers = gateway.running().state().store.readers();
     let heads = store::head::load(readers, &[STREAM.to_owned()]).await.unwrap();
-    let head = heads[STREAM].seq;
+    // A stream begins with its first entry or its first reader: before both
+    // there is nothing to catch up with.
+    let Some(head) = heads.get(STREAM).map(|head| head.seq) else { return };
     let stream = StreamName::parse(STREAM).unwrap();
     eventually("the phone holds everything", async || {
         let cursors = running.device.cursors().await.unwrap();
