@@ -183,8 +183,10 @@ enum SqliteRole {
     Checkpointer,
 }
 
-/// SQLite's page cache of the writer, as a negative number of KiB.
-const WRITER_CACHE: &str = "-2000";
+/// SQLite's page cache of the writer, as a negative number of KiB: room for the
+/// pages of some ten thousand users' rows. A batch that finds none writes pages
+/// out before it commits, and some of them twice.
+const WRITER_CACHE: &str = "-16000";
 
 /// The same of each other connection. Every commit empties it, so that more
 /// would only be memory.
