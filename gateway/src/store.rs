@@ -4,20 +4,19 @@
 //! themselves; who writes opens a transaction with [`Store::begin_write`].
 //! Nothing here knows the wire, time, or why a row changes.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectOptions, ConnectionTrait, Database,
-    DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, Iterable,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub mod audit;
+mod bulk;
 pub mod command;
 pub mod conflict;
 pub mod device;
@@ -162,8 +161,8 @@ impl Store {
 }
 
 /// Prepared statements that a SQLite connection keeps: those of fixed text, and
-/// some of the row counts that come up again and again.
-const STATEMENTS_KEPT: usize = 40;
+/// those about many rows in their few sizes.
+const STATEMENTS_KEPT: usize = 128;
 
 /// 16 MiB of 4 KiB pages.
 const WAL_PAGES_MAX: i32 = 4_096;
@@ -242,82 +241,9 @@ fn common_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
     connect
 }
 
-/// Most values bound to one statement: far below what the databases take,
-/// because connections keep the statements they have prepared, and one with
-/// 30,000 values is several megabytes of memory.
-const BINDS_MAX: usize = 4_000;
-
-/// How many rows of so many columns fit one statement.
-const fn rows_per_statement(columns: usize) -> usize {
-    BINDS_MAX / columns
-}
-
-/// Inserts rows, as many in one statement as the databases take: a statement
-/// a row would cost a hand-off to the connection's thread each.
-async fn insert_rows<A>(
-    db: &impl ConnectionTrait,
-    rows: impl Iterator<Item = A> + Send,
-    on_conflict: Option<&OnConflict>,
-) -> Result<(), DbErr>
-where
-    A: ActiveModelTrait + Send,
-{
-    let columns = <A::Entity as EntityTrait>::Column::iter().count();
-    let mut rows = rows.peekable();
-    while rows.peek().is_some() {
-        let chunk: Vec<A> = rows.by_ref().take(rows_per_statement(columns)).collect();
-        let mut insert = A::Entity::insert_many(chunk);
-        if let Some(on_conflict) = on_conflict {
-            insert = insert.on_conflict(on_conflict.clone());
-        }
-        insert.exec_without_returning(db).await?;
-    }
-    Ok(())
-}
-
 /// Rows after a position by two columns. A row value, because the databases
 /// find their place in the index by it; two comparisons with OR make them read
 /// from the beginning.
 fn later<C: ColumnTrait>(columns: [C; 2], after: [&str; 2]) -> Expr {
     Expr::tuple(columns.map(Expr::col)).gt(Expr::tuple(after.map(Expr::val)))
-}
-
-/// Picks rows by pairs of columns that begin an index. The first column is
-/// named by itself too: SQLite looks pairs up by no index, and would read the
-/// whole table.
-fn in_pairs<'a, C: ColumnTrait>(
-    [first, second]: [C; 2],
-    pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-) -> Condition {
-    let firsts: BTreeSet<&str> = pairs.clone().map(|(first, _)| first).collect();
-    let owned = pairs.map(|(first, second)| (first.to_owned(), second.to_owned()));
-    Condition::all()
-        .add(first.is_in(firsts))
-        .add(Expr::tuple([Expr::col(first), Expr::col(second)]).in_tuples(owned))
-}
-
-/// Most keys in one `IN` list.
-const KEYS_PER_STATEMENT: usize = 1_000;
-
-#[cfg(test)]
-mod tests {
-    use sea_orm::{QueryFilter, QueryTrait};
-    use tidegate_entity::device;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn pairs_are_looked_up_by_the_index() {
-        let db = Database::connect("sqlite::memory:").await.unwrap();
-        let schema = sea_orm::Schema::new(DatabaseBackend::Sqlite);
-        db.execute(&schema.create_table_from_entity(device::Entity)).await.unwrap();
-        let columns = [device::Column::UserId, device::Column::DeviceId];
-        let keys = [("u1", "a"), ("u2", "b"), ("u1", "c")];
-        let query = device::Entity::find().filter(in_pairs(columns, keys.into_iter()));
-        let mut explain = query.build(DatabaseBackend::Sqlite);
-        explain.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
-        let plan = db.query_all_raw(explain).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
-        assert!(plan[0].starts_with("SEARCH device USING"), "{plan:?}");
-    }
 }

@@ -224,8 +224,10 @@ impl Working {
                 advances.entry(stream.clone()).or_default();
             }
         }
-        for advance in advances.values_mut() {
-            advance.new_epoch = new_epoch();
+        for (stream, advance) in &mut advances {
+            if !self.heads.contains_key(stream) {
+                advance.new_epoch = new_epoch();
+            }
         }
         if advances.is_empty() {
             return Ok(());

@@ -3,7 +3,7 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tidegate_entity::audit_log::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 
 /// Appends rows.
 pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
@@ -34,7 +34,7 @@ pub async fn before(
 /// Forgets rows.
 pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let these = Column::Id.is_in(chunk.iter().map(String::as_str));
+        let these = one_of(Column::Id, chunk.iter().map(String::as_str));
         Entity::delete_many().filter(these).exec(db).await?;
     }
     Ok(())

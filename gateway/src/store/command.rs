@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 
 /// One command.
 pub async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
@@ -21,7 +21,7 @@ pub async fn lock(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model
     let mut found = Vec::new();
     for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(Column::Id.is_in(chunk.iter().copied()))
+            .filter(one_of(Column::Id, chunk.iter().copied()))
             .order_by_asc(Column::Id)
             .lock_exclusive();
         found.extend(query.all(db).await?);
@@ -40,7 +40,7 @@ pub async fn owners(
             .select_only()
             .column(Column::Id)
             .column(Column::UserId)
-            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)));
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)));
         found.extend(query.into_tuple::<(String, String)>().all(db).await?);
     }
     Ok(found)
@@ -173,7 +173,7 @@ pub async fn mark_sent(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), 
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::Status, Expr::value("sent"))
-            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.eq("pending"))
             .exec(db)
             .await?;
@@ -190,7 +190,7 @@ pub async fn mark_pushed(
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::PushedBy, Expr::value(provider))
-            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN))
             .exec(db)
             .await?;
@@ -230,7 +230,7 @@ pub async fn start_retry_clock(
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::DueAt, Expr::value(due_at))
-            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN))
             .filter(Column::Attempt.eq(attempt))
             .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
@@ -305,7 +305,7 @@ pub async fn closed_before(
 pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(Column::Id.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

@@ -7,7 +7,7 @@ use sea_orm::{
 };
 use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 
 /// `status` of a conflict that a person has to decide.
 pub const OPEN: &str = "open";
@@ -32,7 +32,7 @@ pub struct Filter {
 pub async fn load(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let query = Entity::find().filter(Column::Id.is_in(chunk.iter().map(String::as_str)));
+        let query = Entity::find().filter(one_of(Column::Id, chunk.iter().map(String::as_str)));
         found.extend(query.all(db).await?);
     }
     Ok(found)
@@ -113,7 +113,7 @@ pub async fn resolved_before(
 /// Forgets conflicts.
 pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let these = Column::Id.is_in(chunk.iter().map(String::as_str));
+        let these = one_of(Column::Id, chunk.iter().map(String::as_str));
         Entity::delete_many().filter(these).exec(db).await?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use tidegate_entity::{device, device_cursor};
 
-use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 
 /// One device of a user.
 pub async fn get(
@@ -47,7 +47,7 @@ async fn select(
     let mut found = Vec::new();
     for chunk in users.chunks(KEYS_PER_STATEMENT) {
         let query = device::Entity::find()
-            .filter(device::Column::UserId.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(device::Column::UserId, chunk.iter().map(String::as_str)))
             .order_by_asc(device::Column::UserId)
             .order_by_asc(device::Column::DeviceId);
         found.extend(with(query).all(db).await?);
@@ -216,7 +216,7 @@ pub struct DeviceKey {
 }
 
 /// Keys as pairs of texts.
-pub(super) fn pairs(keys: &[DeviceKey]) -> impl Iterator<Item = (&str, &str)> + Clone {
+pub(super) fn pairs(keys: &[DeviceKey]) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
     keys.iter().map(|key| (key.user_id.as_str(), key.device_id.as_str()))
 }
 

@@ -2,10 +2,10 @@
 
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use tidegate_entity::command_event::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 
 /// A row to write; the database numbers it.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
             .order_by_asc(Column::Id);
         found.extend(query.all(db).await?);
     }
@@ -58,7 +58,7 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
 pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

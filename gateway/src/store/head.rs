@@ -10,7 +10,7 @@ use sea_orm::{
 use tidegate_entity::journal_entry;
 use tidegate_entity::stream_head::{self, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, rows_per_statement};
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_sizes, one_of};
 
 /// What a transaction adds to a head.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +54,7 @@ async fn load_packed(db: &impl ConnectionTrait, streams: &[String]) -> Result<He
         let statement = Query::select()
             .expr(Func::cust("json_group_array").arg(row))
             .from(Entity)
-            .and_where(Column::Stream.is_in(chunk.iter().map(String::as_str)))
+            .and_where(one_of(Column::Stream, chunk.iter().map(String::as_str)))
             .take();
         let Some(packed) = db.query_one(&statement).await? else { continue };
         let packed: String = packed.try_get_by_index(0)?;
@@ -77,7 +77,7 @@ async fn select(
     let mut heads = Heads::new();
     for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(Column::Stream.is_in(chunk.iter().copied()))
+            .filter(one_of(Column::Stream, chunk.iter().copied()))
             .order_by_asc(Column::Stream);
         for head in with(query).all(db).await? {
             heads.insert(head.stream.clone(), head);
@@ -100,7 +100,7 @@ pub async fn advance(
     let (known, new): (Vec<_>, Vec<_>) =
         advances.iter().partition(|(stream, _)| locked.contains_key(*stream));
     let mut heads = Heads::new();
-    for chunk in known.chunks(rows_per_statement(5)) {
+    for chunk in in_sizes(&known, COLUMNS) {
         upsert(chunk).exec_without_returning(db).await?;
         for (stream, advance) in chunk {
             let mut head = locked[*stream].clone();
@@ -109,12 +109,15 @@ pub async fn advance(
             heads.insert((*stream).clone(), head);
         }
     }
-    for chunk in new.chunks(rows_per_statement(5)) {
+    for chunk in in_sizes(&new, COLUMNS) {
         let created = upsert(chunk).exec_with_returning(db).await?;
         heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
     }
     Ok(heads)
 }
+
+/// Columns of a head.
+const COLUMNS: usize = 5;
 
 fn upsert(advances: &[(&String, &Advance)]) -> InsertMany<stream_head::ActiveModel> {
     let models = advances.iter().map(|(stream, advance)| stream_head::ActiveModel {

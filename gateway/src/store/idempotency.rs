@@ -4,7 +4,7 @@ use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tidegate_entity::idempotency_key::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 
 /// The rows of these (caller, key) pairs.
 pub async fn load(
@@ -16,7 +16,7 @@ pub async fn load(
         let pairs = chunk.iter().map(|(caller, key)| (caller.as_str(), key.as_str()));
         let query = Entity::find()
             // One caller may have millions of keys.
-            .filter(Column::Key.is_in(chunk.iter().map(|(_, key)| key.as_str())))
+            .filter(one_of(Column::Key, chunk.iter().map(|(_, key)| key.as_str())))
             .filter(in_pairs([Column::Caller, Column::Key], pairs));
         found.extend(query.all(db).await?);
     }
@@ -47,7 +47,7 @@ pub async fn remove_expired(
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
         let pairs = chunk.iter().map(|(caller, key)| (caller.as_str(), key.as_str()));
         Entity::delete_many()
-            .filter(Column::Key.is_in(chunk.iter().map(|(_, key)| key.as_str())))
+            .filter(one_of(Column::Key, chunk.iter().map(|(_, key)| key.as_str())))
             .filter(in_pairs([Column::Caller, Column::Key], pairs))
             // Not the bare column: its index would find every expired key.
             .filter(Expr::col(Column::ExpiresAt).add(0).lte(now))

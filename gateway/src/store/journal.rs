@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use tidegate_entity::journal_entry::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{command, stream_head};
 
-use crate::store::insert_rows;
+use crate::store::bulk::insert_rows;
 
 /// An entry with what delivery must know of its command.
 #[derive(Clone, Debug)]

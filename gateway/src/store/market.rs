@@ -7,7 +7,8 @@ use sea_orm::{
 };
 use tidegate_entity::market_item::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows, later};
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
+use crate::store::later;
 
 /// Names an item: `skill` or `category`, and its id.
 pub type ItemKey = (String, String);
@@ -26,7 +27,7 @@ pub async fn load(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Mod
         let pairs = chunk.iter().map(|(kind, id)| (kind.as_str(), id.as_str()));
         let query = Entity::find()
             // All items are of one of two kinds.
-            .filter(Column::Id.is_in(chunk.iter().map(|(_, id)| id.as_str())))
+            .filter(one_of(Column::Id, chunk.iter().map(|(_, id)| id.as_str())))
             .filter(in_pairs([Column::Kind, Column::Id], pairs));
         found.extend(query.all(db).await?);
     }

@@ -5,14 +5,14 @@ use sea_orm::{
 };
 use tidegate_entity::command_outcome::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 
 /// All outcomes of these commands, oldest first.
 pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
             .order_by_asc(Column::At)
             // Of the same millisecond: those that counted went first.
             .order_by_asc(Column::Late)
@@ -33,7 +33,7 @@ pub async fn settled_by(
         let query = Entity::find()
             .select_only()
             .column(Column::CommandId)
-            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
             .filter(Column::DeviceId.eq(device_id))
             .filter(Column::Settles.eq(true));
         found.extend(query.into_tuple::<String>().all(db).await?);
@@ -50,7 +50,7 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(Column::CommandId.is_in(chunk.iter().map(String::as_str)))
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

@@ -8,7 +8,8 @@ use sea_orm::{
 };
 use tidegate_entity::shared_record::{ActiveModel, Column, Entity, Model};
 
-use crate::store::{KEYS_PER_STATEMENT, insert_rows, later};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::later;
 
 /// Names a record: stream, collection, id.
 pub type RecordKey = (String, String, String);
@@ -27,7 +28,7 @@ pub async fn load(db: &impl ConnectionTrait, keys: &[RecordKey]) -> Result<Vec<M
             let query = Entity::find()
                 .filter(Column::Stream.eq(stream))
                 .filter(Column::Collection.eq(collection))
-                .filter(Column::Id.is_in(chunk.iter().copied()));
+                .filter(one_of(Column::Id, chunk.iter().copied()));
             found.extend(query.all(db).await?);
         }
     }

@@ -11,8 +11,8 @@ use sea_orm::{
 use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{device, device_cursor, stream_head};
 
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
 use crate::store::device::{DeviceKey, pairs};
-use crate::store::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
 
 /// Nothing is to be done.
 pub const NEVER: i64 = i64::MAX;
