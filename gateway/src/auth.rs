@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::claims::RawClaims;
 use crate::auth::jwks::KeySource;
 use crate::auth::keys::Lookup;
+use crate::auth::known::{Known, KnownTokens, fingerprint};
 use crate::clock::Clock;
 use crate::config::Auth;
 use crate::error::ApiError;
@@ -26,6 +27,7 @@ use crate::metrics::label::AuthFailure;
 pub mod claims;
 pub mod jwks;
 pub mod keys;
+mod known;
 pub mod secret;
 
 /// Longest token looked at, in bytes; the header of a request is bounded by
@@ -116,6 +118,7 @@ impl std::fmt::Debug for Authenticator {
 struct Inner {
     secret: Option<Secret>,
     source: Option<KeySource>,
+    known: KnownTokens,
     issuer: String,
     audience: String,
     leeway_s: i64,
@@ -142,6 +145,7 @@ impl Authenticator {
         Ok(Self(Arc::new(Inner {
             secret,
             source: KeySource::open(auth).await?,
+            known: KnownTokens::default(),
             issuer: auth.issuer.clone(),
             audience: auth.audience.clone(),
             leeway_s: i64::try_from(auth.leeway_s).unwrap_or(i64::MAX),
@@ -211,22 +215,36 @@ impl Authenticator {
         if token.len() > TOKEN_BYTES {
             return Err(AuthError::Invalid("it is too long"));
         }
+        let print = fingerprint(token);
+        // Before the keys are looked up: another set may come meanwhile.
+        let reading = self.0.source.as_ref().map_or(0, KeySource::reading);
+        if let Some(claims) = self.0.known.get(&print, self.now_s(), reading) {
+            return Ok(claims);
+        }
+        let (claims, from_s) = self.check(self.decode(token).await?)?;
+        if claims.role != Role::Device {
+            self.0.known.keep(print, Known { claims: claims.clone(), from_s, reading });
+        }
+        Ok(claims)
+    }
+
+    /// Reads a token and checks its signature.
+    async fn decode(&self, token: &str) -> Result<RawClaims, AuthError> {
         let header = jsonwebtoken::decode_header(token)
             .map_err(|_| AuthError::Invalid("its header cannot be read"))?;
         if header.crit.is_some() {
             return Err(AuthError::NotAccepted("it has a critical extension"));
         }
-        let claims = match header.alg {
+        match header.alg {
             Algorithm::HS256 => match &self.0.secret {
-                Some(secret) => decode(token, Algorithm::HS256, &secret.decoding)?,
-                None => return Err(AuthError::NotAccepted("its algorithm")),
+                Some(secret) => decode(token, Algorithm::HS256, &secret.decoding),
+                None => Err(AuthError::NotAccepted("its algorithm")),
             },
             Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => {
-                self.decode_with_public_key(token, &header).await?
+                self.decode_with_public_key(token, &header).await
             }
-            _ => return Err(AuthError::NotAccepted("its algorithm")),
-        };
-        self.check(claims)
+            _ => Err(AuthError::NotAccepted("its algorithm")),
+        }
     }
 
     async fn decode_with_public_key(
@@ -251,13 +269,16 @@ impl Authenticator {
         Err(refusal)
     }
 
-    fn check(&self, claims: RawClaims) -> Result<Claims, AuthError> {
+    /// What the claims say, and from which second on, if they are good now.
+    fn check(&self, claims: RawClaims) -> Result<(Claims, i64), AuthError> {
         let now_s = self.now_s();
         let exp_s = claims.exp_s()?.saturating_add(self.0.leeway_s);
         if now_s >= exp_s {
             return Err(AuthError::Expired);
         }
-        if claims.nbf_s()?.is_some_and(|nbf_s| now_s.saturating_add(self.0.leeway_s) < nbf_s) {
+        let from_s =
+            claims.nbf_s()?.map_or(i64::MIN, |nbf_s| nbf_s.saturating_sub(self.0.leeway_s));
+        if now_s < from_s {
             return Err(AuthError::NotYet);
         }
         if !self.0.issuer.is_empty() && !claims.is_issued_by(&self.0.issuer) {
@@ -266,7 +287,8 @@ impl Authenticator {
         if !self.0.audience.is_empty() && !claims.is_meant_for(&self.0.audience) {
             return Err(AuthError::NotAccepted("its audience"));
         }
-        claims.into_claims(Timestamp::from_millis(exp_s.saturating_mul(1000)))
+        let exp = Timestamp::from_millis(exp_s.saturating_mul(1000));
+        Ok((claims.into_claims(exp)?, from_s))
     }
 }
 

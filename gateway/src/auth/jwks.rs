@@ -49,6 +49,8 @@ enum Place {
 pub(crate) struct Loaded {
     /// The last set that could be read.
     keys: Option<Arc<KeySet>>,
+    /// How many times a set was read.
+    readings: u64,
     /// When it was tried last, whatever came of it.
     tried_at: Instant,
 }
@@ -76,7 +78,7 @@ impl KeySource {
         Ok(Some(Self {
             place,
             interval: Duration::from_secs(auth.jwks_refresh_s),
-            loaded: watch::Sender::new(Loaded { keys, tried_at: Instant::now() }),
+            loaded: watch::Sender::new(Loaded { keys, readings: 1, tried_at: Instant::now() }),
             wanted: Notify::new(),
         }))
     }
@@ -104,13 +106,21 @@ impl KeySource {
         self.loaded.send_modify(|loaded| {
             loaded.tried_at = Instant::now();
             match read {
-                Ok(keys) => loaded.keys = Some(Arc::new(keys)),
+                Ok(keys) => {
+                    loaded.keys = Some(Arc::new(keys));
+                    loaded.readings += 1;
+                }
                 Err(error) => tracing::warn!(
                     error = format!("{error:#}"),
                     "the JWKS could not be read; the keys known stay in force"
                 ),
             }
         });
+    }
+
+    /// Which set is in force: another number each time one was read.
+    pub(crate) fn reading(&self) -> u64 {
+        self.loaded.borrow().readings
     }
 
     /// Keys that may have signed a token. Waits for a new reading of the set

@@ -87,6 +87,24 @@ async fn a_rotated_key_is_fetched_once_and_not_too_often() {
 }
 
 #[tokio::test]
+async fn a_backend_s_token_ends_with_its_key() {
+    let (old, new) = (Signer::ec("old"), Signer::ec("new"));
+    let issuer = Issuer::start(Some(jwks(&[&old]))).await;
+    let auth = issuer.authenticator().await;
+    let _stopped = stop_the_clock();
+    let mut claims = good();
+    claims["role"] = "service".into();
+    let token = old.sign(&claims);
+    for _ in 0..2 {
+        assert!(auth.verify(&token).await.is_ok());
+    }
+    issuer.publish(Some(jwks(&[&new])));
+    next_reading(&auth).await;
+    let unknown = Err(AuthError::NotAccepted("its key is not known"));
+    assert_eq!(auth.verify(&token).await, unknown);
+}
+
+#[tokio::test]
 async fn the_set_is_read_at_its_interval_and_a_failure_keeps_the_old_one() {
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let issuer = Issuer::start(Some(jwks(&[&old]))).await;
