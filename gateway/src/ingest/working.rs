@@ -209,8 +209,8 @@ impl Working {
         })
     }
 
-    /// Gives out positions for everything appended: one statement for all
-    /// streams, in the order in which every transaction locks them.
+    /// Gives out positions for everything appended, in the order in which
+    /// every transaction locks streams.
     pub(crate) async fn allocate(&mut self, db: &impl ConnectionTrait) -> Result<(), DbErr> {
         let mut advances: BTreeMap<String, Advance> = BTreeMap::new();
         for append in &self.changes.appends {
