@@ -27,17 +27,17 @@ const fn step(size: usize) -> usize {
     if size <= FEW { 1 } else { 1 << (size.ilog2() - 1) }
 }
 
-/// How many of `left` rows of so many columns the next statement takes.
-fn rows_of_next(left: usize, columns: usize) -> usize {
-    let most = left.min(BINDS_MAX / columns);
+/// How many of `left` rows the next statement takes.
+fn rows_of_next<E: EntityTrait>(left: usize) -> usize {
+    let most = left.min(BINDS_MAX / E::Column::iter().count());
     most - most % step(most)
 }
 
-/// Rows of so many columns by statements.
-pub(super) fn in_sizes<T>(rows: &[T], columns: usize) -> impl Iterator<Item = &[T]> {
+/// Rows of a table by statements.
+pub(super) fn in_sizes<E: EntityTrait, T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     let mut left = rows;
     std::iter::from_fn(move || {
-        let (next, rest) = left.split_at(rows_of_next(left.len(), columns));
+        let (next, rest) = left.split_at(rows_of_next::<E>(left.len()));
         left = rest;
         (!next.is_empty()).then_some(next)
     })
@@ -52,9 +52,8 @@ pub(super) async fn insert_rows<A>(
 where
     A: ActiveModelTrait + Send,
 {
-    let columns = <A::Entity as EntityTrait>::Column::iter().count();
     while rows.len() > 0 {
-        let count = rows_of_next(rows.len(), columns);
+        let count = rows_of_next::<A::Entity>(rows.len());
         let chunk: Vec<A> = rows.by_ref().take(count).collect();
         let mut insert = A::Entity::insert_many(chunk);
         if let Some(on_conflict) = on_conflict {
@@ -100,7 +99,7 @@ pub(super) fn in_pairs<'a, C: ColumnTrait>(
 #[cfg(test)]
 mod tests {
     use sea_orm::{Database, DatabaseBackend, QueryFilter, QueryTrait};
-    use tidegate_entity::device;
+    use tidegate_entity::{command, device, stream_head};
 
     use super::*;
 
@@ -121,15 +120,15 @@ mod tests {
 
     #[test]
     fn rows_go_by_few_sizes() {
-        let split = |count: usize, columns| -> Vec<usize> {
-            in_sizes(&vec![(); count], columns).map(<[()]>::len).collect()
-        };
-        assert_eq!(split(7, 5), [7]);
-        assert_eq!(split(9, 5), [8, 1]);
-        assert_eq!(split(127, 5), [96, 24, 7]);
-        assert_eq!(split(301, 20), [192, 96, 12, 1]);
-        assert_eq!(split(3, 1_500), [2, 1]);
-        assert_eq!(split(0, 5), [0_usize; 0]);
+        fn split<E: EntityTrait>(count: usize) -> Vec<usize> {
+            in_sizes::<E, _>(&vec![(); count]).map(<[()]>::len).collect()
+        }
+        assert_eq!(split::<stream_head::Entity>(7), [7]);
+        assert_eq!(split::<stream_head::Entity>(9), [8, 1]);
+        assert_eq!(split::<stream_head::Entity>(127), [96, 24, 7]);
+        // Twenty columns: 200 rows are the most.
+        assert_eq!(split::<command::Entity>(301), [192, 96, 12, 1]);
+        assert_eq!(split::<command::Entity>(0), [0_usize; 0]);
     }
 
     #[test]

@@ -100,7 +100,7 @@ pub async fn advance(
     let (known, new): (Vec<_>, Vec<_>) =
         advances.iter().partition(|(stream, _)| locked.contains_key(*stream));
     let mut heads = Heads::new();
-    for chunk in in_sizes(&known, COLUMNS) {
+    for chunk in in_sizes::<Entity, _>(&known) {
         upsert(chunk).exec_without_returning(db).await?;
         for (stream, advance) in chunk {
             let mut head = locked[*stream].clone();
@@ -109,15 +109,12 @@ pub async fn advance(
             heads.insert((*stream).clone(), head);
         }
     }
-    for chunk in in_sizes(&new, COLUMNS) {
+    for chunk in in_sizes::<Entity, _>(&new) {
         let created = upsert(chunk).exec_with_returning(db).await?;
         heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
     }
     Ok(heads)
 }
-
-/// Columns of a head.
-const COLUMNS: usize = 5;
 
 fn upsert(advances: &[(&String, &Advance)]) -> InsertMany<stream_head::ActiveModel> {
     let models = advances.iter().map(|(stream, advance)| stream_head::ActiveModel {
