@@ -1,6 +1,6 @@
 //! Tokens of backends that were found good. A backend shows the same one with
-//! every call; checking its signature again takes 2 µs with a shared secret and
-//! up to a hundred with a public key.
+//! every call, and its signature need not be checked again each time: with a
+//! shared secret that took 4 % of a command's time.
 //!
 //! Nothing is kept of tokens but their fingerprint. Those of devices are not
 //! remembered: there are many, and each is shown now and then.
@@ -48,6 +48,13 @@ impl KnownTokens {
             self.0.clear();
         }
         self.0.insert(token, known);
+    }
+}
+
+#[cfg(test)]
+impl KnownTokens {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -111,6 +111,21 @@ fn good_but(changes: Value) -> Value {
     claims
 }
 
+/// Devices are many: what is remembered of them would crowd out backends.
+#[tokio::test]
+async fn only_backends_are_remembered() {
+    let auth = authenticator(&with_secret()).await;
+    let mut claims = good();
+    for (role, remembered) in [("device", 0), ("service", 1), ("admin", 2), ("service", 2)] {
+        claims["role"] = role.into();
+        auth.verify(&hs256(&claims)).await.unwrap();
+        assert_eq!(auth.0.known.len(), remembered, "{role}");
+    }
+    let forged = format!("{}x", hs256(&claims));
+    auth.verify(&forged).await.unwrap_err();
+    assert_eq!(auth.0.known.len(), 2);
+}
+
 #[tokio::test]
 async fn a_good_token_says_who_calls() {
     let auth = authenticator(&with_secret()).await;
