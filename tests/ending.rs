@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::results::report;
+use crate::results::{delivered, report};
 use crate::support::{Gateway, check};
 
 /// A command taken back is closed for the devices it concerned; what is final
@@ -12,11 +12,7 @@ use crate::support::{Gateway, check};
 #[tokio::test]
 async fn a_command_is_taken_back() {
     let gateway = Gateway::start().await;
-    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
-    let mut socket = phone.open().await;
-    let id = backend.make("u1", "steps").await;
-    socket.entries(1).await;
-    backend.timeline(&id, 2).await;
+    let (backend, mut socket, id) = delivered(&gateway).await;
     gateway.said();
     let path = format!("/api/v1/commands/{id}");
     backend.delete(&path).await.expect(200);

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::seed::say;
-use crate::support::{Gateway, Setup, Socket, Token, bounded, check, put};
+use crate::support::{Gateway, SecondNode, Setup, Socket, Token, check, put};
 
 const NEWS: &str = "/api/v1/streams/news/records";
 
@@ -206,21 +205,9 @@ async fn a_patch_does_not_grow_a_record_beyond_its_size() {
 /// version once: the stream's head is locked although it was not there.
 #[tokio::test]
 async fn two_nodes_do_not_both_write_the_first_version() {
-    if std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty()) {
-        first_versions().await;
-    } else {
-        say("skipped: two nodes need PostgreSQL (DATABASE_URL)");
-    }
-}
-
-async fn first_versions() {
     let names: Vec<String> = (0..30).map(|number| format!("new{number}")).collect();
     let gateway = Setup::new().set("streams.shared", &json!(names).to_string()).start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = gateway.config().clone();
-    config.data_dir = folder.path().to_owned();
-    let second = Box::pin(tidegate::app::start(config, tidegate::clock::Clock::system()));
-    let second = bounded("a second node", second).await.unwrap();
+    let Some(second) = SecondNode::beside(&gateway).await else { return };
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let token = Token::service("backend").sign();
     let publish = async |node: String, stream: &str| -> i64 {
@@ -230,11 +217,11 @@ async fn first_versions() {
         let answer: Value = answer.json().await.unwrap();
         answer["versions"][0].as_i64().unwrap_or_else(|| panic!("{answer}"))
     };
-    let nodes = [gateway.address().clone(), second.address().to_string()];
+    let nodes = [gateway.address().clone(), second.address()];
     for name in &names {
         let [first, other] = nodes.clone();
         let (first, other) = tokio::join!(publish(first, name), publish(other, name));
         assert_eq!(first + other, 3, "{name}: versions {first} and {other}");
     }
-    bounded("stop", Box::pin(second.stop())).await;
+    second.stop().await;
 }

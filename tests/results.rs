@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Socket, check};
+use crate::support::{Caller, Gateway, Socket, check};
 
 /// Reports one outcome; the answer's row.
 pub(crate) async fn report(socket: &mut Socket, result: Value) -> Value {
@@ -10,6 +10,16 @@ pub(crate) async fn report(socket: &mut Socket, result: Value) -> Value {
     let answer = socket.expect("results_ok").await;
     assert_eq!(answer["ref"], "r");
     answer["results"][0].clone()
+}
+
+/// A socket that has got a command, with the caller that made it and its id.
+pub(crate) async fn delivered(gateway: &Gateway) -> (Caller, Socket, String) {
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let mut socket = phone.open().await;
+    let id = backend.make("u1", "steps").await;
+    socket.entries(1).await;
+    backend.timeline(&id, 2).await;
+    (backend, socket, id)
 }
 
 /// A command carried out is closed at once, with its way in the timeline.
@@ -58,11 +68,7 @@ async fn the_only_device_refuses() {
 #[tokio::test]
 async fn a_resend_changes_nothing() {
     let gateway = Gateway::start().await;
-    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
-    let mut socket = phone.open().await;
-    let id = backend.make("u1", "steps").await;
-    socket.entries(1).await;
-    backend.timeline(&id, 2).await;
+    let (backend, mut socket, id) = delivered(&gateway).await;
     let result = json!({ "command_id": id, "status": "applied" });
     let first = report(&mut socket, result.clone()).await;
     socket.entries(1).await;
@@ -76,11 +82,7 @@ async fn a_resend_changes_nothing() {
 #[tokio::test]
 async fn the_outcome_that_decided_stands_before_late_ones() {
     let gateway = Gateway::start().await;
-    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
-    let mut socket = phone.open().await;
-    let id = backend.make("u1", "steps").await;
-    socket.entries(1).await;
-    backend.timeline(&id, 2).await;
+    let (backend, mut socket, id) = delivered(&gateway).await;
     let results = ["rejected", "failed", "applied"]
         .map(|status| json!({ "command_id": id, "status": status }));
     socket.send(&json!({ "type": "results", "results": results })).await;

@@ -1,33 +1,17 @@
 //! Two gateways on one database: one of them speaks with the marketplace.
 
 use serde_json::json;
-use tidegate::app;
-use tidegate::clock::Clock;
 
-use crate::seed::say;
-use crate::support::{Token, bounded, eventually};
+use crate::support::{SecondNode, Token, eventually};
 use crate::upstream::world::Stage;
 
 /// One polls; the other one serves, takes orders for it, and takes over when
 /// it is stopped.
 #[tokio::test]
 async fn one_of_two_nodes_polls_and_the_other_takes_over() {
-    if std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty()) {
-        handover().await;
-    } else {
-        say("skipped: two nodes need PostgreSQL (DATABASE_URL)");
-    }
-}
-
-async fn handover() {
     let stage = Stage::new().await.filled(250).with_socket().set("lease_s", "5");
     let mut world = stage.synced().await;
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = world.gateway.config().clone();
-    config.data_dir = folder.path().to_owned();
-    let (clock, _) = Clock::movable();
-    let second = Box::pin(app::start(config, clock));
-    let second = bounded("a second node", second).await.unwrap();
+    let Some(second) = SecondNode::beside(&world.gateway).await else { return };
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = |path: &str| format!("http://{}{path}", second.address());
     let token = Token::admin("operator").sign();
@@ -53,7 +37,7 @@ async fn handover() {
         answer.text().await.unwrap().contains("Renamed too").then_some(())
     })
     .await;
-    bounded("stop", Box::pin(second.stop())).await;
+    second.stop().await;
 }
 
 fn skill_of(index: usize) -> String {
