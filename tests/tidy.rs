@@ -86,8 +86,7 @@ fn nothing_is_left_unfinished() {
 
 /// Only types that pass through may be named outside: a connection or a
 /// transaction handed on, and the errors that decide about a retry.
-const SEA_ORM_OUTSIDE: [&str; 4] =
-    ["ConnectionTrait", "DatabaseTransaction", "DbErr", "RuntimeErr"];
+const SEA_ORM_OUTSIDE: [&str; 2] = ["ConnectionTrait", "DbErr"];
 
 /// Query building by another door: entities are plain rows outside the store.
 const QUERY_WORDS: [&str; 6] =

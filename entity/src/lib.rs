@@ -20,3 +20,4 @@ pub mod shared_record;
 pub mod skill_rating;
 pub mod stream_head;
 pub mod sync_state;
+pub mod write_probe;

@@ -4,12 +4,11 @@
 use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use axum::Router;
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
@@ -24,8 +23,8 @@ use tokio_util::task::TaskTracker;
 use crate::app::needed::needed;
 use crate::auth::{Authenticator, secret};
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::config::check::MARKETPLACE;
-use crate::config::{Config, Synchronous};
 use crate::hub::Hub;
 use crate::hub::signal::Signal;
 use crate::ingest::writer::Writer;
@@ -35,10 +34,10 @@ use crate::push::{Push, dispatch, setup};
 use crate::resolve::rules::Rules;
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
-use crate::store::{self, Store, StoreOptions};
 use crate::upstream::{self, Upstream};
 use crate::{http, serve, upkeep};
 
+pub mod database;
 pub mod epochs;
 mod needed;
 mod node;
@@ -86,10 +85,12 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let auth = auth.context("reading the keys that tokens are checked with")?;
     let push = setup::open(&config, &clock)?;
     let rules = Arc::new(rules::read(&config)?);
+    let [upkeep_stop, serve_stop, writer_stop, lost] =
+        std::array::from_fn(|_| CancellationToken::new());
     let (upstream, service) = Upstream::new(&config.marketplace)?;
-    let store = open_store(&config).await?;
+    let node = node::name(&config.data_dir)?;
+    let store = database::open(&config, &node).await?;
     let hub = Hub::new(tokio::runtime::Handle::current());
-    let writer_stop = CancellationToken::new();
     let (ingest, writer) = Ingest::new(
         store.clone(),
         Arc::clone(&hub),
@@ -104,7 +105,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let state = AppState::new(Parts {
         session_options: Arc::new(session_options(&config)),
         shared_streams: shared_streams(&config)?,
-        node: node::name(&config.data_dir)?,
+        node,
         config,
         store,
         ingest,
@@ -121,10 +122,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         before_hello: AtomicUsize::new(0),
         pollers: DashMap::new(),
     });
-    let [upkeep_stop, serve_stop, lost] = std::array::from_fn(|_| CancellationToken::new());
     let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);
-    let router = http::router(state.clone());
-    let serving = start_serving(listener, router, options, &serve_stop, &lost);
+    let serving = start_serving(listener, http::router(state.clone()), options, &serve_stop, &lost);
     let writing = start_writer(writer, &writer_stop, &lost)?;
     tracing::info!(%address, "listening");
     Ok(Running {
@@ -305,51 +304,6 @@ async fn wait_for_signal() -> anyhow::Result<()> {
         interrupt = tokio::signal::ctrl_c() => interrupt?,
     }
     Ok(())
-}
-
-/// Opens the database that the settings name.
-pub async fn connect(config: &Config) -> anyhow::Result<Store> {
-    let url = database_url(config)?;
-    let options = StoreOptions {
-        url,
-        connections: config.database.connections,
-        synchronous_full: config.database.synchronous == Synchronous::Full,
-    };
-    Store::open(&options).await.context("opening the database")
-}
-
-fn database_url(config: &Config) -> anyhow::Result<String> {
-    if !config.database.url.is_empty() {
-        return Ok(config.database.url.clone());
-    }
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("creating the data folder {}", config.data_dir.display()))?;
-    let path = config.data_dir.join("tidegate.db");
-    Ok(format!("sqlite://{}?mode=rwc", Path::new(&path).display()))
-}
-
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let store = connect(config).await?;
-    if config.database.auto_migrate {
-        store::schema::migrate(&store).await.context("migrating the database")?;
-        return Ok(store);
-    }
-    let pending = store::schema::pending(&store).await.context("reading the schema's version")?;
-    if !pending.is_empty() {
-        bail!(
-            "the database lacks {} migration(s): {}; run `tidegate migrate`, or set `database.auto_migrate`",
-            pending.len(),
-            pending.join(", ")
-        );
-    }
-    Ok(store)
-}
-
-/// Brings the database up to date.
-pub async fn migrate(config: &Config) -> anyhow::Result<()> {
-    let store = connect(config).await?;
-    store::schema::migrate(&store).await.context("migrating the database")?;
-    store.close().await.context("closing the database")
 }
 
 fn ingest_options(config: &Config, push: &Push, rules: &Arc<Rules>) -> IngestOptions {

@@ -96,7 +96,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Migrate => {
             let config = settings()?;
             set_up_logs(&config)?;
-            block_on(app::migrate(&config))?;
+            block_on(app::database::migrate(&config))?;
             print("the database is up to date")
         }
         Command::Token(args) => print(&block_on(token(&settings()?, &args))?),

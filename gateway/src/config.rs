@@ -95,6 +95,14 @@ pub struct Database {
     pub connections: u32,
     /// SQLite: what a commit waits for.
     pub synchronous: Synchronous,
+    /// How long to wait for a connection, milliseconds.
+    pub acquire_timeout_ms: u64,
+    /// How long a statement may take, milliseconds.
+    pub statement_timeout_ms: u64,
+    /// PostgreSQL: how long a write waits for a locked row, milliseconds.
+    pub lock_timeout_ms: u64,
+    /// After how long without a commit writing is tried, seconds.
+    pub write_probe_s: u64,
 }
 
 impl std::fmt::Debug for Database {

@@ -4,6 +4,10 @@
 //! Detail from inside (database texts, chains of causes) is logged once where
 //! it is turned into [`ApiError::internal`], and never sent.
 
+use std::any::Any;
+
+use sea_orm::DbErr;
+use tidegate_durable::Fault;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::rest::{ErrorBody, ErrorDetail, FieldError};
 
@@ -37,7 +41,16 @@ impl ApiError {
     }
 
     /// Something failed inside. Logs the cause; the caller learns nothing of it.
-    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+    ///
+    /// The database's own trouble (full, away, late, locked) passes and is not a
+    /// fault of ours: it answers [`unavailable`](Self::unavailable), whoever
+    /// asks, and is logged where its state changes.
+    pub fn internal<E: std::fmt::Display + 'static>(cause: &E) -> Self {
+        let database: Option<&DbErr> = (cause as &dyn Any).downcast_ref();
+        if let Some(fault) = database.map(Fault::of).filter(|fault| fault.is_passing()) {
+            tracing::debug!(error = %cause, %fault, "the database refused");
+            return Self::unavailable("the database cannot do this now; try again");
+        }
         tracing::error!(error = %cause, "request failed inside");
         Self::new(ErrorCode::Internal, "something failed inside; try again later")
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
+use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
 use tokio::runtime::Handle;
 
@@ -89,6 +90,29 @@ impl Hub {
     pub fn advance(&self, stream: &str, head: Seq) {
         if let Some(topic) = self.topic(stream) {
             topic.advance(head, &self.runtime);
+        }
+    }
+
+    /// The highest position of a stream that followers here were told of; `None`
+    /// where nobody follows it.
+    pub fn head(&self, stream: &str) -> Option<i64> {
+        self.topic(stream).map(|topic| topic.head().get())
+    }
+
+    /// A commit ended unclear: forgets the newest entries, and says that the
+    /// stream reached `head`, as found in the database.
+    pub fn reread(&self, stream: &str, head: Seq) {
+        if let Some(topic) = self.topic(stream) {
+            topic.ring().clear();
+            topic.advance(head, &self.runtime);
+        }
+    }
+
+    /// The stream begins anew in another epoch: whoever follows it is told to
+    /// come back, and to ask where it stands.
+    pub fn restart(&self, stream: &str) {
+        if let Some(topic) = self.topic(stream) {
+            topic.restart(CloseReason::Overtaken);
         }
     }
 

@@ -7,7 +7,7 @@
 //! commit. Never talks to sockets; after a commit it hands the entries to the
 //! hub and forgets them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tidegate_protocol::code::ErrorCode;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -20,9 +20,12 @@ use crate::metrics::Metrics;
 use crate::resolve::rules::Rules;
 use crate::store::Store;
 
+mod announce;
 pub mod behind;
 mod decide;
+pub mod history;
 pub mod job;
+mod locked;
 pub mod market;
 pub mod prepare;
 mod working;
@@ -30,7 +33,9 @@ pub mod writer;
 
 use behind::Behind;
 pub(crate) use decide::{NO_UPDATES, status_at};
+use history::History;
 use job::{Answer, Job};
+use locked::Locked;
 pub(crate) use working::{is_eligible, new_epoch};
 
 /// Bounds and times the writer works by.
@@ -61,6 +66,7 @@ pub struct Ingest {
     behind: Arc<Behind>,
     wakes: Arc<Notify>,
     clock: Clock,
+    history: Arc<History>,
 }
 
 /// A job and who waits for its answer.
@@ -83,10 +89,28 @@ impl Ingest {
         let (queue, jobs) = mpsc::channel(options.queue);
         let behind = Arc::new(Behind::new(metrics.clone()));
         let wakes = Arc::new(Notify::new());
-        let ingest = Self { queue, behind, wakes: Arc::clone(&wakes), clock: clock.clone() };
-        let behind = Arc::clone(&ingest.behind);
-        let writer =
-            writer::Writer { store, hub, clock, metrics, options, jobs, behind, wakes, stop };
+        let history = Arc::new(History::new(!store.is_embedded()));
+        let ingest = Self {
+            queue,
+            behind: Arc::clone(&behind),
+            wakes: Arc::clone(&wakes),
+            clock: clock.clone(),
+            history: Arc::clone(&history),
+        };
+        let writer = writer::Writer {
+            store,
+            hub,
+            clock,
+            metrics,
+            options,
+            jobs,
+            behind,
+            wakes,
+            history,
+            doubtful: Mutex::default(),
+            locked: Locked::default(),
+            stop,
+        };
         (ingest, writer)
     }
 
@@ -98,6 +122,11 @@ impl Ingest {
     /// Notified when a commit wants devices to be woken by push.
     pub const fn wakes(&self) -> &Arc<Notify> {
         &self.wakes
+    }
+
+    /// What this node announced lately.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     /// The clock that writes are stamped by.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use tidegate_durable::Fault;
 use tidegate_protocol::command::{Channel, Outcome};
 
 use crate::metrics::family::{Family, Register, Spec};
@@ -98,6 +99,10 @@ table! {
     commit_batch_size: Histogram = "tidegate_commit_batch_size", in BATCH_SIZES;
     /// From the start of a write transaction to its commit.
     commit_seconds: Histogram = "tidegate_commit_seconds", in COMMIT_SECONDS;
+    /// Whether writing to the database works, as the last writes showed: 1 or 0.
+    database_writable: IntGauge = "tidegate_database_writable";
+    /// Times that writing to the database stopped working, by why.
+    database_faults: Family<Fault, IntCounter> = "tidegate_database_faults_total", by "reason";
     /// Writes waiting for the writer.
     write_queue_length: IntGauge = "tidegate_write_queue_length";
     /// Journal entries committed, by kind.

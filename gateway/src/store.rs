@@ -1,8 +1,9 @@
 //! All SQL: connections, transactions, and one file of queries per table area.
 //!
 //! Functions take a connection or a transaction and never start one
-//! themselves; who writes opens a transaction with [`Store::begin_write`].
-//! Nothing here knows the wire, time, or why a row changes.
+//! themselves; who writes opens a transaction with [`Store::begin_write`], the
+//! only way to write: connections for reading refuse it. Nothing here knows the
+//! wire, time, or why a row changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +11,11 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection,
-    DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DbErr,
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tidegate_durable::{Connections, Deadlines, Health, WriteTransaction};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 pub mod audit;
 mod bulk;
@@ -27,6 +29,7 @@ pub mod journal;
 pub mod lease;
 pub mod market;
 pub mod outcome;
+pub mod probe;
 pub mod rating;
 pub mod record;
 pub mod schema;
@@ -42,6 +45,19 @@ pub struct StoreOptions {
     pub connections: u32,
     /// SQLite: whether a commit waits for the disk.
     pub synchronous_full: bool,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long a statement may take, COMMIT included.
+    pub statement_timeout: Duration,
+    /// PostgreSQL: how long a statement waits for a row that another
+    /// transaction has locked.
+    pub lock_timeout: Duration,
+}
+
+impl StoreOptions {
+    const fn deadlines(&self) -> Deadlines {
+        Deadlines { acquire: self.acquire_timeout, statement: self.statement_timeout }
+    }
 }
 
 /// Handles to the database: connections that write, and others that read, so
@@ -49,24 +65,19 @@ pub struct StoreOptions {
 /// writes.
 #[derive(Clone, Debug)]
 pub struct Store {
-    writer: DatabaseConnection,
-    readers: DatabaseConnection,
+    writer: Connections,
+    readers: Connections,
     /// SQLite only: copies the write-ahead log into the database file, so that
     /// no commit has to.
-    checkpointer: Option<DatabaseConnection>,
+    checkpointer: Option<Connections>,
     /// See [`Store::turn`].
     turns: Arc<Semaphore>,
+    options: Arc<StoreOptions>,
 }
 
 /// PostgreSQL: connections that write: the writer, the push tier, upkeep, and
-/// one that holds the migration lock.
+/// the marketplace.
 const WRITERS: u32 = 4;
-
-/// How long a query waits for a connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long SQLite waits for another process's lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the checkpointer waits for its turn, and at worst, for a long read,
 /// keeps the writer waiting. It tries again a second later.
@@ -77,20 +88,23 @@ impl Store {
     pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
         let turns = Arc::new(Semaphore::new(options.connections as usize));
         if options.url.starts_with("sqlite:") {
-            let connect = |role| Database::connect(sqlite_options(options, role));
-            let writer = connect(SqliteRole::Writer).await?;
-            let readers = connect(SqliteRole::Readers).await?;
-            let checkpointer = connect(SqliteRole::Checkpointer).await?;
-            Ok(Self { writer, readers, checkpointer: Some(checkpointer), turns })
+            let open = |role| Connections::open(sqlite_options(options, role), options.deadlines());
+            let writer = open(SqliteRole::Writer).await?;
+            let readers = open(SqliteRole::Readers).await?;
+            let checkpointer = Some(open(SqliteRole::Checkpointer).await?);
+            Ok(Self { writer, readers, checkpointer, turns, options: Arc::new(options.clone()) })
         } else {
-            let writer = Database::connect(postgres_options(options, WRITERS)).await?;
-            let readers = Database::connect(postgres_options(options, options.connections)).await?;
-            Ok(Self { writer, readers, checkpointer: None, turns })
+            let open =
+                |role| Connections::open(postgres_options(options, role), options.deadlines());
+            let writer = open(PostgresRole::Writers).await?;
+            let readers = open(PostgresRole::Readers).await?;
+            let options = Arc::new(options.clone());
+            Ok(Self { writer, readers, checkpointer: None, turns, options })
         }
     }
 
     /// For reads.
-    pub const fn readers(&self) -> &DatabaseConnection {
+    pub const fn readers(&self) -> &Connections {
         &self.readers
     }
 
@@ -101,9 +115,15 @@ impl Store {
         self.turns.acquire().await.expect("nobody closes the semaphore")
     }
 
-    /// For the migrator, which brings its own transactions.
-    pub const fn writer(&self) -> &DatabaseConnection {
-        &self.writer
+    /// Connections of their own for the migrator, which brings its own
+    /// transactions and may take as long as it needs.
+    pub(crate) async fn connect_migrator(&self) -> Result<DatabaseConnection, DbErr> {
+        let options = if self.is_embedded() {
+            sqlite_options(&self.options, SqliteRole::Writer)
+        } else {
+            postgres_options(&self.options, PostgresRole::Migrator)
+        };
+        Database::connect(options).await
     }
 
     /// Which database this is.
@@ -121,15 +141,29 @@ impl Store {
         self.checkpointer.is_some()
     }
 
-    /// Starts a write. On SQLite it takes the write lock at once: a deferred
-    /// transaction that reads first fails with "database is locked" as soon as
-    /// another one commits.
-    pub async fn begin_write(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        self.writer.begin_with_options(options).await
+    /// SQLite: whether a commit waits for the disk.
+    pub fn waits_for_disk(&self) -> bool {
+        self.options.synchronous_full
+    }
+
+    /// Starts a write: see [`Connections::begin`].
+    pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
+        self.writer.begin().await
+    }
+
+    /// Whether writing works, as the last writes showed.
+    pub fn health(&self) -> Health {
+        self.writer.health()
+    }
+
+    /// Tells of each change of [`health`](Self::health).
+    pub fn health_changes(&self) -> watch::Receiver<Health> {
+        self.writer.health_changes()
+    }
+
+    /// How long ago something was committed.
+    pub fn since_commit(&self) -> Duration {
+        self.writer.since_commit()
     }
 
     /// Copies committed pages of SQLite's write-ahead log into the database.
@@ -194,38 +228,80 @@ const READER_CACHE: &str = "-256";
 fn sqlite_options(options: &StoreOptions, role: SqliteRole) -> ConnectOptions {
     let synchronous =
         if options.synchronous_full { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+    // Another process's lock is waited for a little shorter than the statement
+    // that waits, so that the answer is SQLite's.
+    let patience = options.statement_timeout * 4 / 5;
     let (connections, wait, cache) = match role {
-        SqliteRole::Writer => (1, BUSY_TIMEOUT, WRITER_CACHE),
-        SqliteRole::Readers => (options.connections, BUSY_TIMEOUT, READER_CACHE),
+        SqliteRole::Writer => (1, patience, WRITER_CACHE),
+        SqliteRole::Readers => (options.connections, patience, READER_CACHE),
         SqliteRole::Checkpointer => (1, CHECKPOINT_TIMEOUT, READER_CACHE),
     };
+    let query_only = if matches!(role, SqliteRole::Readers) { "on" } else { "off" };
     let mut connect = common_options(options, connections);
-    connect.idle_timeout(None).max_lifetime(None).test_before_acquire(false).map_sqlx_sqlite_opts(
-        move |sqlite| {
-            sqlite
-                .create_if_missing(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(synchronous)
-                .busy_timeout(wait)
-                .statement_cache_capacity(STATEMENTS_KEPT)
-                // The checkpointer does it; inside a commit it costs 10 ms.
-                .pragma("wal_autocheckpoint", "0")
-                .pragma("journal_size_limit", WAL_BYTES_KEPT)
-                .pragma("cache_size", cache)
-                // What a failed statement would undo is kept in memory: a
-                // statement of many rows would write and cut a file each time.
-                .pragma("temp_store", "memory")
-        },
-    );
+    connect.idle_timeout(None).max_lifetime(None).map_sqlx_sqlite_opts(move |sqlite| {
+        sqlite
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .busy_timeout(wait)
+            .statement_cache_capacity(STATEMENTS_KEPT)
+            // The checkpointer does it; inside a commit it costs 10 ms.
+            .pragma("wal_autocheckpoint", "0")
+            .pragma("journal_size_limit", WAL_BYTES_KEPT)
+            .pragma("cache_size", cache)
+            // What a failed statement would undo is kept in memory: a
+            // statement of many rows would write and cut a file each time.
+            .pragma("temp_store", "memory")
+            .pragma("query_only", query_only)
+    });
     connect
 }
 
-fn postgres_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
+/// What connections to PostgreSQL are for.
+#[derive(Clone, Copy, Debug)]
+enum PostgresRole {
+    Writers,
+    Readers,
+    Migrator,
+}
+
+/// How long PostgreSQL lets a peer be silent before it gives up its connection,
+/// and with it the locks of a node that is gone. In ms and in probes.
+const PEER_SILENCE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "20000"),
+];
+
+fn postgres_options(options: &StoreOptions, role: PostgresRole) -> ConnectOptions {
+    let connections = match role {
+        PostgresRole::Writers => WRITERS,
+        PostgresRole::Readers => options.connections,
+        // One of them holds the lock.
+        PostgresRole::Migrator => 2,
+    };
     let mut connect = common_options(options, connections);
-    connect
-        .idle_timeout(Duration::from_mins(10))
-        .max_lifetime(Duration::from_mins(30))
-        .test_before_acquire_if_idle_for(Duration::from_secs(10));
+    connect.idle_timeout(Duration::from_mins(10)).max_lifetime(Duration::from_mins(30));
+    let statement = options.statement_timeout.as_millis().to_string();
+    let lock = options.lock_timeout.as_millis().to_string();
+    connect.map_sqlx_postgres_opts(move |postgres| {
+        let postgres = postgres.options(PEER_SILENCE);
+        match role {
+            PostgresRole::Migrator => postgres,
+            // The server gives up when the gateway does, and lets go of what a
+            // node that is stopped half-way had locked.
+            PostgresRole::Writers => postgres.options([
+                ("statement_timeout", statement.as_str()),
+                ("idle_in_transaction_session_timeout", statement.as_str()),
+                ("lock_timeout", lock.as_str()),
+            ]),
+            PostgresRole::Readers => postgres.options([
+                ("statement_timeout", statement.as_str()),
+                ("default_transaction_read_only", "on"),
+            ]),
+        }
+    });
     connect
 }
 
@@ -234,11 +310,15 @@ fn common_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
     connect
         .max_connections(connections)
         .min_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
         // Statements hold health data; they never reach logs or spans.
         .sqlx_logging(false)
         .record_stmt_in_spans(false);
     connect
+}
+
+/// Whether a write transaction keeps all others away: SQLite.
+pub fn has_one_writer(db: &impl ConnectionTrait) -> bool {
+    db.get_database_backend() == DatabaseBackend::Sqlite
 }
 
 /// Rows after a position by two columns. A row value, because the databases

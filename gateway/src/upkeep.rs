@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use tidegate_protocol::id::{Seq, StreamName};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,9 @@ use crate::limits::{STREAMS_PER_STEP, SWEEP_COMMANDS};
 use crate::state::AppState;
 use crate::store;
 
+pub mod history;
 mod retention;
+mod writing;
 
 /// How often due commands are looked for: an expiry is journalled within 1 s.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -43,6 +46,8 @@ pub fn tasks(
         ("heads", every(HEADS_INTERVAL, of(), "heads", refresh_heads).boxed()),
         ("checkpoint", every(CHECKPOINT_INTERVAL, of(), "checkpoint", checkpoint).boxed()),
         ("retention", every(trim, of(), "retention", retention::retain).boxed()),
+        ("history", history::watch(state.clone(), stop.clone()).boxed()),
+        ("write probe", writing::watch(state.clone(), stop.clone()).boxed()),
         ("keys", async move { auth.keep_fresh(auth_stop).await }.boxed()),
     ]
 }
@@ -100,7 +105,12 @@ async fn refresh_heads(state: AppState) -> anyhow::Result<()> {
     let watched = state.hub.watched_streams();
     for names in watched.chunks(usize::try_from(STREAMS_PER_STEP)?) {
         for (name, head) in store::head::load(state.store.readers(), names).await? {
-            state.hub.advance(&name, tidegate_protocol::id::Seq::new(head.seq));
+            if state.hub.head(&name).is_some_and(|known| known > head.seq) {
+                // Its history went back. The writer looks closer.
+                state.ingest.ensure(vec![StreamName::parse(&name)?]).await?;
+                continue;
+            }
+            state.hub.advance(&name, Seq::new(head.seq));
         }
     }
     Ok(())

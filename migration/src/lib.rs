@@ -9,6 +9,7 @@ use sea_orm_migration::prelude::*;
 mod m20261121_000001_live_path;
 mod m20261121_000002_push_tier;
 mod m20261121_000003_marketplace;
+mod m20261126_000001_write_probe;
 mod schema;
 
 /// All migrations, in order.
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000001_live_path::Migration),
             Box::new(m20261121_000002_push_tier::Migration),
             Box::new(m20261121_000003_marketplace::Migration),
+            Box::new(m20261126_000001_write_probe::Migration),
         ]
     }
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use sea_orm::{ConnectionTrait as _, DatabaseBackend, DatabaseTransaction};
+use sea_orm::{ConnectionTrait as _, DatabaseBackend};
 use serde_json::json;
+use tidegate_durable::WriteTransaction;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -14,7 +15,7 @@ use crate::limits::expect_busy;
 use crate::support::{Gateway, Setup, bounded, eventually};
 
 /// Keeps the writer from writing until dropped.
-async fn block_writer(gateway: &Gateway) -> DatabaseTransaction {
+async fn block_writer(gateway: &Gateway) -> WriteTransaction {
     let store = &gateway.running().state().store;
     let blocking = store.begin_write().await.unwrap();
     if store.backend() == DatabaseBackend::Postgres {
@@ -27,7 +28,12 @@ async fn block_writer(gateway: &Gateway) -> DatabaseTransaction {
 /// committed when the writer goes on.
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
-    let gateway = Setup::new().set("limits.write_queue", "1").start().await;
+    let gateway = Setup::new()
+        .set("limits.write_queue", "1")
+        .set("database.lock_timeout_ms", "60000")
+        .set("database.statement_timeout_ms", "60000")
+        .start()
+        .await;
     let backend = gateway.backend().quiet();
     backend.make("u1", "steps").await;
     let blocking = block_writer(&gateway).await;
@@ -48,7 +54,7 @@ async fn a_full_queue_refuses_at_once() {
     let refused = refused.await;
     expect_busy(refused, 503, "unavailable");
     taken -= 1;
-    blocking.rollback().await.unwrap();
+    blocking.rollback().await;
     let mut committed = 0;
     while let Some(answer) = asked.next().await {
         answer.expect(202);
@@ -118,7 +124,7 @@ async fn a_drain_misses_nobody_who_says_hello() {
         state.draining.cancelled().await;
         // The drain has looked for sessions by now; the hello waits for us.
         tokio::time::sleep(Duration::from_millis(400)).await;
-        blocking.rollback().await.unwrap();
+        blocking.rollback().await;
         socket.expect_close_after_frames(1012, "drain").await;
         socket.close().await;
     };

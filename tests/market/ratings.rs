@@ -43,8 +43,9 @@ impl World {
 
     /// How the upload of a rating stands.
     async fn stored(&self, user: &str, id: &str) -> Stored {
-        let writer = self.gateway.running().state().store.writer();
-        let row = store::rating::lock(writer, id, user).await.unwrap().unwrap();
+        let tx = self.gateway.running().state().store.begin_write().await.unwrap();
+        let row = store::rating::lock(&tx, id, user).await.unwrap().unwrap();
+        tx.rollback().await;
         Stored { tried_at: row.last_try_at, retries: row.retry_count, due_at: row.due_at }
     }
 

@@ -12,7 +12,9 @@ use crate::push::scene::Scene;
 async fn rename(scene: &Scene, from: &str, to: &str) {
     let store = &scene.gateway.running().state().store;
     let statement = format!("ALTER TABLE {from} RENAME TO {to}");
-    store.writer().execute_unprepared(&statement).await.unwrap();
+    let tx = store.begin_write().await.unwrap();
+    tx.execute_unprepared(&statement).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// A wake-up that is due while the database fails is sent when it works again;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -76,7 +77,14 @@ const ACK_TIMEOUT_MS: u64 = 10_000;
 
 impl Node {
     async fn open(url: &str, clock: &Clock) -> Self {
-        let options = StoreOptions { url: url.to_owned(), connections: 2, synchronous_full: false };
+        let options = StoreOptions {
+            url: url.to_owned(),
+            connections: 2,
+            synchronous_full: false,
+            acquire_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(1),
+        };
         let store = Store::open(&options).await.unwrap();
         store::schema::migrate(&store).await.unwrap();
         let (hub, stop) = (Hub::new(tokio::runtime::Handle::current()), CancellationToken::new());

@@ -47,8 +47,21 @@ impl Fault {
         }
     }
 
+    /// Every fault, in the order written above.
+    pub const ALL: &'static [Self] = &[
+        Self::Statement,
+        Self::Taken,
+        Self::Contended,
+        Self::Locked,
+        Self::Full,
+        Self::ReadOnly,
+        Self::Io,
+        Self::Unreachable,
+        Self::Corrupt,
+    ];
+
     /// The stable word for logs, figures and readiness.
-    pub const fn word(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Statement => "statement",
             Self::Taken => "taken",
@@ -62,13 +75,16 @@ impl Fault {
         }
     }
 
+    /// Whether the statement itself is in order: it may go through later. Then
+    /// it is the database's trouble, or that of a lock.
+    pub const fn is_passing(self) -> bool {
+        !matches!(self, Self::Statement | Self::Taken)
+    }
+
     /// Whether it says something about the database rather than about one
     /// statement or one row: then nothing can be written.
     pub const fn is_of_database(self) -> bool {
-        matches!(
-            self,
-            Self::Full | Self::ReadOnly | Self::Io | Self::Unreachable | Self::Corrupt
-        )
+        matches!(self, Self::Full | Self::ReadOnly | Self::Io | Self::Unreachable | Self::Corrupt)
     }
 
     fn of_driver(error: &SqlxError) -> Self {
@@ -98,9 +114,9 @@ impl Fault {
     /// SQLite's extended result codes (<https://sqlite.org/rescode.html>): the
     /// low byte is the primary one.
     const fn of_sqlite(code: i32) -> Self {
-        const IOERR_CORRUPTFS: i32 = 10 | (33 << 8);
-        const CONSTRAINT_PRIMARYKEY: i32 = 19 | (6 << 8);
-        const CONSTRAINT_UNIQUE: i32 = 19 | (8 << 8);
+        const IOERR_CORRUPTFS: i32 = 8_458;
+        const CONSTRAINT_PRIMARYKEY: i32 = 1_555;
+        const CONSTRAINT_UNIQUE: i32 = 2_067;
         match code {
             IOERR_CORRUPTFS => return Self::Corrupt,
             CONSTRAINT_PRIMARYKEY | CONSTRAINT_UNIQUE => return Self::Taken,
@@ -148,7 +164,7 @@ impl Fault {
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.word())
+        formatter.write_str(self.as_str())
     }
 }
 

@@ -87,8 +87,7 @@ impl Guard {
             // chance: the next BEGIN must be an outermost one. Costs a look at
             // a number.
             .before_acquire(move |connection, about| {
-                let serves =
-                    !connection.is_in_transaction() && !on_acquire.is_retired(about.age);
+                let serves = !connection.is_in_transaction() && !on_acquire.is_retired(about.age);
                 let was_idle = is_remote && about.idle_for >= IDLE;
                 Box::pin(async move {
                     Ok(serves && (!was_idle || gives_sign_of_life(connection).await))

@@ -43,7 +43,8 @@ async fn write(connections: &Connections, text: &str) -> Result<(), DbErr> {
 /// As another process sees the file: what is committed, and nothing else.
 async fn on_disk(folder: &tempfile::TempDir) -> usize {
     let other = open(&folder.path().join("file.db")).await;
-    let statement = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT 1 FROM note");
+    let statement =
+        sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, "SELECT 1 FROM note");
     let rows = other.query_all_raw(statement).await.unwrap().len();
     other.close().await.unwrap();
     rows

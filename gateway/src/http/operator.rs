@@ -1,9 +1,12 @@
 //! What operators and their machines ask: alive, ready, figures.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use http::{StatusCode, header};
 use serde::Serialize;
+use tidegate_durable::{Fault, Health};
 use utoipa::ToSchema;
 
 use crate::state::AppState;
@@ -13,7 +16,9 @@ use crate::state::AppState;
 pub(super) struct Readiness {
     /// `ready` or `not_ready`.
     status: &'static str,
-    /// `ok` or `unreachable`.
+    /// `ok`: it can be read and written. Otherwise why not: `unreachable`,
+    /// `full`, `read_only`, `io_error`, `contended` (another process keeps the
+    /// write lock), or `corrupt`, which ends only with the process.
     database: &'static str,
     /// `ok`: a node does not start on an old schema.
     migrations: &'static str,
@@ -37,12 +42,12 @@ pub(super) async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "operation", security(()),
     responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
 pub(super) async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
-    let database = state.store.ping().await.is_ok();
+    let database = database(&state).await;
     let draining = state.draining.is_cancelled();
-    let ready = database && !draining;
+    let ready = database == DATABASE_OK && !draining;
     let readiness = Readiness {
         status: if ready { "ready" } else { "not_ready" },
-        database: if database { "ok" } else { "unreachable" },
+        database,
         migrations: "ok",
         push: state.push.status(state.clock.now().millis()),
         bus: "local",
@@ -50,6 +55,25 @@ pub(super) async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<R
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
+}
+
+const DATABASE_OK: &str = "ok";
+
+/// How long readiness waits for a read: whoever asks wants to know now.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What reading now, and the last writes, say of the database.
+async fn database(state: &AppState) -> &'static str {
+    match state.store.health() {
+        Health::Stopped => return Fault::Corrupt.as_str(),
+        Health::Failing(fault) => return fault.as_str(),
+        Health::Writing => {}
+    }
+    match tokio::time::timeout(READ_TIMEOUT, state.store.ping()).await {
+        Ok(Ok(())) => DATABASE_OK,
+        Ok(Err(error)) => Fault::of(&error).as_str(),
+        Err(_) => Fault::Unreachable.as_str(),
+    }
 }
 
 /// Figures for Prometheus.

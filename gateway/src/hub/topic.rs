@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use slab::Slab;
+use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::{Seq, StreamName};
 use tokio::runtime::Handle;
 
@@ -95,6 +96,15 @@ impl Topic {
         if watchers.left > 0 {
             watchers.is_going = true;
             runtime.spawn(Arc::clone(self).go_round());
+        }
+    }
+
+    /// Forgets where the stream stood, and tells all who follow it to close.
+    pub(super) fn restart(&self, reason: CloseReason) {
+        self.ring().clear();
+        self.head.store(0, Ordering::Release);
+        for (_, signal) in &lock(&self.watchers).signals {
+            signal.close(reason);
         }
     }
 

@@ -13,6 +13,7 @@ use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::hub::lock;
+use crate::ingest::working::Late;
 use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS, BEHIND_SLICE_ROWS, BEHIND_SLICES};
 use crate::metrics::Metrics;
 use crate::store::device::DeviceKey;
@@ -88,6 +89,15 @@ impl BehindBatch {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whose rows it writes.
+    pub(crate) fn needs(&self, late: &mut Late) {
+        let devices = self.acks.keys().map(|(device, _)| device).chain(&self.seen);
+        late.users.extend(devices.map(|device| device.user_id.clone()));
+        let told = self.sent.iter().chain(&self.acked).map(|delivery| &delivery.command_id);
+        let pushed = self.pushed.iter().flat_map(|note| &note.commands);
+        late.commands.extend(told.chain(pushed).map(|id| id.as_str().to_owned()));
     }
 
     /// Notes that a device holds a stream up to a position; which commands

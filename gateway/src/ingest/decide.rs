@@ -89,7 +89,7 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
             needs.removed_devices.push(key.clone());
         }
         Job::Sweep(ids) => needs.unplaced_commands.extend(ids.iter().cloned()),
-        Job::Behind(_) => {}
+        Job::Behind(batch) => batch.needs(&mut needs.late),
         Job::Observe(observed) => market::needs(observed, needs),
         Job::EditSkill(edit) => market::edit::needs(edit, needs),
         Job::Rule(ruling) => market::rule::needs(ruling, needs),

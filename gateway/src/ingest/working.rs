@@ -25,10 +25,12 @@ use crate::store::wake::WantedWake;
 use crate::store::{self};
 
 mod heads;
+mod late;
 mod market;
 mod shift;
 
 pub(crate) use heads::new_epoch;
+pub(crate) use late::Late;
 pub(crate) use shift::Shift;
 
 /// Everything a batch reads and changes.
@@ -76,6 +78,8 @@ pub(crate) struct Changes {
     pub(crate) outcomes: Vec<command_outcome::Model>,
     pub(crate) changed_devices: BTreeSet<DeviceKey>,
     pub(crate) removed_devices: Vec<DeviceKey>,
+    /// Streams whose history went back: they begin anew, in a new epoch.
+    pub(crate) restarted: Vec<String>,
     /// Devices with other capabilities than their live sessions judge by.
     pub(crate) outdated: Vec<SessionKey>,
     pub(crate) tokens: HashMap<(String, String), TokenOwner>,
@@ -151,6 +155,7 @@ pub(crate) struct Needs {
     /// Leases that must still be held.
     pub(crate) fences: BTreeSet<String>,
     pub(crate) sync_state: bool,
+    pub(crate) late: Late,
 }
 
 impl Working {
@@ -164,6 +169,7 @@ impl Working {
     ) -> Result<Self, DbErr> {
         place(db, &mut needs).await?;
         let heads = heads::lock(db, &needs.streams).await?;
+        needs.lock_written_late(store::has_one_writer(db));
         let keys: Vec<_> = needs.keys.iter().cloned().collect();
         let idempotency = store::idempotency::load(db, &keys).await?;
         needs.commands.extend(idempotency.iter().filter_map(|row| row.command_id.clone()));
@@ -348,7 +354,7 @@ async fn commands_of_devices(
 
 /// Finds out whose the commands are, so that their streams can be locked
 /// before anything is decided.
-async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr> {
+pub(crate) async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr> {
     market::place(db, needs).await?;
     if needs.unplaced_commands.is_empty() {
         return Ok(());

@@ -1,13 +1,13 @@
 //! The loop that commits: drains what waits into one transaction, answers
 //! after the commit, and hands the new entries to the hub.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, RuntimeErr};
+use sea_orm::{ConnectionTrait, DbErr};
+use tidegate_durable::{Fault, WriteTransaction};
 use tidegate_protocol::code::{CloseReason, ErrorCode};
-use tidegate_protocol::command::{Channel, CommandStatus};
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
 use tokio::sync::{Notify, mpsc};
@@ -16,17 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::error::{ApiError, ApiResult};
-use crate::hub::Hub;
+use crate::hub::{Hub, lock};
 use crate::ingest::behind::{Behind, BehindBatch};
 use crate::ingest::decide::{self};
+use crate::ingest::history::History;
 use crate::ingest::job::{Answer, Job};
-use crate::ingest::working::{Needs, Working};
+use crate::ingest::locked::{self, Locked};
+use crate::ingest::working::{Needs, Working, new_epoch};
 use crate::ingest::{IngestOptions, Pending, behind};
-use crate::journal::Ready;
 use crate::limits::WRITE_ATTEMPTS;
 use crate::metrics::Metrics;
-use crate::metrics::label::{CommitResult, EntryKind, FinalStatus};
-use crate::store::Store;
+use crate::metrics::label::CommitResult;
+use crate::store::{self, Store};
 
 /// The one writer of this node. Ends when it is told to and everything that
 /// waited is committed.
@@ -42,6 +43,12 @@ pub struct Writer {
     pub(crate) behind: Arc<Behind>,
     /// Notified when a commit wants devices to be woken by push.
     pub(crate) wakes: Arc<Notify>,
+    /// What was announced lately.
+    pub(crate) history: Arc<History>,
+    /// Streams of commits with unknown outcome: what memory holds of them is
+    /// read again before anything else is announced.
+    pub(crate) doubtful: Mutex<BTreeSet<String>>,
+    pub(crate) locked: Locked,
     pub(crate) stop: CancellationToken,
 }
 
@@ -104,8 +111,13 @@ impl Writer {
     /// Commits a batch; on a failed statement halves it, so that a poisoned
     /// job fails alone.
     async fn commit(&self, batch: Vec<Pending>) {
+        let (batch, aside) = self.set_aside(batch);
+        self.refuse(aside, &locked::refusal());
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
             let jobs: Vec<&Job> = part.iter().map(|pending| &pending.job).collect();
             match self.attempt(&jobs).await {
                 Ok(answers) => {
@@ -113,26 +125,44 @@ impl Writer {
                         self.answer(pending, answer);
                     }
                 }
+                Err(Failure::RolledBack(error)) if Fault::of(&error) == Fault::Locked => {
+                    self.go_on_without_locked(part, &mut parts).await;
+                }
                 Err(Failure::RolledBack(_)) if part.len() > 1 => {
                     let rest = part.split_off(part.len() / 2);
                     parts.push(rest);
                     parts.push(part);
                 }
-                Err(Failure::RolledBack(error)) => {
+                Err(Failure::RolledBack(error) | Failure::Unreachable(error)) => {
                     self.refuse(part, &ApiError::internal(&error));
                 }
-                Err(Failure::Unreachable(error)) => {
-                    tracing::error!(%error, jobs = part.len(), "the database cannot be reached");
-                    let message = "the database cannot be reached; try again";
-                    self.refuse(part, &ApiError::unavailable(message));
-                }
                 Err(Failure::Unknown(error)) => {
-                    tracing::error!(%error, jobs = part.len(), "commit with unknown outcome");
+                    tracing::warn!(%error, jobs = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
                     self.refuse(part, &ApiError::unavailable(message));
                 }
             }
         }
+    }
+
+    /// A batch ran into a lock: what needs it is refused, and the others are
+    /// tried again. If it is no head that is locked, in halves.
+    async fn go_on_without_locked(&self, part: Vec<Pending>, parts: &mut Vec<Vec<Pending>>) {
+        if part.len() == 1 {
+            return self.refuse(part, &locked::refusal());
+        }
+        // One at fault is refused above; a failure here refuses them all, and
+        // each caller tries again.
+        let jobs = part.len();
+        let (mut others, waiting) = match self.part_locked(part).await {
+            Ok(parted) => parted,
+            Err((error, part)) => return self.refuse(part, &ApiError::internal(&error)),
+        };
+        self.refuse(waiting, &locked::refusal());
+        if others.len() == jobs {
+            parts.push(others.split_off(jobs / 2));
+        }
+        parts.push(others);
     }
 
     fn refuse(&self, part: Vec<Pending>, error: &ApiError) {
@@ -167,7 +197,7 @@ impl Writer {
             self.metrics.commits.of(counted).inc();
             match result {
                 Err(Failure::RolledBack(error))
-                    if is_transient(&error) && attempt < WRITE_ATTEMPTS =>
+                    if is_broken_by_others(&error) && attempt < WRITE_ATTEMPTS =>
                 {
                     attempt += 1;
                     let pause_ms = rand::rng().random_range(1..=RETRY_PAUSE_MS_MAX);
@@ -186,8 +216,8 @@ impl Writer {
         let (mut working, answers) = match written {
             Ok(written) => written,
             Err(error) => {
-                let _ = tx.rollback().await;
-                return Err(if is_unreachable(&error) {
+                tx.rollback().await;
+                return Err(if Fault::of(&error).is_of_database() {
                     Failure::Unreachable(error)
                 } else {
                     Failure::RolledBack(error)
@@ -200,7 +230,12 @@ impl Writer {
         for device in &working.changes.outdated {
             self.hub.close_device(device, CloseReason::Overtaken);
         }
-        tx.commit().await.map_err(Failure::Unknown)?;
+        if let Err(error) = tx.commit().await {
+            let streams = working.changes.appends.iter().map(|append| append.stream.clone());
+            lock(&self.doubtful).extend(streams.chain(working.changes.ensured.iter().cloned()));
+            return Err(Failure::Unknown(error));
+        }
+        self.resolve_doubts(&working);
         let weight: usize = jobs.iter().map(|job| job.weight()).sum();
         #[expect(clippy::cast_precision_loss, reason = "batches are small")]
         self.metrics.commit_batch_size.observe(weight as f64);
@@ -215,7 +250,7 @@ impl Writer {
 
     async fn write(
         &self,
-        tx: &DatabaseTransaction,
+        tx: &WriteTransaction,
         jobs: &[&Job],
         now: Timestamp,
     ) -> Result<(Working, Vec<ApiResult<Answer>>), DbErr> {
@@ -223,7 +258,9 @@ impl Writer {
         for job in jobs {
             decide::needs(job, &self.options, &mut needs);
         }
+        needs.streams.extend(lock(&self.doubtful).iter().cloned());
         let mut working = Working::load(tx, needs, now, self.options.clone(), &self.hub).await?;
+        self.restart_what_went_back(tx, &mut working).await?;
         let drafts = jobs
             .iter()
             .enumerate()
@@ -238,6 +275,42 @@ impl Writer {
         Ok((working, answers))
     }
 
+    /// Streams of which more was announced than the database knows get a new
+    /// epoch before a position is given out again.
+    async fn restart_what_went_back(
+        &self,
+        tx: &WriteTransaction,
+        working: &mut Working,
+    ) -> Result<(), DbErr> {
+        for (stream, head) in &mut working.heads {
+            let announced = self.history.head(stream).max(self.hub.head(stream));
+            if self.store.is_embedded() || announced.is_none_or(|known| known <= head.seq) {
+                continue;
+            }
+            head.epoch = new_epoch();
+            store::head::renew_epoch(tx, stream, &head.epoch).await?;
+            working.changes.restarted.push(stream.clone());
+        }
+        Ok(())
+    }
+
+    /// What memory holds of streams with a doubtful commit is what the database
+    /// says now: their heads were locked in the transaction that committed.
+    fn resolve_doubts(&self, working: &Working) {
+        for stream in std::mem::take(&mut *lock(&self.doubtful)) {
+            let head = working.heads.get(&stream).map_or(0, |head| head.seq);
+            self.hub.reread(&stream, Seq::new(head));
+        }
+        for stream in &working.changes.restarted {
+            tracing::warn!(
+                shared = !stream.starts_with("user:"),
+                "a stream's history went back in the database: it begins anew"
+            );
+            self.history.forget(stream);
+            self.hub.restart(stream);
+        }
+    }
+
     async fn write_behind(
         &self,
         tx: &impl ConnectionTrait,
@@ -247,66 +320,6 @@ impl Writer {
         let Job::Behind(batch) = job else { return Ok(()) };
         behind::write(tx, batch, now, self.options.ack_timeout_ms).await
     }
-
-    fn count(&self, working: &Working, jobs: &[&Job]) {
-        let metrics = &self.metrics;
-        for append in &working.changes.appends {
-            metrics.entries_appended.of(EntryKind::of(append.kind)).inc();
-        }
-        metrics.commands_accepted.inc_by(working.changes.new_commands.len() as u64);
-        for job in jobs {
-            if let Job::Report(report) = job {
-                report.results.iter().for_each(|r| metrics.results.of(r.status).inc());
-            }
-        }
-        for found in &working.changes.verdicts {
-            metrics.conflicts_detected.of(found.conflict_type).inc();
-            if !found.is_open() {
-                metrics.conflicts_resolved.of(found.strategy).inc();
-            }
-        }
-        for strategy in &working.changes.decided {
-            metrics.conflicts_resolved.of(*strategy).inc();
-        }
-        for closed in &working.changes.closed {
-            let Some(state) = working.commands.get(&closed.command_id) else { continue };
-            let status = CommandStatus::from_word(&state.row.status).and_then(FinalStatus::of);
-            if let Some(status) = status {
-                metrics.commands_closed.of(status).inc();
-            }
-            if let Some(tier) = closed.tier {
-                observe_latency(metrics, tier, working.now.millis() - state.row.created_at);
-            }
-        }
-    }
-
-    /// Hands the new entries to those who follow their streams here. Only
-    /// after the commit: an entry must never be seen that a crash could undo.
-    fn announce(&self, working: &mut Working) {
-        let committed = Instant::now();
-        let mut streams: BTreeMap<String, Vec<Arc<Ready>>> = BTreeMap::new();
-        for append in std::mem::take(&mut working.changes.appends) {
-            if !self.hub.is_watched(&append.stream) {
-                continue;
-            }
-            let row = append.into_row(working.now);
-            let command = row.command_id.as_ref().and_then(|id| working.commands.get(id));
-            let (attempt, expires_at) =
-                command.map_or((0, 0), |state| (state.row.attempt, state.row.expires_at));
-            let expires_at = Timestamp::from_millis(expires_at);
-            let ready = Ready::committed(&row, attempt, expires_at, committed);
-            streams.entry(row.stream).or_default().push(ready);
-        }
-        for (stream, entries) in streams {
-            let head = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
-            self.hub.publish(&stream, entries, head);
-        }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "ages of commands in milliseconds")]
-fn observe_latency(metrics: &Metrics, channel: Channel, millis: i64) {
-    metrics.command_latency_seconds.of(channel).observe(millis as f64 / 1000.0);
 }
 
 /// Longest pause before a transaction that another node's locks broke is run
@@ -316,35 +329,8 @@ const RETRY_PAUSE_MS_MAX: u64 = 20;
 /// Turns that callers get to hand in before a commit.
 const GATHER_TURNS: u32 = 8;
 
-/// Whether the connection is at fault, not the statement: halving the batch
-/// would only wait for the same connection again and again.
-fn is_unreachable(error: &DbErr) -> bool {
-    match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause)) => {
-            use sqlx::Error;
-            matches!(
-                **cause,
-                Error::Io(_)
-                    | Error::Tls(_)
-                    | Error::Protocol(_)
-                    | Error::PoolTimedOut
-                    | Error::PoolClosed
-                    | Error::WorkerCrashed
-            )
-        }
-        _ => false,
-    }
-}
-
-/// Whether another node's locks broke the transaction: serialisation failure,
-/// deadlock, a unique key that its twin just took, SQLite's busy.
-fn is_transient(error: &DbErr) -> bool {
-    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
-        error
-    else {
-        return false;
-    };
-    let code = cause.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| matches!(&*code, "40001" | "40P01" | "23505" | "5" | "517"))
+/// Whether locks of another node broke the transaction, so that the same one
+/// may go through at once: a unique key that its twin just took counts too.
+fn is_broken_by_others(error: &DbErr) -> bool {
+    matches!(Fault::of(error), Fault::Contended | Fault::Taken)
 }

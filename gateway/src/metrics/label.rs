@@ -4,6 +4,7 @@
 //! Nothing here is read from the wire: an unknown word becomes `other` or
 //! `unknown`, so that no client can make a new time series.
 
+use tidegate_durable::Fault;
 use tidegate_protocol::client::ClientMessage;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, CommandStatus, Outcome};
@@ -62,7 +63,7 @@ macro_rules! labels {
     )+};
 }
 
-label_of_words!(Channel, Outcome, ConflictType, Strategy);
+label_of_words!(Channel, Outcome, ConflictType, Strategy, Fault);
 
 labels! {
     /// The type of a frame a client sent.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LockBehavior, LockType, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
     FromQueryResult, InsertMany, JoinType, Order, QueryFilter, QueryOrder, QuerySelect, Select,
@@ -40,6 +40,17 @@ pub async fn lock(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads
         // A write transaction has the whole database locked.
         DatabaseBackend::Sqlite => load_packed(db, streams).await,
         _ => select(db, streams, QuerySelect::lock_exclusive).await,
+    }
+}
+
+/// As [`lock`], leaving out those that somebody else has locked.
+pub async fn lock_free(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+    let skip = |query: Select<Entity>| {
+        query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+    };
+    match db.get_database_backend() {
+        DatabaseBackend::Sqlite => load_packed(db, streams).await,
+        _ => select(db, streams, skip).await,
     }
 }
 

@@ -132,7 +132,11 @@ async fn forget_conflicts(state: &AppState) -> Result<(), DbErr> {
     let store = &state.store;
     in_steps(
         || store::conflict::resolved_before(store.readers(), before, RETENTION_ROWS),
-        |ids| async move { store::conflict::remove(store.writer(), &ids).await },
+        |ids| async move {
+            let tx = store.begin_write().await?;
+            store::conflict::remove(&tx, &ids).await?;
+            tx.commit().await
+        },
     )
     .await
 }
@@ -143,7 +147,11 @@ async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
     let store = &state.store;
     in_steps(
         || store::audit::before(store.readers(), before, RETENTION_ROWS),
-        |ids| async move { store::audit::remove(store.writer(), &ids).await },
+        |ids| async move {
+            let tx = store.begin_write().await?;
+            store::audit::remove(&tx, &ids).await?;
+            tx.commit().await
+        },
     )
     .await
 }
@@ -154,7 +162,11 @@ async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
     let store = &state.store;
     in_steps(
         || store::device::not_refreshed_since(store.readers(), before, RETENTION_ROWS),
-        |devices| async move { store::device::mark_stale(store.writer(), &devices, before).await },
+        |devices| async move {
+            let tx = store.begin_write().await?;
+            store::device::mark_stale(&tx, &devices, before).await?;
+            tx.commit().await
+        },
     )
     .await
 }
@@ -165,7 +177,11 @@ async fn forget_keys(state: &AppState) -> Result<(), DbErr> {
     let store = &state.store;
     in_steps(
         || store::idempotency::expired(store.readers(), now, RETENTION_ROWS),
-        |keys| async move { store::idempotency::remove_expired(store.writer(), &keys, now).await },
+        |keys| async move {
+            let tx = store.begin_write().await?;
+            store::idempotency::remove_expired(&tx, &keys, now).await?;
+            tx.commit().await
+        },
     )
     .await
 }
@@ -185,7 +201,9 @@ async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
                 // It is here, only silent: pongs are not stored.
                 let now = state.clock.now();
                 let batch = std::slice::from_ref(&device);
-                store::device::touch(state.store.writer(), batch, now.millis()).await?;
+                let tx = state.store.begin_write().await?;
+                store::device::touch(&tx, batch, now.millis()).await?;
+                tx.commit().await?;
                 continue;
             }
             match state.ingest.remove_device(device).await {

@@ -2,8 +2,9 @@
 //! change of the sync state with a row in the audit log, and a hint to the
 //! service of this node. The node that leads sees it within a second.
 
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use serde_json::{Value, json};
+use tidegate_durable::WriteTransaction;
 use tidegate_entity::{audit_log, skill_rating, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use uuid::Uuid;
@@ -171,7 +172,10 @@ pub async fn retry_rating(
     let work = async {
         let tx = state.store.begin_write().await?;
         let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
-        let Some(mut row) = found else { return Ok(None) };
+        let Some(mut row) = found else {
+            tx.rollback().await;
+            return Ok(None);
+        };
         PENDING.clone_into(&mut row.state);
         row.retry_count = 0;
         row.due_at = now;
@@ -210,7 +214,7 @@ async fn change(
         let tx = state.store.begin_write().await?;
         let mut row = store::sync_state::lock(&tx).await?;
         if let Err(refused) = change(&mut row) {
-            tx.rollback().await?;
+            tx.rollback().await;
             return Ok(Err(refused));
         }
         store::sync_state::write(&tx, row.clone()).await?;
@@ -222,7 +226,7 @@ async fn change(
 }
 
 async fn audit(
-    tx: &DatabaseTransaction,
+    tx: &WriteTransaction,
     at: i64,
     actor: &str,
     action: &str,

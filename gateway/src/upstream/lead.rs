@@ -94,6 +94,19 @@ async fn take(state: &AppState, retakes: bool) -> Result<Option<Fence>, DbErr> {
     Ok(fence)
 }
 
+async fn renew(leader: &Leader) -> Result<bool, DbErr> {
+    let tx = leader.state.store.begin_write().await?;
+    let renewed = store::lease::renew(&tx, &leader.fence, until(&leader.state).1).await?;
+    tx.commit().await?;
+    Ok(renewed)
+}
+
+async fn release(leader: &Leader) -> Result<(), DbErr> {
+    let tx = leader.state.store.begin_write().await?;
+    store::lease::release(&tx, &leader.fence).await?;
+    tx.commit().await
+}
+
 async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
     tracing::info!("this node synchronises the marketplace");
     // What was read before is of no use by now.
@@ -110,7 +123,7 @@ async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
     // The next one to lead reports them.
     leader.state.metrics.upstream_connected.set(0);
     leader.state.metrics.conflicts_open.set(0);
-    if let Err(error) = store::lease::release(leader.state.store.writer(), &leader.fence).await {
+    if let Err(error) = release(leader).await {
         tracing::warn!(%error, "the marketplace's lease was not given back; it runs out");
     }
 }
@@ -123,8 +136,7 @@ async fn keep(leader: &Leader) {
     gauge(leader).await;
     while leader.wait(pause(state)).await {
         let began = tokio::time::Instant::now();
-        let renewed = store::lease::renew(state.store.writer(), &leader.fence, until(state).1);
-        match tokio::time::timeout(pause(state), renewed).await {
+        match tokio::time::timeout(pause(state), renew(leader)).await {
             Ok(Ok(true)) => held_until = began + pause(state) * 3,
             Ok(Ok(false)) => {
                 tracing::warn!("another node took over the marketplace");

@@ -34,6 +34,7 @@ pub(super) async fn change<T>(
     let work = async {
         let tx = state.store.begin_write().await?;
         if !store::lease::holds(&tx, fence).await? {
+            tx.rollback().await;
             return Ok(None);
         }
         let mut row = store::sync_state::lock(&tx).await?;

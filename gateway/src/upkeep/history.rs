@@ -1,0 +1,123 @@
+//! Notices a database whose history went back, and begins the streams concerned
+//! anew before devices skip what is written to them.
+//!
+//! The writer does so by itself for a stream that is written to. This is for
+//! those that are not, and for what was announced before this process started.
+
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use tidegate_durable::Health;
+use tidegate_protocol::id::StreamName;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::ingest::new_epoch;
+use crate::limits::STREAMS_PER_STEP;
+use crate::state::AppState;
+use crate::store::{self, Store};
+use crate::upkeep::writing;
+
+/// How often PostgreSQL is asked which timeline it is on: as often as heads are
+/// read again.
+const INTERVAL: Duration = Duration::from_secs(4);
+
+/// Compares the history that this node saw last with today's, and renews all
+/// epochs where it is another one: nobody knows what was announced then. Before
+/// anybody is served.
+///
+/// # Errors
+/// Those of the database, where the epochs must be renewed and cannot be.
+pub async fn check_at_start(store: &Store, node: &str) -> Result<(), DbErr> {
+    let known = store::probe::read(store.readers(), node).await?;
+    let known = known.and_then(|row| row.history);
+    let now = store::probe::history(store, store.readers()).await?;
+    if known.is_some() && now.is_some() && known != now {
+        let renewed = renew_all(store).await?;
+        tracing::warn!(
+            streams = renewed,
+            "the database is in another history than the one this node saw last; all epochs were renewed"
+        );
+    }
+    Ok(())
+}
+
+/// Gives every stream a new epoch; how many there are.
+///
+/// # Errors
+/// Those of the database; then none is renewed.
+pub async fn renew_all(store: &Store) -> Result<u64, DbErr> {
+    let tx = store.begin_write().await?;
+    let (mut after, mut renewed) = (String::new(), 0);
+    loop {
+        let heads = store::head::page(&tx, &after, STREAMS_PER_STEP).await?;
+        let Some(last) = heads.last() else { break };
+        after.clone_from(&last.stream);
+        for head in &heads {
+            store::head::renew_epoch(&tx, &head.stream, &new_epoch()).await?;
+            renewed += 1;
+        }
+    }
+    tx.commit().await?;
+    Ok(renewed)
+}
+
+/// Asks now and then, and after every time that writing did not work.
+pub(super) async fn watch(state: AppState, stop: CancellationToken) {
+    if state.store.is_embedded() {
+        return stop.cancelled().await;
+    }
+    let mut health = state.store.health_changes();
+    // Notes the history for the next start.
+    let mut known = writing::probe(&state).await.ok().flatten();
+    let mut must_check = false;
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = health.changed() => {
+                must_check |= *health.borrow_and_update() != Health::Writing;
+                continue;
+            }
+            _ = ticks.tick() => {}
+        }
+        let Ok(now) = store::probe::history(&state.store, state.store.readers()).await else {
+            must_check = true;
+            continue;
+        };
+        let is_another = known.is_some() && now != known;
+        if is_another {
+            tracing::warn!(timeline = ?now, "PostgreSQL is on another timeline");
+        }
+        if !is_another && !must_check {
+            continue;
+        }
+        if let Err(error) = check_announced(&state, is_another).await {
+            tracing::warn!(%error, "what was announced could not be compared with the database");
+            must_check = true;
+            continue;
+        }
+        must_check = false;
+        known = writing::probe(&state).await.ok().flatten().or(known);
+    }
+}
+
+/// The writer compares each head it locks with what was announced.
+async fn check_announced(state: &AppState, is_another: bool) -> anyhow::Result<()> {
+    let (streams, are_all) = state.ingest.history().streams();
+    if is_another && !are_all {
+        let renewed = renew_all(&state.store).await?;
+        tracing::warn!(streams = renewed, "too much was announced to know it all: epochs renewed");
+        for stream in state.hub.watched_streams() {
+            state.hub.restart(&stream);
+        }
+        return Ok(());
+    }
+    for names in streams.chunks(usize::try_from(STREAMS_PER_STEP)?) {
+        let names = names.iter().filter_map(|name| StreamName::parse(name).ok()).collect();
+        state.ingest.ensure(names).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Whether writing works: told once per change, and tried when nobody writes.
+
+use std::time::Duration;
+
+use sea_orm::DbErr;
+use tidegate_durable::{Fault, Health};
+use tidegate_entity::write_probe;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::state::AppState;
+use crate::store;
+
+/// How often it is looked whether a row must be written.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Rows of nodes that wrote none for this long are removed. They come back from
+/// a longer absence as new ones, which announced nothing lately.
+const FORGOTTEN_MS: i64 = 30 * 24 * 3_600_000;
+
+/// Tells of changes, and tries whether writing works: now and then while
+/// nothing else is written, and at every look while it does not work.
+pub(super) async fn watch(state: AppState, stop: CancellationToken) {
+    let idle = Duration::from_secs(state.config.database.write_probe_s);
+    let mut changes = state.store.health_changes();
+    let mut told = Health::default();
+    state.metrics.database_writable.set(1);
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            Ok(()) = changes.changed() => {}
+            _ = ticks.tick() => {
+                let must_try = match state.store.health() {
+                    Health::Writing => state.store.since_commit() >= idle,
+                    Health::Failing(_) => true,
+                    Health::Stopped => false,
+                };
+                if must_try {
+                    // What came of it is in the store's health.
+                    let _ = probe(&state).await;
+                }
+            }
+        }
+        let now = *changes.borrow_and_update();
+        if now != told {
+            tell(&state, now);
+            told = now;
+        }
+    }
+}
+
+/// Writes the node's row; which history it was written in.
+pub(super) async fn probe(state: &AppState) -> Result<Option<String>, DbErr> {
+    let at = state.clock.now().millis();
+    let tx = state.store.begin_write().await?;
+    let history = store::probe::history(&state.store, &tx).await?;
+    let row = write_probe::Model { node: state.node.clone(), at, history: history.clone() };
+    store::probe::write(&tx, row, at - FORGOTTEN_MS).await?;
+    tx.commit().await?;
+    Ok(history)
+}
+
+fn tell(state: &AppState, health: Health) {
+    let metrics = &state.metrics;
+    metrics.database_writable.set(i64::from(health == Health::Writing));
+    match health {
+        Health::Writing => tracing::info!("writing to the database works again"),
+        Health::Failing(fault) => {
+            metrics.database_faults.of(fault).inc();
+            tracing::error!(%fault, "writing to the database does not work; writes answer 503");
+        }
+        Health::Stopped => {
+            metrics.database_faults.of(Fault::Corrupt).inc();
+            tracing::error!(
+                "THE DATABASE IS DAMAGED: nothing is written any more; restore a backup, or mend \
+                 the file, and start again"
+            );
+        }
+    }
+}
