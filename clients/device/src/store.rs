@@ -1,8 +1,9 @@
 //! The device's memory: one SQLite file.
 //!
-//! Owns all SQL of the crate. Every write is one IMMEDIATE transaction on the
-//! only connection, in WAL mode with `synchronous=FULL`: what a method
-//! returned from survives a power cut. Never talks to the network and never
+//! Owns all SQL of the crate. Every write is one statement, or one transaction
+//! of `tidegate-durable`, in WAL mode with `synchronous=FULL`: what a method
+//! returned from survives a power cut, and after a failed COMMIT no connection
+//! goes on as if nothing had been. Never talks to the network and never
 //! calls the app.
 
 mod apply;
@@ -17,12 +18,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-    Value,
-};
+use sea_orm::{ConnectOptions, ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 use serde_json::value::RawValue;
+use tidegate_durable::{Connections, Deadlines, Fault, Health, WriteTransaction};
 use tidegate_protocol::cursor::{Cursor, Cursors};
 use tidegate_protocol::id::{DeviceId, Epoch, InvalidId, Seq, StreamName};
 
@@ -34,9 +32,17 @@ pub const IN_MEMORY: &str = ":memory:";
 /// What went wrong in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite said no. With `database is locked`: another process has the file.
+    /// SQLite said no for another reason than those below. Trying again later
+    /// may help: the disk failed, or did not answer in time.
     #[error("the device store failed: {0}")]
-    Database(#[from] DbErr),
+    Database(DbErr),
+    /// There is no room on the disk. Nothing is lost: what could not be stored
+    /// was not acked and comes again. It goes on when there is room.
+    #[error("the device store has no room on its disk")]
+    Full,
+    /// Another process has the file open.
+    #[error("the device store is locked by another process")]
+    Locked,
     /// The file was written by a newer version of this crate.
     #[error("the device store has schema {found}, this version knows {known}")]
     Newer {
@@ -45,9 +51,23 @@ pub enum StoreError {
         /// Newest version known.
         known: i64,
     },
-    /// A value in the file is not what this crate writes.
+    /// The file is no store, or SQLite or this crate finds values in it that
+    /// nobody wrote. Nothing is written to it any more: move it aside and begin
+    /// with a new one, which fetches everything again but outcomes that were not
+    /// reported.
     #[error("the device store is damaged: {0}")]
     Damaged(String),
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        match Fault::of(&error) {
+            Fault::Full => Self::Full,
+            Fault::Contended | Fault::Locked => Self::Locked,
+            Fault::Corrupt => Self::Damaged(error.to_string()),
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl From<InvalidId> for StoreError {
@@ -65,8 +85,12 @@ impl From<serde_json::Error> for StoreError {
 /// A handle to the store. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Store {
-    connection: DatabaseConnection,
+    connection: Connections,
 }
+
+/// A phone's storage may be slow for seconds; longer, the app is told.
+const DEADLINES: Deadlines =
+    Deadlines { acquire: Duration::from_secs(30), statement: Duration::from_secs(30) };
 
 /// Names in the table `meta`.
 mod meta {
@@ -90,8 +114,7 @@ impl Store {
         // One connection: SQLite has one writer, the lock is exclusive, and a
         // memory database lives only as long as its connection.
         options.max_connections(1).min_connections(1).sqlx_logging(false);
-        options.acquire_timeout(Duration::from_secs(30));
-        options.idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+        options.idle_timeout(None).max_lifetime(None);
         let file = path.to_owned();
         options.map_sqlx_sqlite_opts(move |sqlite| {
             let sqlite =
@@ -108,7 +131,7 @@ impl Store {
                 .locking_mode(SqliteLockingMode::Exclusive)
                 .journal_mode(SqliteJournalMode::Wal)
         });
-        let store = Self { connection: Database::connect(options).await? };
+        let store = Self { connection: Connections::open(options, DEADLINES).await? };
         schema::prepare(&store).await?;
         Ok(store)
     }
@@ -246,14 +269,12 @@ impl Store {
         row.map(|row| text(&row, "value")).transpose()
     }
 
-    /// Begins a write. IMMEDIATE: a transaction that reads first and takes the
-    /// write lock later fails at once when another writer was faster.
-    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        Ok(self.connection.begin_with_options(options).await?)
+    /// Begins a write: outermost, and with the write lock taken at once.
+    async fn begin(&self) -> Result<WriteTransaction, StoreError> {
+        if self.connection.health() == Health::Stopped {
+            return Err(StoreError::Damaged("an earlier write found it so".to_owned()));
+        }
+        Ok(self.connection.begin().await?)
     }
 }
 
@@ -277,7 +298,7 @@ async fn forget_meta(on: &impl ConnectionTrait, name: &str) -> Result<(), StoreE
 }
 
 async fn set_cursor(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
     cursor: &Cursor,
 ) -> Result<(), StoreError> {
@@ -291,7 +312,7 @@ async fn set_cursor(
 }
 
 async fn drop_cursor(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
 ) -> Result<(), StoreError> {
     let delete = statement("DELETE FROM cursor WHERE stream = ?", [stream.as_str().into()]);

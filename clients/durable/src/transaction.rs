@@ -13,8 +13,8 @@ use crate::deadline::{late, within};
 use crate::guard::Guard;
 use crate::health::Record;
 
-/// A transaction that writes. Dropped without an end, it is rolled back and its
-/// connection retired.
+/// A transaction that writes. Dropped without an end, it is rolled back; if that
+/// does not end cleanly, its connection does not serve again.
 ///
 /// After a statement that failed it takes no other one: some errors make SQLite
 /// roll back by itself, and what followed would be written outside of any
@@ -140,8 +140,10 @@ impl Drop for Ending<'_> {
 
 impl Drop for WriteTransaction {
     fn drop(&mut self) {
-        // Runs before the field `inner` gives its connection back.
-        if self.inner.is_some() {
+        // Runs before the field `inner` queues its rollback and gives the
+        // connection back. A rollback that fails leaves the connection counting
+        // a transaction, and with one it is not handed out.
+        if self.inner.is_some() && *self.state.get_mut() == LOST {
             self.guard.retire();
         }
     }

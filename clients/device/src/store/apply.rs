@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
+use tidegate_durable::WriteTransaction;
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::entry::{CommandBody, CommandClosedBody, Entry, kind};
 use tidegate_protocol::id::StreamName;
@@ -171,7 +172,7 @@ fn command_step(stream: &StreamName, entry: &Entry) -> Option<Step> {
 }
 
 async fn put(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
     change: &Change,
 ) -> Result<(), StoreError> {

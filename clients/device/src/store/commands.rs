@@ -3,8 +3,9 @@
 //! Ids are remembered for as long as a repeat may come, so that each is
 //! carried out once across restarts.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use sea_orm::{ConnectionTrait, QueryResult};
 use serde_json::value::RawValue;
+use tidegate_durable::WriteTransaction;
 use tidegate_protocol::command::{CommandResult, Outcome as OutcomeWord, Priority};
 use tidegate_protocol::entry::CommandBody;
 use tidegate_protocol::id::{CommandId, StreamName};
@@ -152,7 +153,7 @@ impl<'a> From<&'a PushedCommand> for Arriving<'a> {
 
 /// A command arrived.
 pub(super) async fn arrive(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
     command: Arriving<'_>,
 ) -> Result<Arrival, StoreError> {
@@ -182,7 +183,7 @@ pub(super) async fn arrive(
 /// A command never heard of is remembered too: it was left out of the stream
 /// because it was final, but a push that brings it may be under way.
 pub(super) async fn closed(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
     closing: &Closing,
 ) -> Result<(), StoreError> {
@@ -204,7 +205,7 @@ pub(super) async fn closed(
 }
 
 async fn insert(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
     command: &Arriving<'_>,
 ) -> Result<(), StoreError> {
@@ -227,7 +228,7 @@ async fn insert(
 }
 
 async fn note_attempt(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     command: &Arriving<'_>,
 ) -> Result<(), StoreError> {
     let update = statement(
@@ -239,10 +240,7 @@ async fn note_attempt(
 }
 
 /// Queues the stored outcome again, for the attempt that asks.
-async fn answer(
-    transaction: &DatabaseTransaction,
-    command: &Arriving<'_>,
-) -> Result<(), StoreError> {
+async fn answer(transaction: &WriteTransaction, command: &Arriving<'_>) -> Result<(), StoreError> {
     let select = statement(
         "SELECT outcome, error, retryable FROM command WHERE id = ?",
         [command.command_id.as_str().into()],
@@ -259,7 +257,7 @@ async fn answer(
 }
 
 async fn known(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     command_id: &CommandId,
 ) -> Result<Option<Known>, StoreError> {
     let select = statement(
@@ -279,7 +277,7 @@ async fn known(
 
 /// Unless the gateway closed it while the app was asked.
 async fn postpone(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     command_id: &CommandId,
 ) -> Result<(), StoreError> {
     let update = statement(
@@ -291,7 +289,7 @@ async fn postpone(
 }
 
 async fn set_stage(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     command_id: &CommandId,
     stage: Stage,
 ) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Outcomes to report, kept until the gateway confirms them.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
+use tidegate_durable::WriteTransaction;
 use tidegate_protocol::command::CommandResult;
 use tidegate_protocol::id::CommandId;
 use tidegate_protocol::limits::{FRAME_BYTES, RESULTS_PER_FRAME};
@@ -60,7 +61,7 @@ impl Store {
 /// Queues a report in the caller's transaction; it replaces the report of an
 /// earlier attempt.
 pub(super) async fn queue(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     result: &CommandResult,
 ) -> Result<(), StoreError> {
     let upsert = statement(

@@ -2,8 +2,9 @@
 //! replaces the replica and sets the cursor. A cut leaves the old replica as
 //! it was.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::ConnectionTrait;
 use serde_json::value::RawValue;
+use tidegate_durable::WriteTransaction;
 use tidegate_protocol::cursor::{Cursor, Cursors};
 use tidegate_protocol::entry::{CommandBody, Item, kind};
 use tidegate_protocol::id::StreamName;
@@ -130,7 +131,7 @@ fn whole(key: &Key, version: i64, body: &RawValue) -> Change {
 }
 
 async fn stage_item(
-    transaction: &DatabaseTransaction,
+    transaction: &WriteTransaction,
     stream: &StreamName,
     item: &Change,
 ) -> Result<(), StoreError> {
@@ -156,7 +157,7 @@ async fn stage_item(
     Ok(())
 }
 
-async fn clear(transaction: &DatabaseTransaction, stream: &StreamName) -> Result<(), StoreError> {
+async fn clear(transaction: &WriteTransaction, stream: &StreamName) -> Result<(), StoreError> {
     for sql in ["DELETE FROM staged WHERE stream = ?", "DELETE FROM snapshot WHERE stream = ?"] {
         transaction.execute_raw(statement(sql, [stream.as_str().into()])).await?;
     }
