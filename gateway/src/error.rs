@@ -8,7 +8,7 @@ use std::any::Any;
 
 use sea_orm::DbErr;
 use tidegate_durable::Fault;
-use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::rest::{ErrorBody, ErrorDetail, FieldError};
 
 /// A refusal with a stable code and a sentence that is safe to show.
@@ -84,6 +84,16 @@ impl ApiError {
     pub const fn with_retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    /// The close code of a session that it ends, where it is the gateway's fault
+    /// and not the client's.
+    pub fn close_reason(&self) -> CloseReason {
+        if self.code == ErrorCode::Unavailable {
+            CloseReason::Unavailable
+        } else {
+            CloseReason::Internal
+        }
     }
 
     /// The answer's body.

@@ -110,7 +110,10 @@ async fn a_drain_ends_when_everybody_has_gone() {
 /// it is told by the drain, or turned away after it.
 #[tokio::test]
 async fn a_drain_misses_nobody_who_says_hello() {
-    let setup = Setup::new().set("drain.deadline_ms", "60000").set("drain.spread_ms", "200");
+    let setup = Setup::new()
+        .set("drain.deadline_ms", "60000")
+        .set("drain.spread_ms", "200")
+        .set("database.lock_timeout_ms", "60000");
     let mut gateway = setup.start().await;
     let device = gateway.device("phone", "u1");
     let mut socket = device.connect().await;

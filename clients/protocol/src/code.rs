@@ -160,6 +160,8 @@ words! {
         Internal = "internal", 1011;
         /// The node goes away; reconnect elsewhere.
         Drain = "drain", 1012;
+        /// The database is away, full, or does not answer; come back later.
+        Unavailable = "unavailable", 1013;
     }
 }
 

@@ -235,7 +235,7 @@ async fn authenticate(
         Some(token) => {
             Some(state.auth.verify(token).await.map_err(|error| match error {
                 // Nothing can be said about the token: come back.
-                AuthError::Unavailable => CloseReason::Internal,
+                AuthError::Unavailable => CloseReason::Unavailable,
                 _ => CloseReason::Unauthenticated,
             })?)
         }
@@ -295,7 +295,7 @@ fn ack_claims(state: &AppState, key: &SessionKey, opened: &[Opened]) {
 /// A refusal of the writer: retryable ones end with a code that is retried.
 fn refuse(mut error: ApiError) -> Stop {
     if error.code.number() >= 500 {
-        return Stop::Refuse(CloseReason::Internal, error);
+        return Stop::Refuse(error.close_reason(), error);
     }
     // A client does not come back after this code without a change.
     error.retry_after_s = None;

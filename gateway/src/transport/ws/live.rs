@@ -14,6 +14,7 @@ use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::error::ApiError;
 use crate::hub::Watch;
 use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
@@ -391,8 +392,8 @@ impl Live {
     }
 
     /// The database failed: the client comes back and resumes.
-    fn broken(&self, error: &dyn std::fmt::Display) -> End {
-        tracing::error!(session.id = %self.id, %error, "session could not read the journal");
-        CloseReason::Internal.into()
+    fn broken<E: std::fmt::Display + 'static>(&self, error: &E) -> End {
+        tracing::debug!(session.id = %self.id, "session could not read the journal");
+        ApiError::internal(error).close_reason().into()
     }
 }
