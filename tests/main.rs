@@ -31,6 +31,7 @@ mod market;
 mod operation;
 mod poll;
 mod poll_wait;
+mod postgres;
 mod properties;
 mod publish;
 mod push;

@@ -5,6 +5,7 @@ mod calls;
 mod database;
 mod gateway;
 mod http;
+mod proxy;
 mod redact;
 mod second_node;
 mod socket;

@@ -1,6 +1,6 @@
 //! A database of its own for each gateway on PostgreSQL.
 
-use sea_orm::{ConnectionTrait, Database, DbErr};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr};
 use uuid::Uuid;
 
 /// A database that is dropped with its owner.
@@ -27,6 +27,26 @@ impl PostgresDatabase {
         };
         let (authority, _) = address.rsplit_once('/').expect("DATABASE_URL names a database");
         format!("{authority}/{}{query}", self.name)
+    }
+}
+
+impl PostgresDatabase {
+    /// `host:port` of the server.
+    pub(crate) fn server(&self) -> String {
+        let address = self.server.split_once('?').map_or(&*self.server, |(address, _)| address);
+        let authority = address.split('/').nth(2).expect("DATABASE_URL names a server");
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        if host.contains(':') { host.to_owned() } else { format!("{host}:5432") }
+    }
+
+    /// As an operator at its console; not through the gateway.
+    pub(crate) async fn console(&self) -> DatabaseConnection {
+        Database::connect(self.url()).await.unwrap()
+    }
+
+    /// Runs a statement at the console.
+    pub(crate) async fn run(&self, statement: &str) {
+        execute(&self.url(), statement).await.unwrap();
     }
 }
 

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::support::database::PostgresDatabase;
 use crate::support::http::Caller;
+use crate::support::proxy::Proxy;
 use crate::support::socket::Device;
 use crate::support::token::{SECRET, Token};
 use crate::support::transcript::Transcript;
@@ -23,13 +24,14 @@ use crate::support::wait::bounded;
 #[derive(Clone, Debug)]
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
+    has_proxy: bool,
 }
 
 impl Setup {
     /// What tests need: a free port, a known secret, the shared streams `news`
     /// and `prices`, and no waits that only spread load.
     pub(crate) fn new() -> Self {
-        Self { variables: BTreeMap::new() }
+        Self { variables: BTreeMap::new(), has_proxy: false }
             .set("listen", "127.0.0.1:0")
             .set("auth.hs256_secret", SECRET)
             .set("streams.shared", r#"["news", "prices"]"#)
@@ -45,13 +47,26 @@ impl Setup {
         self
     }
 
+    /// Reaches PostgreSQL through a [`Proxy`].
+    pub(crate) fn through_a_proxy(self) -> Self {
+        Self { has_proxy: true, ..self }
+    }
+
     /// Starts the gateway.
     pub(crate) async fn start(self) -> Gateway {
+        let has_proxy = self.has_proxy;
         let data_dir = tempfile::tempdir().unwrap();
         let database = PostgresDatabase::create().await;
         let mut setup = self.set("data_dir", data_dir.path().to_str().unwrap());
+        let mut proxy = None;
         if let Some(database) = &database {
-            setup = setup.set("database.url", &database.url());
+            let mut url = database.url();
+            if has_proxy {
+                let before = Proxy::before(&database.server()).await;
+                url = url.replace(&database.server(), &before.address());
+                proxy = Some(before);
+            }
+            setup = setup.set("database.url", &url);
         }
         let config = load(None, setup.variables).unwrap();
         let (clock, offset_ms) = Clock::movable();
@@ -64,7 +79,8 @@ impl Setup {
             // No connection is kept: a jump of time would end it under way.
             http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
             transcript: Transcript::default(),
-            _database: database,
+            proxy,
+            database,
             _data_dir: data_dir,
         }
     }
@@ -79,7 +95,8 @@ pub(crate) struct Gateway {
     http: reqwest::Client,
     transcript: Transcript,
     // Dropped last: the gateway uses them.
-    _database: Option<PostgresDatabase>,
+    proxy: Option<Proxy>,
+    database: Option<PostgresDatabase>,
     _data_dir: TempDir,
 }
 
@@ -91,6 +108,16 @@ impl Gateway {
 
     pub(crate) fn running(&self) -> &Running {
         self.running.as_ref().expect("the gateway was stopped")
+    }
+
+    /// The database, with `DATABASE_URL`.
+    pub(crate) const fn database(&self) -> Option<&PostgresDatabase> {
+        self.database.as_ref()
+    }
+
+    /// What lies between it and its database.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("started without a proxy")
     }
 
     /// `127.0.0.1:port`.
