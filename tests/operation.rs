@@ -9,7 +9,7 @@ use crate::support::{Gateway, Setup, check, put};
 /// Alive and ready, without a token.
 #[tokio::test]
 async fn a_node_is_alive_and_ready() {
-    let gateway = Gateway::start().await;
+    let gateway = Setup::new().set("database.synchronous", "full").start().await;
     let operator = gateway.caller("operator", "").without_token();
     let alive = operator.quiet().get("/healthz").await;
     assert_eq!((alive.status.as_u16(), alive.text()), (200, "ok"));

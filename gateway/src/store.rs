@@ -146,6 +146,17 @@ impl Store {
         self.options.synchronous_full
     }
 
+    /// Whether what is committed survives a power cut of the database's machine:
+    /// SQLite's `synchronous` and PostgreSQL's `synchronous_commit` as they are
+    /// for the connections that write.
+    pub async fn is_durable(&self) -> Result<bool, DbErr> {
+        if self.is_embedded() {
+            return Ok(self.waits_for_disk());
+        }
+        let setting = probe::synchronous_commit(&self.writer).await?;
+        Ok(setting.as_deref() != Some("off"))
+    }
+
     /// Starts a write: see [`Connections::begin`].
     pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
         self.writer.begin().await

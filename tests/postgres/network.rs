@@ -140,14 +140,7 @@ async fn a_read_only_database_says_so() {
     let backend = gateway.backend().quiet();
     let id = backend.make("u1", "steps").await;
     let database = gateway.database().unwrap();
-    // The gateway's session settings do not say, so the database's count.
-    let set = |value: &str| {
-        format!(
-            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = \
-             {value}', current_database()); END $$"
-        )
-    };
-    database.run(&set("on")).await;
+    database.set("default_transaction_read_only", "on").await;
     gateway.proxy().swallow();
     eventually("read-only", async || {
         let answer = backend.post("/api/v1/commands", &steps("u1")).await;
@@ -156,9 +149,23 @@ async fn a_read_only_database_says_so() {
     })
     .await;
     until_found(&backend, &id).await;
-    let console = "SET default_transaction_read_only = off; ".to_owned() + &set("off");
-    database.run(&console).await;
+    database.set("default_transaction_read_only", "off").await;
     gateway.proxy().swallow();
     until_ready(&gateway).await;
     until_accepted(&backend, &steps("u1")).await;
+}
+
+/// Where commits do not wait for the disk, a node says so.
+#[tokio::test]
+async fn weak_commits_are_told() {
+    let Some(gateway) = impatient().await else { return };
+    let operator = gateway.caller("operator", "").without_token().quiet();
+    assert_eq!(operator.get("/readyz").await.body["commits"], "durable");
+    gateway.database().unwrap().set("synchronous_commit", "off").await;
+    gateway.proxy().swallow();
+    eventually("told", async || {
+        let answer = operator.get("/readyz").await;
+        (answer.status == 200 && answer.body["commits"] == "not_durable").then_some(())
+    })
+    .await;
 }

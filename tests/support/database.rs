@@ -44,6 +44,12 @@ impl PostgresDatabase {
         Database::connect(self.url()).await.unwrap()
     }
 
+    /// Sets a parameter for sessions to come.
+    pub(crate) async fn set(&self, parameter: &str, value: &str) {
+        let statement = format!("ALTER DATABASE {} SET {parameter} = {value}", self.name);
+        execute(&self.server, &statement).await.unwrap();
+    }
+
     /// Runs a statement at the console.
     pub(crate) async fn run(&self, statement: &str) {
         execute(&self.url(), statement).await.unwrap();
