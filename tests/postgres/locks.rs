@@ -1,8 +1,15 @@
 //! Rows that somebody else keeps locked.
 
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement, TransactionTrait as _};
+use tidegate::ingest::Ingest;
+use tidegate::ingest::behind::PushNote;
+use tidegate::store::device::DeviceKey;
+use tidegate_protocol::command::Channel;
+use tidegate_protocol::id::CommandId;
+use uuid::Uuid;
 
 use crate::postgres::{impatient, readiness, steps, until_accepted};
+use crate::support::{Gateway, SecondNode};
 
 /// A head that a frozen node or a person keeps locked stops its own stream:
 /// writes to it are refused, and all others are accepted meanwhile.
@@ -52,5 +59,49 @@ async fn a_locked_row_refuses_only_what_needs_it() {
     accepted.expect(202);
     holding.rollback().await.unwrap();
     assert_eq!(backend.delete(&path).await.status, 200);
+    console.close().await.unwrap();
+}
+
+/// Two nodes that write late about the same commands, in opposite order, do not
+/// wait for each other: PostgreSQL counts no deadlock.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_write_late_do_not_wait_for_each_other() {
+    let gateway = Gateway::start().await;
+    let Some(second) = SecondNode::beside(&gateway).await else { return };
+    let backend = gateway.backend().quiet();
+    let phone = gateway.device("phone", "u1");
+    gateway.calls_of(&phone).register(&phone).await;
+    let ids = backend.make_many("u1", 40, 1).await;
+    let ids: Vec<CommandId> = ids.iter().map(|id| CommandId::parse(id).unwrap()).collect();
+    let (first_half, second_half) = ids.split_at(20);
+    let device = DeviceKey { user_id: "u1".to_owned(), device_id: phone.id.clone() };
+    let write_late = async |ingest: &Ingest, sent: &[CommandId], pushed: &[CommandId]| {
+        for _ in 0..30 {
+            let now = ingest.clock().now();
+            let sent = sent.iter().map(|id| (id.clone(), 1));
+            ingest.behind().sent(&device, sent, Channel::Socket, now);
+            ingest.behind().pushed(PushNote {
+                id: Uuid::now_v7(),
+                commands: pushed.iter().rev().cloned().collect(),
+                device_id: device.device_id.clone(),
+                channel: Channel::Fcm,
+                is_ok: true,
+                detail: String::new(),
+                at: now,
+            });
+            ingest.flush_behind().await.unwrap();
+        }
+    };
+    let (one, two) = (&gateway.running().state().ingest, &second.running().state().ingest);
+    tokio::join!(
+        write_late(one, first_half, second_half),
+        write_late(two, second_half, first_half),
+    );
+    second.stop().await;
+    let console = gateway.database().unwrap().console().await;
+    let sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let row = console.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await;
+    let deadlocks: i64 = row.unwrap().unwrap().try_get_by_index(0).unwrap();
+    assert_eq!(deadlocks, 0);
     console.close().await.unwrap();
 }

@@ -35,6 +35,10 @@ impl SecondNode {
         self.running.address().to_string()
     }
 
+    pub(crate) const fn running(&self) -> &Running {
+        &self.running
+    }
+
     pub(crate) async fn stop(self) {
         bounded("stop", Box::pin(self.running.stop())).await;
     }
