@@ -137,7 +137,8 @@ impl Writer {
                     self.refuse(part, &ApiError::internal(&error));
                 }
                 Err(Failure::Unknown(error)) => {
-                    tracing::warn!(%error, jobs = part.len(), "commit with unknown outcome");
+                    // The change of state is logged where it is noticed.
+                    tracing::debug!(%error, jobs = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
                     self.refuse(part, &ApiError::unavailable(message));
                 }
