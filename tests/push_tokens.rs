@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Device, Gateway};
 
 /// A subscription as browsers give it (the keys are those of RFC 8291).
-const SUBSCRIPTION: &str = r#"{"endpoint":"https://push.example/1","keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}"#;
+const SUBSCRIPTION: &str = r#"{"endpoint":"https://push.example.com/1","keys":{"p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4","auth":"BTBZMqHH6r4Tts7J_aSIgg"}}"#;
 
 async fn register(gateway: &Gateway, device: &Device, provider: &str, token: &str) {
     let body = json!({

@@ -38,6 +38,9 @@ pub struct Model {
     /// `none`, `active`, `invalid` or `stale`.
     #[sea_orm(column_type = "Text")]
     pub push_state: String,
+    /// Why the last token ended, in words for an operator.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub push_error: Option<String>,
     /// When the token was last registered.
     pub push_refreshed_at: Option<i64>,
     /// Whether data changes may wake it.

@@ -23,6 +23,8 @@ pub struct Model {
     pub wanted: i64,
     /// Sends that failed in a row.
     pub failures: i32,
+    /// Refusals of this token in a row, none of them the service's fault.
+    pub refusals: i32,
     /// Sends that went well since the last command came.
     pub repeats: i32,
     /// When a wake-up went out last, or was given up: until the device is seen

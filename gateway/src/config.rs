@@ -201,8 +201,11 @@ pub struct Push {
     pub ramp_s: u32,
     /// Sends under way at once.
     pub concurrency: usize,
-    /// How long sending pauses after an error that an operator must mend;
-    /// milliseconds.
+    /// Waits after refusals of one token in a row, milliseconds: one refusal
+    /// more than there are waits ends the token.
+    pub refusal_backoff_ms: Vec<u64>,
+    /// How long sending to a service pauses that refuses this project, before
+    /// one send tries it again; milliseconds.
     pub circuit_ms: u64,
     /// How often devices that want wake-ups on data are looked for;
     /// milliseconds.

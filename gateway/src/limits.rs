@@ -2,6 +2,8 @@
 //! in `tidegate_protocol::limits`; those an operator may choose are in
 //! `config::Limits`.
 
+use std::time::Duration;
+
 /// Live entries a shared stream keeps ready for its local sessions: covers
 /// what piles up while a thousand sockets are written once.
 pub const RING_ENTRIES_SHARED: usize = 1_024;
@@ -51,3 +53,29 @@ pub const POLL_ANSWER_BYTES: usize = 1024 * 1024;
 
 /// How often a transaction that another node's locks broke is run again.
 pub const WRITE_ATTEMPTS: u32 = 5;
+
+/// Tokens that must meet the same refusal, with no success in between, before
+/// it is taken for the service's fault: two may be one person's devices.
+pub const PUSH_SEVERAL_TOKENS: usize = 3;
+
+/// Devices remembered per circuit as refused: who is forgotten only counts as
+/// evidence once more.
+pub const PUSH_SUSPECTS: usize = 64;
+
+/// Circuits remembered. There are a handful of push services, but devices
+/// could name any number.
+pub const PUSH_CIRCUITS: usize = 1_000;
+
+/// How long the one send that tries an open circuit is waited for: as long as
+/// its claim holds.
+pub const PUSH_PROBE_TIME: Duration = Duration::from_secs(10);
+
+/// How soon those that wait for that send ask again.
+pub const PUSH_PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// How long an open circuit that nobody tries is shown to operators.
+pub const PUSH_CIRCUIT_FORGOTTEN: Duration = Duration::from_hours(1);
+
+/// How much farther than possible a time in a row may lie ahead before it is
+/// taken for one of a clock that was wrong: clocks of nodes differ a little.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(10);

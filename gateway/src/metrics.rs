@@ -133,6 +133,10 @@ table! {
     push_seconds: Histogram = "tidegate_push_seconds", in REQUEST_SECONDS;
     /// Wake-ups under way.
     pushes_in_flight: IntGauge = "tidegate_pushes_in_flight";
+    /// Push services, or platforms of one, that refuse this project.
+    push_circuits_open: IntGauge = "tidegate_push_circuits_open";
+    /// How often one began to.
+    push_circuits_opened: IntCounter = "tidegate_push_circuits_opened_total";
     /// Push tokens ended because their provider said so.
     push_tokens_ended: IntCounter = "tidegate_push_tokens_ended_total";
     /// Conflicts found, by type.

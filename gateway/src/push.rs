@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tidegate_services::fcm::Fcm;
 use tidegate_services::webpush::WebPush;
+use tokio::time::Instant;
 
 use crate::push::circuit::Circuits;
 
@@ -43,9 +44,11 @@ impl Push {
     }
 
     /// How the tier stands, for operators: `ok`, `not_configured`, or
-    /// `circuit_open` while an error pauses it that an operator must mend.
-    pub fn status(&self, now_ms: i64) -> &'static str {
-        match (self.is_configured(), self.0.circuits.is_any_open(now_ms)) {
+    /// `circuit_open` while a service refuses this project, for one platform
+    /// or as a whole.
+    pub fn status(&self) -> &'static str {
+        let is_any_open = self.0.circuits.count_open(Instant::now()) > 0;
+        match (self.is_configured(), is_any_open) {
             (false, _) => "not_configured",
             (true, true) => "circuit_open",
             (true, false) => "ok",

@@ -10,6 +10,7 @@ mod m20261121_000001_live_path;
 mod m20261121_000002_push_tier;
 mod m20261121_000003_marketplace;
 mod m20261126_000001_write_probe;
+mod m20261126_000002_push_refusals;
 mod schema;
 
 /// All migrations, in order.
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000002_push_tier::Migration),
             Box::new(m20261121_000003_marketplace::Migration),
             Box::new(m20261126_000001_write_probe::Migration),
+            Box::new(m20261126_000002_push_refusals::Migration),
         ]
     }
 }

@@ -67,25 +67,3 @@ async fn faults_are_tried_again() {
         assert_eq!(rows[1]["event"], "push_ok");
     }
 }
-
-/// A service that refuses the VAPID token, or redirects, pauses its own origin
-/// only: FCM goes on, and the subscription stays.
-#[tokio::test]
-async fn one_service_pauses_alone() {
-    for answer in
-        [Answer::Unauthorized, Answer::BadJwt, Answer::Redirect("http://127.0.0.1:1/".to_owned())]
-    {
-        let scene = Scene::start_with(Scene::patient()).await;
-        let (browser, subscription) = scene.browser("browser", "u1").await;
-        scene.webpush.script(&subscription.id, [answer]);
-        let id = scene.backend.make("u1", "steps").await;
-        scene.settled(&id, 1).await;
-        assert_eq!(scene.readiness().await, "circuit_open");
-        assert_eq!(scene.push_state(&browser).await, "active");
-        scene.idle().await;
-        assert_eq!(scene.webpush.requests().len(), 1);
-        scene.pass(Duration::from_secs(61)).await;
-        scene.settled(&id, 2).await;
-        assert_eq!(scene.readiness().await, "ok");
-    }
-}

@@ -1,4 +1,4 @@
-//! What only an operator can mend pauses the tier, and shows.
+//! What is the project's by definition pauses the tier, and shows.
 
 use std::time::Duration;
 
@@ -8,13 +8,18 @@ use tidegate_fakes::google::TokenAnswer;
 use tidegate_fakes::google::assertion::Refusal;
 
 use crate::push::scene::Scene;
+use crate::support::eventually;
 
 /// Two parts of a minute, the default of `push.circuit_ms`.
 const MOST: Duration = Duration::from_secs(50);
 const REST: Duration = Duration::from_secs(10);
 
+/// How long who met it leaves the first try to others.
+const GRACE: Duration = Duration::from_secs(15);
+
 /// The first push finds the tier broken; nothing else is sent until the pause
-/// is over, and then everything.
+/// is over. Then the one that did not meet it tries first, and everything goes
+/// out.
 async fn pauses(scene: &Scene) {
     assert_eq!(scene.readiness().await, "ok");
     let (first, second) = (scene.phone("phone", "u1").await, scene.phone("other", "u2").await);
@@ -24,27 +29,60 @@ async fn pauses(scene: &Scene) {
     assert_eq!(scene.readiness().await, "circuit_open");
     let before = scene.fcm.requests().len();
     let other = scene.backend.make("u2", "steps").await;
-    scene.pass(MOST).await;
+    scene.elapse(MOST).await;
     scene.idle().await;
     assert_eq!(scene.fcm.requests().len(), before, "nothing is sent");
     assert_eq!(scene.readiness().await, "circuit_open");
-    scene.pass(REST).await;
+    assert_eq!(scene.figure("tidegate_push_circuits_opened_total").await.to_bits(), 1f64.to_bits());
+    scene.elapse(REST).await;
+    let rows = scene.settled(&other, 1).await;
+    assert_eq!(rows[0]["event"], "push_ok");
+    assert_eq!(scene.readiness().await, "ok", "its success closed it");
+    scene.settled(&id, 1).await;
+    scene.elapse(GRACE).await;
     scene.settled(&id, 2).await;
-    scene.settled(&other, 1).await;
-    assert_eq!(scene.readiness().await, "ok", "it closed by itself");
     for phone in [first, second] {
         assert_eq!(scene.push_state(&phone).await, "active");
     }
 }
 
-/// APNs' key is bad, the project may not send, the address is wrong: no token
-/// ends, and sending pauses.
+/// The project may not send: no token ends, and sending pauses.
 #[tokio::test]
 async fn what_an_operator_must_mend_opens_the_circuit() {
-    for answer in [Answer::ThirdPartyAuth, Answer::PermissionDenied, Answer::WrongAddress] {
-        let scene = Scene::start_with(Scene::patient()).await;
-        scene.fcm.script("token-phone", [answer]);
-        pauses(&scene).await;
+    let scene = Scene::start_with(Scene::patient()).await;
+    scene.fcm.script("token-phone", [Answer::PermissionDenied]);
+    pauses(&scene).await;
+}
+
+/// A try that fails reopens it, and it is not tried all at once.
+#[tokio::test]
+async fn one_send_tries_an_open_circuit() {
+    let scene = Scene::start_with(Scene::patient()).await;
+    scene.fcm.set_fallback(Answer::PermissionDenied);
+    for number in 0..6 {
+        scene.phone(&format!("p{number}"), &format!("u{number}")).await;
+    }
+    let first = scene.backend.make("u0", "steps").await;
+    scene.settled(&first, 1).await;
+    for number in 1..6 {
+        scene.backend.make(&format!("u{number}"), "steps").await;
+    }
+    for tries in 2..4 {
+        scene.idle().await;
+        scene.elapse(MOST + REST).await;
+        eventually("a try", async || (scene.fcm.requests().len() == tries).then_some(())).await;
+        scene.elapse(REST).await;
+        scene.idle().await;
+        assert_eq!(scene.fcm.requests().len(), tries, "one at a time");
+        scene.elapse(MOST - REST).await;
+    }
+    scene.fcm.set_fallback(Answer::Sent);
+    scene.elapse(MOST + REST).await;
+    for number in 1..6 {
+        let token = format!("token-p{number}");
+        eventually("a push", async || (!scene.fcm.delivered(&token).is_empty()).then_some(()))
+            .await;
+        scene.elapse(Duration::from_secs(1)).await;
     }
 }
 
@@ -55,7 +93,7 @@ async fn a_success_under_way_does_not_close_the_circuit() {
     let scene = Scene::start_with(Scene::patient()).await;
     scene.phone("slow", "u3").await;
     scene.fcm.script("token-slow", [Answer::Slow(Duration::from_millis(200))]);
-    scene.fcm.script("token-phone", [Answer::ThirdPartyAuth]);
+    scene.fcm.script("token-phone", [Answer::PermissionDenied]);
     let slow = scene.backend.make("u3", "steps").await;
     scene.pushes("token-slow", 1).await;
     scene.phone("phone", "u1").await;

@@ -62,7 +62,10 @@ async fn endpoints_inside_are_refused_in_production() {
                 "push": { "provider": "webpush", "token": token } })
     };
     for endpoint in [
-        "http://push.example/x",
+        "http://push.example.com/x",
+        "https://localhost/x",
+        "https://push.local/x",
+        "https://push.internal/x",
         "https://127.0.0.1/x",
         "https://[::1]/x",
         "https://10.0.0.1/x",
@@ -86,9 +89,35 @@ async fn endpoints_inside_are_refused_in_production() {
     socket.send(&hello).await;
     socket.expect("error").await;
     socket.expect_close(4400, "invalid_field").await;
-    let public = body(&subscription("https://push.example/x"));
+    let public = body(&subscription("https://push.example.com/x"));
     calls.quiet().post(path, &public).await.expect(200);
     check!("endpoints_refused", said(&gateway));
+}
+
+/// Names that never lead to a push service are refused where they are
+/// registered, in development too, and the field is named.
+#[tokio::test]
+async fn reserved_names_are_refused() {
+    for environment in ["development", "production"] {
+        let gateway = Setup::new().set("environment", environment).start().await;
+        let phone = gateway.device("phone", "u1");
+        let calls = gateway.calls_of(&phone).quiet();
+        for host in ["push.invalid", "a.b.test", "PUSH.Example", "push.localhost", "example."] {
+            let token = subscription(&format!("https://{host}/x"));
+            let push = json!({ "provider": "webpush", "token": token });
+            let body = json!({ "device_id": phone.id, "platform": "web", "push": push });
+            let answer = calls.post("/api/v1/devices/register", &body).await;
+            let error = answer.expect_error(422, "invalid");
+            assert!(error.to_string().contains("push.token"), "{host}: {error}");
+        }
+        let mut hello = phone.hello();
+        let token = subscription("https://push.invalid/x");
+        hello["device"]["push"] = json!({ "provider": "webpush", "token": token });
+        let mut socket = phone.connect().await;
+        socket.send(&hello).await;
+        socket.expect("error").await;
+        socket.expect_close(4400, "invalid_field").await;
+    }
 }
 
 /// Without the tokens, which are long.

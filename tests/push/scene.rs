@@ -89,9 +89,21 @@ impl Scene {
         (browser, subscription)
     }
 
+    /// A phone of another system than Android.
+    pub(super) async fn phone_on(&self, platform: &str, name: &str, user: &str) -> Device {
+        let phone = self.gateway.device(name, user);
+        let push = json!({ "provider": "fcm", "token": format!("token-{name}") });
+        self.register_on(platform, &phone, push).await;
+        phone
+    }
+
     /// Registers a device over HTTP.
     pub(super) async fn register(&self, device: &Device, push: Value) {
-        let body = json!({ "device_id": device.id, "platform": "android", "push": push });
+        self.register_on("android", device, push).await;
+    }
+
+    async fn register_on(&self, platform: &str, device: &Device, push: Value) {
+        let body = json!({ "device_id": device.id, "platform": platform, "push": push });
         self.calls(device).post("/api/v1/devices/register", &body).await.expect(200);
     }
 
@@ -109,11 +121,15 @@ impl Scene {
 
     /// The state of the device's push token.
     pub(super) async fn push_state(&self, device: &Device) -> String {
+        self.shown(device).await["push_state"].as_str().unwrap().to_owned()
+    }
+
+    /// The device as lists show it.
+    pub(super) async fn shown(&self, device: &Device) -> Value {
         let path = format!("/api/v1/users/{}/devices", device.user);
         let page = self.backend.get(&path).await.expect(200);
         let devices = page["items"].as_array().unwrap();
-        let found = devices.iter().find(|found| found["device_id"] == device.id).unwrap();
-        found["push_state"].as_str().unwrap().to_owned()
+        devices.iter().find(|found| found["device_id"] == device.id).unwrap().clone()
     }
 
     /// Waits until the device's push token has this state.
@@ -136,6 +152,23 @@ impl Scene {
         self.gateway.pass_time(NUDGE).await;
     }
 
+    /// Both clocks go on, as in life: pauses in memory end too.
+    pub(super) async fn elapse(&self, by: Duration) {
+        self.idle().await;
+        let millis = i64::try_from(by.as_millis()).unwrap();
+        self.offset_ms.fetch_add(millis, Ordering::Relaxed);
+        self.gateway.move_clock(by);
+        self.gateway.pass_time(by).await;
+    }
+
+    /// The wall clock is set back; the gateway looks.
+    pub(super) async fn set_clock_back(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap();
+        self.offset_ms.fetch_sub(millis, Ordering::Relaxed);
+        self.gateway.set_clock_back(by);
+        self.gateway.pass_time(NUDGE).await;
+    }
+
     /// The requests to FCM for one token, once there are so many.
     pub(super) async fn pushes(&self, token: &str, count: usize) -> Vec<FcmRequest> {
         eventually("pushes", async || {
@@ -152,7 +185,7 @@ impl Scene {
         eventually("idle", async || {
             let store = &self.gateway.running().state().store;
             // Claimed ones too, until they are settled.
-            let next = wake::next_due(store.readers(), i64::MAX).await.unwrap();
+            let next = wake::next_due(store.readers(), i64::MAX, i64::MAX).await.unwrap();
             next.is_none_or(|due_at| due_at > self.gateway.now_ms()).then_some(())
         })
         .await;

@@ -172,6 +172,12 @@ impl Gateway {
         self.offset_ms.fetch_add(millis, Ordering::Relaxed);
     }
 
+    /// Sets the gateway's wall clock back.
+    pub(crate) fn set_clock_back(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap();
+        self.offset_ms.fetch_sub(millis, Ordering::Relaxed);
+    }
+
     /// The gateway's wall clock, milliseconds.
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.now().millis()

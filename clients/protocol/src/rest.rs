@@ -141,6 +141,10 @@ pub struct DeviceView {
     pub last_seen_at: Timestamp,
     /// Whether it can be woken.
     pub push_state: PushState,
+    /// Why its last push token ended, in the provider's words; absent while
+    /// there is nothing to tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_error: Option<String>,
 }
 
 /// Answers `GET /api/v1/sync/poll`.

@@ -114,24 +114,30 @@ impl Fcm {
     ///
     /// Dropping the future may leave a message sent whose answer nobody saw.
     pub async fn send(&self, message: Message<'_>, mode: Mode) -> Result<Sent, FcmError> {
+        let to = message.token();
         let request = SendRequest { validate_only: mode == Mode::Validate, message };
         let body = serde_json::to_vec(&request).map_err(|_| FcmError::Encoding)?;
-        let token = self.tokens.token().await?;
-        match self.post(&token, body.clone()).await {
-            Err(FcmError::Unauthenticated) => {
-                self.tokens.invalidate(&token);
-                let token = self.tokens.token().await?;
-                self.post(&token, body).await
+        let access = self.tokens.token().await?;
+        match self.post(&access, body.clone(), to).await {
+            Err(error) if error.is_unauthenticated() => {
+                self.tokens.invalidate(&access);
+                let access = self.tokens.token().await?;
+                self.post(&access, body, to).await
             }
             answer => answer,
         }
     }
 
-    async fn post(&self, token: &AccessToken, body: Vec<u8>) -> Result<Sent, FcmError> {
+    async fn post(
+        &self,
+        access: &AccessToken,
+        body: Vec<u8>,
+        to: &DeviceToken,
+    ) -> Result<Sent, FcmError> {
         let response = self
             .http
             .post(self.send_url.clone())
-            .bearer_auth(token.secret())
+            .bearer_auth(access.secret())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(body)
             .send()
@@ -139,8 +145,14 @@ impl Fcm {
             .map_err(|error| TransportError::of(&error))?;
         let status = response.status().as_u16();
         let retry_after = retry_after::from_headers(response.headers(), &self.clock);
-        let body = transport::read_body(response).await?;
-        if status == 200 { sent(&body) } else { Err(error::classify(status, retry_after, &body)) }
+        let headers = response.headers().clone();
+        let body = transport::read_body(response).await;
+        if status == 200 {
+            return sent(&body?);
+        }
+        // The status and the headers count, also where the rest does not come.
+        let body = body.unwrap_or_default();
+        Err(error::classify(status, retry_after, &headers, &body, to.secret()))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod fcm;
 pub mod limits;
 pub mod oauth;
 pub mod outcome;
+mod reason;
 pub mod retry_after;
 pub mod transport;
 pub mod wake;

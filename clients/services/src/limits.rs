@@ -83,6 +83,14 @@ pub const TOPIC_CHARS: usize = 32;
 /// Longest word taken over from an error answer, in bytes.
 pub const ERROR_WORD_BYTES: usize = 64;
 
+/// Most bytes of the reasons that a refusal is shown with: a line of a
+/// timeline, which every attempt adds.
+pub const REASON_BYTES: usize = 200;
+
+/// Longest word of a reason that is shown, in bytes: the words of APNs and the
+/// names of headers have less, tokens and their like more.
+pub const REASON_WORD_BYTES: usize = 32;
+
 /// How long one request to the `Atom SaaS` marketplace may take when the
 /// settings name nothing else: what its requirements v1.0.0 ask for, since a
 /// page of 1,000 skills carries their code.

@@ -11,9 +11,10 @@ use crate::limits::RETRY_AFTER_MAX;
 
 /// How long the answer asks to wait, at most [`RETRY_AFTER_MAX`]. `None` when
 /// it does not say, or says it in a form that cannot be read. A date in the
-/// past means zero.
+/// past means zero. A date is measured from the answer's own `Date` where it
+/// has one: our clock may be wrong.
 pub fn from_headers(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
-    parse(headers.get(RETRY_AFTER)?.to_str().ok()?, clock)
+    from_answer(headers).or_else(|| parse(headers.get(RETRY_AFTER)?.to_str().ok()?, clock))
 }
 
 /// As [`from_headers`], but a date is measured from the answer's own `Date`:

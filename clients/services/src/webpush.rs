@@ -28,7 +28,7 @@ use crate::retry_after;
 use crate::transport::{self, ClientError};
 use crate::wake::{Ttl, Urgency, Wake};
 use crate::webpush::address::{EndpointError, Policy, PublicResolver};
-use crate::webpush::error::WebPushError;
+use crate::webpush::error::{Answer, WebPushError};
 use crate::webpush::message::{Message, Payload, Topic};
 use crate::webpush::seal::Ephemeral;
 use crate::webpush::subscription::Subscription;
@@ -116,7 +116,9 @@ impl WebPush {
         let message = |payload| Message { payload, ttl, urgency, topic: Some(Topic::sync()) };
         match Payload::inline(wake) {
             Some(payload) => match self.send(to, &message(payload)).await {
-                Err(WebPushError::TooLarge) => self.send(to, &message(Payload::hint(wake))).await,
+                Err(error) if error.is_too_large() => {
+                    self.send(to, &message(Payload::hint(wake))).await
+                }
                 answer => answer,
             },
             None => self.send(to, &message(Payload::hint(wake))).await,
@@ -149,8 +151,11 @@ impl WebPush {
             return Ok(Accepted { ttl_s, message_id: message_id(response.headers()) });
         }
         let retry_after = retry_after::from_headers(response.headers(), &self.clock);
-        let body = transport::read_body(response).await?;
-        Err(error::classify(status, retry_after, &body))
+        let headers = response.headers().clone();
+        // The status and the headers count, also where the rest does not come.
+        let body = transport::read_body(response).await.unwrap_or_default();
+        let answer = Answer { status, retry_after, headers: &headers, body: &body };
+        Err(error::classify(answer, to.endpoint()).into())
     }
 
     /// The request for a message. Given the same `ephemeral` and time, all of

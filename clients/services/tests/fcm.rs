@@ -7,7 +7,7 @@ use tidegate_fakes::answer::RetryAfter;
 use tidegate_fakes::fcm::answer::Answer;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::fcm::data::Data;
-use tidegate_services::fcm::error::FcmError;
+use tidegate_services::fcm::error::{FcmError, FcmRefusal};
 use tidegate_services::fcm::message::{Message, Notification};
 use tidegate_services::fcm::{Mode, Sent};
 use tidegate_services::outcome::Action;
@@ -101,10 +101,10 @@ async fn every_refusal_has_its_action() {
         (Answer::InvalidToken, Action::TokenDead),
         (Answer::InvalidTokenSentence, Action::TokenDead),
         (Answer::SenderIdMismatch, Action::TokenForeign),
-        (Answer::ThirdPartyAuth, Action::OperatorAlert),
+        (Answer::ThirdPartyAuth, Action::PlatformRefused),
         (Answer::PermissionDenied, Action::OperatorAlert),
-        (Answer::WrongAddress, Action::OperatorAlert),
-        (Answer::Empty(404), Action::OperatorAlert),
+        (Answer::WrongAddress, Action::TokenRefused),
+        (Answer::Empty(404), Action::TokenRefused),
         (Answer::Empty(403), Action::OperatorAlert),
         (Answer::Empty(400), Action::MessageInvalid),
         (Answer::QuotaExceeded { retry_after: None }, retry(60)),
@@ -197,7 +197,8 @@ async fn a_second_refusal_of_the_access_token_is_an_alert() {
     let stage = stage::fcm().await;
     stage.fake.script("device", [Answer::Unauthenticated, Answer::Unauthenticated]);
     let error = stage.wake("device").await.unwrap_err();
-    assert_eq!(error, FcmError::Unauthenticated);
+    assert!(matches!(&error, FcmError::Refused(refusal)
+        if refusal.kind == FcmRefusal::Unauthenticated));
     assert_eq!(error.action(), Action::OperatorAlert);
     assert_eq!(stage.fake.requests().len(), 2);
 }
@@ -208,7 +209,7 @@ async fn a_bad_apns_key_does_not_refresh_the_access_token() {
     let stage = stage::fcm().await;
     stage.fake.script("device", [Answer::ThirdPartyAuth]);
     let error = stage.wake("device").await.unwrap_err();
-    assert!(error.to_string().ends_with("key: InvalidProviderToken"));
+    assert!(error.to_string().ends_with("APNs 403, InvalidProviderToken"));
     assert_eq!(stage.fake.requests().len(), 1);
     assert_eq!(stage.fake.google().outcomes().len(), 1);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_fakes::answer::RetryAfter;
+use tidegate_fakes::answer::{Reply, RetryAfter};
 use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::webpush::answer::Answer;
 use tidegate_services::outcome::Action;
@@ -11,7 +11,7 @@ use tidegate_services::transport::TransportError;
 use tidegate_services::wake::{Ttl, Urgency};
 use tidegate_services::webpush::Accepted;
 use tidegate_services::webpush::address::{EndpointError, Policy};
-use tidegate_services::webpush::error::WebPushError;
+use tidegate_services::webpush::error::{WebPushError, WebPushRefusal};
 use tidegate_services::webpush::message::{Message, Payload, Topic};
 use tidegate_services::webpush::seal::Ephemeral;
 use tidegate_services::webpush::subscription::Subscription;
@@ -36,6 +36,14 @@ impl WebPushStage {
 
     async fn wake(&self, to: &Subscription) -> Result<Accepted, WebPushError> {
         self.client.send_wake(to, &wake(10), Urgency::High, TTL).await
+    }
+
+    /// What the service refuses with, and its status.
+    async fn refusal(&self, to: &Subscription) -> (WebPushRefusal, u16) {
+        match self.wake(to).await {
+            Err(WebPushError::Refused(refusal)) => (refusal.kind, refusal.status),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
@@ -106,8 +114,8 @@ async fn every_refusal_has_its_action() {
     let wait = Some(RetryAfter::Seconds(120));
     for (answer, expected) in [
         (Answer::BadRequest(110), Action::MessageInvalid),
-        (Answer::Unauthorized, Action::OperatorAlert),
-        (Answer::BadJwt, Action::OperatorAlert),
+        (Answer::Unauthorized, Action::TokenRefused),
+        (Answer::BadJwt, Action::TokenRefused),
         (Answer::OtherCredentials, Action::TokenForeign),
         (Answer::HashMismatch, Action::TokenForeign),
         (Answer::NotFound, Action::TokenDead),
@@ -119,14 +127,16 @@ async fn every_refusal_has_its_action() {
         (Answer::Unavailable { retry_after: wait }, retry(120)),
         (Answer::Internal, retry(0)),
         (Answer::Empty(502), retry(0)),
-        (Answer::Empty(418), Action::OperatorAlert),
+        (Answer::Empty(418), Action::TokenRefused),
+        (Answer::Empty(404), Action::TokenRefused),
+        (Answer::Empty(406), retry(60)),
     ] {
         let name = answer.name();
         stage.fake.script(&id, [answer]);
         assert_eq!(stage.wake(&to).await.unwrap_err().action(), expected, "{name}");
     }
     stage.fake.unsubscribe(&id);
-    assert_eq!(stage.wake(&to).await, Err(WebPushError::Gone));
+    assert_eq!(stage.refusal(&to).await, (WebPushRefusal::Gone, 410));
 }
 
 /// A subscription made with another VAPID key is foreign.
@@ -134,7 +144,7 @@ async fn every_refusal_has_its_action() {
 async fn another_vapid_key_is_noticed() {
     let stage = stage::webpush().await;
     let made = stage.fake.subscribe(Some("BOther"));
-    assert_eq!(stage.wake(&parse(&made.json)).await, Err(WebPushError::KeyMismatch));
+    assert_eq!(stage.refusal(&parse(&made.json)).await.0, WebPushRefusal::KeyMismatch);
 }
 
 /// The service believes no VAPID token outside of its day, which clocks that
@@ -163,7 +173,7 @@ async fn broken_connections_time_outs_and_redirects() {
     assert_eq!(stage.wake(&to).await, Err(broken));
     let timed_out = WebPushError::Transport(TransportError::TimedOut);
     assert_eq!(stage.wake(&to).await, Err(timed_out));
-    assert_eq!(stage.wake(&to).await, Err(WebPushError::Refused { status: 307 }));
+    assert_eq!(stage.refusal(&to).await, (WebPushRefusal::Other, 307));
     assert!(stage.fake.messages(&other).is_empty(), "redirects are not followed");
 }
 
@@ -179,7 +189,7 @@ async fn private_endpoints_are_never_contacted() {
         (made.json.clone(), EndpointError::NotHttps),
         (https.clone(), EndpointError::NotPublic),
         (https.replace("127.0.0.1", "[::1]"), EndpointError::NotPublic),
-        (https.replace("127.0.0.1", "localhost"), EndpointError::ResolvesToPrivate),
+        (https.replace("127.0.0.1", "localhost"), EndpointError::Reserved),
     ] {
         let to = parse(&json);
         assert_eq!(client.check(&to).await, Err(expected));
@@ -189,6 +199,34 @@ async fn private_endpoints_are_never_contacted() {
     assert!(stage.fake.requests().is_empty());
 }
 
+/// The resolver's verdict on a name reaches the caller through the client.
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_said() {
+    let stage = stage::webpush().await;
+    let made = stage.fake.subscribe(None);
+    // No label is longer than 63 characters: no server is asked.
+    let name = format!("{}.example.com", "a".repeat(64));
+    let to = parse(&made.json.replace("127.0.0.1", &name));
+    assert_eq!(stage.client.check(&to).await, Err(EndpointError::Unresolved));
+    let error = stage.wake(&to).await.unwrap_err();
+    assert_eq!(error, WebPushError::Endpoint(EndpointError::Unresolved));
+}
+
+/// What a service says in headers is told, bounded, and without the endpoint.
+#[tokio::test]
+async fn reason_headers_are_told() {
+    let stage = stage::webpush().await;
+    let (id, to) = stage.subscribe();
+    let quoted = format!("Channel {} is throttled", to.endpoint());
+    let reply = Reply { retry_after: Some(RetryAfter::Seconds(75)), ..Reply::wns(406, &quoted) };
+    stage.fake.script(&id, [Answer::Reply(reply)]);
+    let error = stage.wake(&to).await.unwrap_err();
+    assert_eq!(error.action(), retry(75));
+    let expected = "the service limits the rate (HTTP 406): x-wns-error-description: Channel \
+        [hidden] is throttled, x-wns-status: dropped; it asks to wait 75 s";
+    assert_eq!(error.to_string(), expected);
+}
+
 /// Development may use plain loopback.
 #[tokio::test]
 async fn development_may_use_loopback() {
@@ -196,9 +234,8 @@ async fn development_may_use_loopback() {
     let (_, to) = stage.subscribe();
     assert_eq!(stage.client.check(&to).await, Ok(()));
     let named = stage.fake.subscribe(None).json.replace("127.0.0.1", "localhost");
-    let answer = stage.wake(&parse(&named)).await;
     // The token is signed for another origin than the service goes by.
-    assert!(matches!(answer, Err(WebPushError::Unauthorized { status: 401, .. })));
+    assert_eq!(stage.refusal(&parse(&named)).await, (WebPushRefusal::Unauthorized, 401));
 }
 
 /// All of a request but the signature is fixed by its inputs.

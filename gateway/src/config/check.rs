@@ -169,6 +169,10 @@ fn push(push: &Push, refuse: &mut impl FnMut(&'static str, &str)) {
     if !(1..=10).contains(&waits.len()) || !waits.iter().all(|w| (10..=3_600_000).contains(w)) {
         refuse("push.backoff_ms", "1 to 10 waits, each 10 to 3600000");
     }
+    let waits = &push.refusal_backoff_ms;
+    if !(1..=20).contains(&waits.len()) || !waits.iter().all(|w| (10..=86_400_000).contains(w)) {
+        refuse("push.refusal_backoff_ms", "1 to 20 waits, each 10 to 86400000");
+    }
     if !is_web_url(&push.fcm.base_url) {
         refuse("push.fcm.base_url", "must be an `https://` or `http://` URL");
     }

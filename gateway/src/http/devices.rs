@@ -117,6 +117,7 @@ fn view(state: &AppState, user_id: &UserId, row: device::Model) -> ApiResult<Dev
         capabilities: serde_json::from_str(&row.capabilities).unwrap_or_default(),
         last_seen_at: Timestamp::from_millis(row.last_seen_at),
         push_state: PushState::from_word(&row.push_state).unwrap_or(PushState::None),
+        push_error: row.push_error,
     })
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Readiness {
     /// `ok`: a node does not start on an old schema.
     migrations: &'static str,
     /// `ok`, `not_configured` (sockets and polls only), or `circuit_open`
-    /// while an error pauses it that an operator must mend.
+    /// while a push service refuses this project: an operator must look.
     push: &'static str,
     /// `local`: one node, no bus.
     bus: &'static str,
@@ -54,7 +54,7 @@ pub(super) async fn readyz(State(state): State<AppState>) -> (StatusCode, Json<R
         database,
         commits,
         migrations: "ok",
-        push: state.push.status(state.clock.now().millis()),
+        push: state.push.status(),
         bus: "local",
         draining,
     };

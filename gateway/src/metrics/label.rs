@@ -200,6 +200,10 @@ labels! {
         TokenDead = "token_dead";
         /// The token belongs to other credentials.
         TokenForeign = "token_foreign";
+        /// This token was refused; it may be taken another time.
+        TokenRefused = "token_refused";
+        /// The token's platform was refused.
+        PlatformRefused = "platform_refused";
         /// An operator must mend something.
         OperatorAlert = "operator_alert";
         /// The message is invalid.
@@ -310,6 +314,8 @@ impl PushOutcome {
             Some(Action::RetryAfter { .. }) => Self::Retry,
             Some(Action::TokenDead) => Self::TokenDead,
             Some(Action::TokenForeign) => Self::TokenForeign,
+            Some(Action::TokenRefused) => Self::TokenRefused,
+            Some(Action::PlatformRefused) => Self::PlatformRefused,
             Some(Action::OperatorAlert) => Self::OperatorAlert,
             Some(Action::MessageInvalid) => Self::MessageInvalid,
         }

@@ -20,7 +20,9 @@ impl DeviceBucket {
 
     /// Takes one wake-up, or says when there will be one.
     pub fn take(self, wake: &mut push_wake::Model, now_ms: i64) -> Result<(), i64> {
-        let elapsed_ms = now_ms.saturating_sub(wake.bucket_at).max(0);
+        // Counted under a clock that was wrong, it may lie ahead.
+        wake.bucket_at = wake.bucket_at.min(now_ms);
+        let elapsed_ms = now_ms.saturating_sub(wake.bucket_at);
         let refilled = elapsed_ms.saturating_mul(1000) / self.refill_ms;
         let filled = wake.bucket_milli.saturating_add(refilled).min(self.full_milli());
         if filled < 1000 {
@@ -45,6 +47,7 @@ pub(crate) mod tests {
             not_before: 0,
             wanted: 1,
             failures: 0,
+            refusals: 0,
             repeats: 0,
             delta_sent_at: None,
             bucket_milli: 20_000,
@@ -66,5 +69,13 @@ pub(crate) mod tests {
         assert_eq!(bucket.take(&mut wake, 179_999), Err(180_000));
         assert_eq!(bucket.take(&mut wake, 180_000), Ok(()));
         assert_eq!(bucket.take(&mut wake, 180_000), Err(360_000));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_the_refill() {
+        let bucket = DeviceBucket { burst: 1, refill_ms: 1_000 };
+        let mut wake = push_wake::Model { bucket_milli: 0, bucket_at: 1_000_000_000, ..wake() };
+        assert_eq!(bucket.take(&mut wake, 500), Err(1_500));
+        assert_eq!(bucket.take(&mut wake, 1_500), Ok(()));
     }
 }

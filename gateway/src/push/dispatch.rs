@@ -7,19 +7,18 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use rand::Rng as _;
 use sea_orm::DbErr;
 use tidegate_entity::{device, push_wake};
-use tidegate_services::outcome::Action;
+use tidegate_services::limits::RETRY_AFTER_MAX;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::ingest::behind::PushNote;
-use crate::metrics::label::PushOutcome;
+use crate::limits::CLOCK_SKEW;
 use crate::push::Push;
 use crate::push::bucket::DeviceBucket;
-use crate::push::plan::{self, Order, Outcome, PlanOptions};
+use crate::push::circuit::Leave;
+use crate::push::dispatch::look::Job;
+use crate::push::plan::{Order, PlanOptions};
 use crate::push::rate::Rate;
 use crate::push::send::{self, Address, Answer, SEND_TIMEOUT};
 use crate::push::setup::CLAIM;
@@ -28,11 +27,15 @@ use crate::store;
 use crate::store::device::{DeviceKey, TokenOwner};
 use crate::store::wake::Claim;
 
+mod answer;
 mod look;
 
 /// How long the loop waits at most before it looks again: what another node
 /// committed gives no notice here.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Wake-ups that one step makes due after the clock was set back.
+const REDATED_PER_STEP: u64 = 500;
 
 /// How long to wait when what is due is in another node's hands.
 const TAKEN_WAIT: Duration = Duration::from_millis(50);
@@ -57,6 +60,10 @@ struct Dispatcher {
     options: PlanOptions,
     bucket: DeviceBucket,
     rate: Rate,
+    /// The longest that anything makes a wake-up wait.
+    longest_wait_ms: i64,
+    /// When rows were last looked at that a wrong clock may have left.
+    dates_checked: Option<Instant>,
     sending: FuturesUnordered<BoxFuture<'static, Sent>>,
     /// Where the scan for devices that lag on data stands; `None` between two.
     scan: Option<Scan>,
@@ -78,26 +85,41 @@ struct Sent {
     address: Address,
     order: Order,
     answer: Answer,
+    leave: Leave,
 }
 
 #[derive(Default)]
 struct Settled {
     wakes: Vec<push_wake::Model>,
-    dead_tokens: Vec<TokenOwner>,
+    ended: Vec<EndedToken>,
+}
+
+/// A token that ended, and why.
+#[derive(Debug)]
+struct EndedToken {
+    owner: TokenOwner,
+    reason: String,
 }
 
 impl Dispatcher {
     fn new(state: AppState, push: Push) -> anyhow::Result<Self> {
         let settings = &state.config.push;
         let ramp = Duration::from_secs(u64::from(settings.ramp_s));
+        let options = PlanOptions {
+            ack_timeout_ms: i64::try_from(settings.ack_timeout_ms)?,
+            backoff_ms: settings.backoff_ms.clone(),
+            refusal_backoff_ms: settings.refusal_backoff_ms.clone(),
+            inline: settings.inline,
+        };
+        let bucket = bucket(settings);
+        let refill = Duration::from_millis(u64::try_from(bucket.refill_ms)?);
+        let others = [RETRY_AFTER_MAX, push.0.circuits.longest_wait(), refill];
         Ok(Self {
             node: state.node.clone(),
-            options: PlanOptions {
-                ack_timeout_ms: i64::try_from(settings.ack_timeout_ms)?,
-                backoff_ms: settings.backoff_ms.clone(),
-                inline: settings.inline,
-            },
-            bucket: bucket(settings),
+            longest_wait_ms: options.longest_wait_ms(others),
+            dates_checked: None,
+            options,
+            bucket,
             rate: Rate::new(settings.project_per_minute, ramp, Instant::now()),
             sending: FuturesUnordered::new(),
             scan: None,
@@ -155,14 +177,20 @@ impl Dispatcher {
     /// lag on data; how long to wait then.
     async fn turn(&mut self) -> Result<Duration, DbErr> {
         self.write().await?;
-        self.state.metrics.pushes_in_flight.set(i64::try_from(self.sending.len()).unwrap_or(0));
+        self.check_dates().await?;
+        let now = Instant::now();
+        let metrics = &self.state.metrics;
+        metrics.pushes_in_flight.set(i64::try_from(self.sending.len()).unwrap_or(0));
+        let open = self.push.0.circuits.count_open(now);
+        metrics.push_circuits_open.set(i64::try_from(open).unwrap_or(0));
         let room = self.state.config.push.concurrency.saturating_sub(self.sending.len());
         if room == 0 {
             return Ok(LOOK_AGAIN);
         }
         // Looking costs nothing; claiming takes the write lock.
         let now_ms = self.state.clock.now().millis();
-        let next = store::wake::next_due(self.state.store.readers(), now_ms).await?;
+        let longest = longest_claim(now_ms);
+        let next = store::wake::next_due(self.state.store.readers(), now_ms, longest).await?;
         let wait_ms = next.map_or(i64::MAX, |due_at| due_at.saturating_sub(now_ms));
         if wait_ms > 0 {
             if self.scan.is_some() {
@@ -187,6 +215,27 @@ impl Dispatcher {
         let (begun, sent) = self.send(claimed).await;
         self.rate.give_back(allowed - begun);
         sent.map(|()| wait)
+    }
+
+    /// Makes wake-ups due that lie farther ahead than anything makes them
+    /// wait: the clock was wrong when they were written, and was set right.
+    async fn check_dates(&mut self) -> Result<(), DbErr> {
+        let now = Instant::now();
+        if self.dates_checked.is_some_and(|at| now < at + LOOK_AGAIN) {
+            return Ok(());
+        }
+        self.dates_checked = Some(now);
+        let now_ms = self.state.clock.now().millis();
+        let skew_ms = i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(i64::MAX);
+        let latest = now_ms.saturating_add(self.longest_wait_ms).saturating_add(skew_ms);
+        if !store::wake::is_any_misdated(self.state.store.readers(), latest).await? {
+            return Ok(());
+        }
+        let tx = self.state.store.begin_write().await?;
+        let redated = store::wake::redate(&tx, now_ms, latest, REDATED_PER_STEP).await?;
+        tx.commit().await?;
+        tracing::warn!(redated, "wake-ups lay in the far future: was a clock set back?");
+        Ok(())
     }
 
     /// Sends each as soon as it was looked at; how many it began to send.
@@ -216,7 +265,8 @@ impl Dispatcher {
         let now_ms = self.state.clock.now().millis();
         let until_ms = now_ms + i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX);
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
-        let claim = Claim { node: &self.node, now: now_ms, until: until_ms };
+        let longest = longest_claim(now_ms);
+        let claim = Claim { node: &self.node, now: now_ms, until: until_ms, longest };
         let charge = |wake: &mut push_wake::Model| {
             // Empty: it will not be sent.
             let _ = self.bucket.take(wake, now_ms);
@@ -227,73 +277,8 @@ impl Dispatcher {
         Ok(claimed)
     }
 
-    /// Takes an answer in.
     fn take(&mut self, sent: Sent) {
-        let Sent { mut wake, device, address, order, answer } = sent;
-        let (now, metrics) = (self.state.clock.now(), &self.state.metrics);
-        metrics.push_seconds.observe(answer.seconds);
-        metrics.pushes.of(PushOutcome::of(answer.result.as_ref().err())).inc();
-        let outcome = match answer.result {
-            Ok(_) => Outcome::Taken,
-            Err(action) => Outcome::Refused(action, self.refused(action, &address, &device)),
-        };
-        self.state.ingest.behind().pushed(PushNote {
-            id: Uuid::now_v7(),
-            commands: order.commands,
-            device_id: wake.device_id.clone(),
-            channel: address.channel(),
-            is_ok: outcome == Outcome::Taken,
-            detail: answer.detail,
-            at: now,
-        });
-        let jitter = rand::rng().random_range(0.0..1.0);
-        plan::settle(&mut wake, outcome, order.is_delta, &self.options, now, jitter);
-        self.settle(wake);
-    }
-
-    /// Does what a refusal asks for besides waiting; until when its service is
-    /// paused.
-    fn refused(&mut self, action: Action, address: &Address, device: &device::Model) -> i64 {
-        match action {
-            Action::TokenDead => self.end_token(device),
-            Action::TokenForeign => {
-                tracing::error!(
-                    channel = %address.channel(),
-                    "a push token belongs to other credentials: check the project configured"
-                );
-                self.end_token(device);
-            }
-            Action::OperatorAlert => {
-                let now_ms = self.state.clock.now().millis();
-                let (circuit, circuits) = (address.circuit(), &self.push.0.circuits);
-                // Those under way when it opened say the same.
-                if circuits.paused_until(&circuit, now_ms).is_none() {
-                    tracing::error!(
-                        ?circuit,
-                        "a push service refuses this project: sending pauses"
-                    );
-                }
-                return circuits.open(circuit, now_ms);
-            }
-            Action::MessageInvalid => {
-                tracing::error!(channel = %address.channel(), "a push message was refused as invalid");
-            }
-            Action::RetryAfter { .. } => {}
-        }
-        0
-    }
-
-    fn end_token(&mut self, device: &device::Model) {
-        let (Some(token), Some(provider)) = (&device.push_token, &device.push_provider) else {
-            return;
-        };
-        self.state.metrics.push_tokens_ended.inc();
-        self.settled.dead_tokens.push(TokenOwner {
-            token: token.clone(),
-            provider: provider.clone(),
-            user_id: device.user_id.clone(),
-            device_id: device.device_id.clone(),
-        });
+        answer::take(self, sent);
     }
 
     /// Gives the claim back.
@@ -304,15 +289,17 @@ impl Dispatcher {
     }
 
     async fn write(&mut self) -> Result<(), DbErr> {
-        if self.settled.wakes.is_empty() && self.settled.dead_tokens.is_empty() {
+        if self.settled.wakes.is_empty() && self.settled.ended.is_empty() {
             return Ok(());
         }
-        self.settled
-            .dead_tokens
-            .sort_unstable_by(|a, b| (&a.user_id, &a.device_id).cmp(&(&b.user_id, &b.device_id)));
+        self.settled.ended.sort_unstable_by(
+            |EndedToken { owner: a, .. }, EndedToken { owner: b, .. }| {
+                (&a.user_id, &a.device_id).cmp(&(&b.user_id, &b.device_id))
+            },
+        );
         let tx = self.state.store.begin_write().await?;
-        for owner in &self.settled.dead_tokens {
-            store::device::end_token(&tx, owner).await?;
+        for EndedToken { owner, reason } in &self.settled.ended {
+            store::device::end_token(&tx, owner, reason).await?;
         }
         store::wake::settle(&tx, self.settled.wakes.clone()).await?;
         tx.commit().await?;
@@ -343,16 +330,23 @@ impl Dispatcher {
 
     /// Looks at a claimed wake-up again and sends it, or settles it.
     async fn look(&mut self, wake: push_wake::Model) -> Result<(), DbErr> {
-        if let Some((wake, device, address, order)) = look::decide(self, wake).await? {
+        if let Some(Job { wake, device, address, order, leave }) = look::decide(self, wake).await? {
             let push = self.push.clone();
             let sending = async move {
                 let answer = send::send(&push, &address, &order).await;
-                Sent { wake, device, address, order, answer }
+                Sent { wake, device, address, order, answer, leave }
             };
             self.sending.push(sending.boxed());
         }
         Ok(())
     }
+}
+
+/// Later than any claim can end that a node makes now, were its clock a little
+/// ahead.
+fn longest_claim(now_ms: i64) -> i64 {
+    let most = CLAIM + CLOCK_SKEW;
+    now_ms.saturating_add(i64::try_from(most.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The bucket of each device, as configured.

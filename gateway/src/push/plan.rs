@@ -7,7 +7,6 @@ use tidegate_entity::{command, device, push_wake};
 use tidegate_protocol::command::Priority;
 use tidegate_protocol::id::{CommandId, Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
-use tidegate_services::outcome::Action;
 use tidegate_services::wake::{Ttl, Urgency, Wake, WriteHealth};
 
 use crate::store::wake::NEVER;
@@ -19,6 +18,8 @@ pub struct PlanOptions {
     pub ack_timeout_ms: i64,
     /// Waits before failed sends are tried again.
     pub backoff_ms: Vec<u64>,
+    /// Waits after refusals of one token in a row; one more ends it.
+    pub refusal_backoff_ms: Vec<u64>,
     /// Whether a single command travels inside its wake-up.
     pub inline: bool,
 }
@@ -96,6 +97,8 @@ fn live_until(look: &Look<'_>, ack_timeout_ms: i64) -> Option<i64> {
     let online_ms = i64::try_from(look.online_for?.as_millis()).unwrap_or(i64::MAX);
     let entered_ms = look.now.millis().saturating_sub(online_ms);
     let oldest_ms = look.waiting.iter().map(|command| command.created_at).min()?;
+    // Made under a clock that was wrong, it may lie ahead.
+    let oldest_ms = oldest_ms.min(look.now.millis());
     Some(entered_ms.max(oldest_ms) + ack_timeout_ms)
 }
 
@@ -153,9 +156,25 @@ fn inline(command: &command::Model) -> Option<WriteHealth> {
 pub enum Outcome {
     /// The provider took it.
     Taken,
-    /// It did not; what to do about it. With `OperatorAlert`: until when the
-    /// service is paused, milliseconds since the epoch.
-    Refused(Action, i64),
+    /// Not now.
+    Later {
+        /// Shortest wait.
+        floor: Duration,
+    },
+    /// It refused this token, and may take it another time.
+    TokenRefused,
+    /// It refuses this project, or everything: not the token's fault.
+    ServiceRefused {
+        /// Shortest wait.
+        wait: Duration,
+    },
+    /// The token ended, or the message can never be taken.
+    Over,
+}
+
+/// Whether one more refusal of the token ends it.
+pub fn is_last_refusal(wake: &push_wake::Model, options: &PlanOptions) -> bool {
+    usize::try_from(wake.refusals).is_ok_and(|count| count >= options.refusal_backoff_ms.len())
 }
 
 /// Moves the wake-up on after a send. `jitter` is 0 to 1.
@@ -171,23 +190,31 @@ pub fn settle(
     wake.not_before = now_ms;
     wake.due_at = NEVER;
     match outcome {
-        Outcome::Taken if is_delta => wake.failures = 0,
+        Outcome::Taken if is_delta => {
+            wake.failures = 0;
+            wake.refusals = 0;
+        }
         Outcome::Taken => {
             wake.failures = 0;
+            wake.refusals = 0;
             wake.repeats += 1;
             if wake.repeats < REPEATS_MAX {
                 wake.due_at = now_ms + 2 * options.ack_timeout_ms;
             }
         }
-        Outcome::Refused(Action::RetryAfter { floor }, _) => {
-            retry(wake, floor, options, now_ms, jitter);
+        Outcome::Later { floor } => retry(wake, floor, options, now_ms, jitter),
+        Outcome::TokenRefused => {
+            let base_ms = wait_after_refusals(wake, options);
+            wake.refusals = wake.refusals.saturating_add(1);
+            hold(wake, now_ms.saturating_add(jittered(base_ms, jitter)));
         }
-        Outcome::Refused(Action::OperatorAlert, paused_until) => {
-            wake.not_before = paused_until;
-            wake.due_at = paused_until;
+        Outcome::ServiceRefused { wait } => {
+            let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+            hold(wake, now_ms.saturating_add(wait_ms));
         }
-        Outcome::Refused(Action::TokenDead | Action::TokenForeign | Action::MessageInvalid, _) => {
+        Outcome::Over => {
             wake.failures = 0;
+            wake.refusals = 0;
         }
     }
     if outcome == Outcome::Taken || wake.due_at == NEVER {
@@ -214,16 +241,44 @@ fn retry(
         return;
     };
     wake.failures += 1;
-    let spread_ms = i64::try_from(*base_ms).unwrap_or(i64::MAX);
+    let wait_ms = jittered(*base_ms, jitter).max(floor_ms);
+    hold(wake, now_ms.saturating_add(wait_ms));
+}
+
+/// Due then, and not before.
+fn hold(wake: &mut push_wake::Model, at_ms: i64) {
+    wake.due_at = at_ms;
+    wake.not_before = at_ms;
+}
+
+/// The wait that this many refusals in a row ask for; the last one, after
+/// more of them.
+pub fn wait_after_refusals(wake: &push_wake::Model, options: &PlanOptions) -> u64 {
+    let step = usize::try_from(wake.refusals).unwrap_or_default();
+    let waits = &options.refusal_backoff_ms;
+    waits.get(step).or(waits.last()).copied().unwrap_or_default()
+}
+
+fn jittered(base_ms: u64, jitter: f64) -> i64 {
+    let spread_ms = i64::try_from(base_ms).unwrap_or(i64::MAX);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        reason = "waits of at most an hour, in milliseconds"
+        reason = "waits of at most a day, in milliseconds"
     )]
     let jitter_ms = (spread_ms as f64 * JITTER * jitter) as i64;
-    let wait_ms = spread_ms.saturating_add(jitter_ms).max(floor_ms);
-    wake.due_at = now_ms.saturating_add(wait_ms);
-    wake.not_before = wake.due_at;
+    spread_ms.saturating_add(jitter_ms)
+}
+
+impl PlanOptions {
+    /// The longest that anything here makes a wake-up wait, `others` included:
+    /// a row that is due later was written under a wrong clock.
+    pub fn longest_wait_ms(&self, others: [Duration; 3]) -> i64 {
+        let schedules = self.backoff_ms.iter().chain(&self.refusal_backoff_ms);
+        let longest = schedules.map(|wait_ms| jittered(*wait_ms, 1.0)).max().unwrap_or_default();
+        let others = others.iter().filter_map(|wait| i64::try_from(wait.as_millis()).ok()).max();
+        longest.max(2 * self.ack_timeout_ms).max(others.unwrap_or_default())
+    }
 }
 
 /// Share by which a wait may be longer. Never shorter: the schedule is what

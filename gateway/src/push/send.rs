@@ -9,7 +9,7 @@ use tidegate_services::outcome::Action;
 use tidegate_services::webpush::subscription::Subscription;
 use tokio::time::Instant;
 
-use crate::push::circuit::Circuit;
+use crate::push::circuit::{Circuit, Path};
 use crate::push::plan::Order;
 use crate::push::{Push, Services};
 
@@ -33,6 +33,8 @@ pub(super) struct Answer {
     pub(super) result: Result<String, Action>,
     /// For the timeline: the id or the refusal, and how long it took.
     pub(super) detail: String,
+    /// The refusal alone; empty when it was taken.
+    pub(super) reason: String,
     /// How long it took.
     pub(super) seconds: f64,
 }
@@ -59,11 +61,16 @@ impl Address {
         }
     }
 
-    /// What is paused when the operator must mend something.
-    pub(super) fn circuit(&self) -> Circuit {
+    /// The circuits that a send to a device of this platform passes.
+    pub(super) fn path(&self, platform: &str) -> Path {
         match self {
-            Self::Fcm(_) => Circuit::Fcm,
-            Self::WebPush(subscription) => Circuit::WebPush(subscription.origin()),
+            Self::Fcm(_) => Path {
+                service: Circuit::Fcm,
+                platform: Some(Circuit::FcmPlatform(platform.to_owned())),
+            },
+            Self::WebPush(subscription) => {
+                Path { service: Circuit::WebPush(subscription.origin()), platform: None }
+            }
         }
     }
 
@@ -96,7 +103,8 @@ pub(super) async fn send(push: &Push, address: &Address, order: &Order) -> Answe
     };
     let elapsed = started.elapsed();
     let detail = format!("{text}; {} ms", elapsed.as_millis());
-    Answer { result, detail, seconds: elapsed.as_secs_f64() }
+    let reason = if result.is_ok() { String::new() } else { text };
+    Answer { result, detail, reason, seconds: elapsed.as_secs_f64() }
 }
 
 /// The provider's message id, or what to do and the error's safe text.

@@ -147,14 +147,19 @@ pub async fn release_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Res
     Ok(())
 }
 
-/// Ends a device's push token, unless it has another one by now. The device
-/// stays: it still polls.
-pub async fn end_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Result<u64, DbErr> {
+/// Ends a device's push token, unless it has another one by now, and keeps why.
+/// The device stays: it still polls.
+pub async fn end_token(
+    db: &impl ConnectionTrait,
+    owner: &TokenOwner,
+    reason: &str,
+) -> Result<u64, DbErr> {
     use device::Column;
     let ended = device::Entity::update_many()
         .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
         .col_expr(Column::PushTokenHash, Expr::value(Option::<String>::None))
         .col_expr(Column::PushState, Expr::value("invalid"))
+        .col_expr(Column::PushError, Expr::value(Some(reason)))
         .filter(Column::UserId.eq(owner.user_id.as_str()))
         .filter(Column::DeviceId.eq(owner.device_id.as_str()))
         .filter(Column::PushToken.eq(owner.token.as_str()))

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, LockBehavior, LockType, OnConflict};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, Iterable, JoinType, Order, QueryFilter,
-    QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, JoinType, Order,
+    QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{device, device_cursor, stream_head};
@@ -67,6 +67,7 @@ fn new_row(wake: &WantedWake, now: i64) -> ActiveModel {
         not_before: 0,
         wanted: 1,
         failures: 0,
+        refusals: 0,
         repeats: 0,
         delta_sent_at: None,
         bucket_milli: wake.bucket_milli,
@@ -109,6 +110,7 @@ fn on_wanted(cause: Cause) -> OnConflict {
             .value(Column::NotBefore, 0)
             .value(Column::Wanted, more)
             .value(Column::Failures, 0)
+            .value(Column::Refusals, 0)
             .value(Column::Repeats, 0)
             .value(Column::Claim, stored(Column::Claim).add(1))
             .value(Column::ClaimedUntil, 0),
@@ -126,6 +128,14 @@ pub struct Claim<'a> {
     pub now: i64,
     /// The end of the claim.
     pub until: i64,
+    /// Later than any claim can end now.
+    pub longest: i64,
+}
+
+/// Whether nobody has claimed it: a claim that ends later than any can was
+/// made under a clock that was wrong, and has ended.
+fn unclaimed(now: i64, longest: i64) -> Condition {
+    Condition::any().add(Column::ClaimedUntil.lte(now)).add(Column::ClaimedUntil.gt(longest))
 }
 
 /// Takes at most `limit` wake-ups that are due, for one node: nobody else sees
@@ -140,10 +150,10 @@ pub async fn claim(
     limit: u64,
     charge: impl Fn(&mut Model),
 ) -> Result<Vec<Model>, DbErr> {
-    let Claim { node, now, until } = claim;
+    let Claim { node, now, until, .. } = claim;
     let due = Entity::find()
         .filter(Column::DueAt.lte(now))
-        .filter(Column::ClaimedUntil.lte(now))
+        .filter(unclaimed(now, claim.longest))
         .order_by_asc(Column::DueAt)
         .limit(limit)
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
@@ -234,6 +244,7 @@ fn on_settled() -> OnConflict {
             column,
             Column::NotBefore
                 | Column::Failures
+                | Column::Refusals
                 | Column::DeltaSentAt
                 | Column::BucketMilli
                 | Column::BucketAt
@@ -260,12 +271,61 @@ pub async fn retake(db: &impl ConnectionTrait, node: &str) -> Result<u64, DbErr>
     Ok(ended.rows_affected)
 }
 
-/// When the next look is due, among wake-ups that nobody has claimed.
-pub async fn next_due(db: &impl ConnectionTrait, now: i64) -> Result<Option<i64>, DbErr> {
+/// Makes wake-ups due now that are due later than `latest`, which nothing asks
+/// for: they were written under a clock that was wrong. At most `limit`; how
+/// many there were. Those in somebody's hands are left for the next time.
+pub async fn redate(
+    db: &impl ConnectionTrait,
+    now: i64,
+    latest: i64,
+    limit: u64,
+) -> Result<u64, DbErr> {
+    let found: Vec<(String, String)> = Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .column(Column::DeviceId)
+        .filter(misdated(latest))
+        .limit(limit)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut redated = 0;
+    for chunk in found.chunks(KEYS_PER_STATEMENT) {
+        let keys = chunk.iter().map(|(user_id, device_id)| (user_id.as_str(), device_id.as_str()));
+        let done = Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(now))
+            .col_expr(Column::NotBefore, Expr::value(now))
+            .filter(in_pairs([Column::UserId, Column::DeviceId], keys))
+            .exec(db)
+            .await?;
+        redated += done.rows_affected;
+    }
+    Ok(redated)
+}
+
+/// Whether there is a wake-up for [`redate`].
+pub async fn is_any_misdated(db: &impl ConnectionTrait, latest: i64) -> Result<bool, DbErr> {
+    let query = Entity::find().select_only().column(Column::DueAt).filter(misdated(latest));
+    let found: Option<i64> = query.limit(1).into_tuple().one(db).await?;
+    Ok(found.is_some())
+}
+
+fn misdated(latest: i64) -> Condition {
+    Condition::all().add(Column::DueAt.gt(latest)).add(Column::DueAt.lt(NEVER))
+}
+
+/// When the next look is due, among wake-ups that nobody has claimed. No claim
+/// can end later than `longest`.
+pub async fn next_due(
+    db: &impl ConnectionTrait,
+    now: i64,
+    longest: i64,
+) -> Result<Option<i64>, DbErr> {
     Entity::find()
         .select_only()
         .column(Column::DueAt)
-        .filter(Column::ClaimedUntil.lte(now))
+        .filter(unclaimed(now, longest))
         .order_by_asc(Column::DueAt)
         .limit(1)
         .into_tuple()
@@ -285,19 +345,25 @@ pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<
 }
 
 /// Devices after `after` that asked for wake-ups on data, lag behind a shared
-/// stream they follow, were seen since the last such wake-up, and are not to be
-/// looked at anyway; in key order, one row for each stream they lack.
+/// stream they follow, were seen since the last such wake-up (one that went out
+/// after `now` did so under a clock that was wrong), and are not to be looked
+/// at anyway; in key order, one row for each stream they lack.
 pub async fn lagging(
     db: &impl ConnectionTrait,
     after: Option<&DeviceKey>,
+    now: i64,
     limit: u64,
 ) -> Result<Vec<DeviceKey>, DbErr> {
+    let last_seen = Expr::col((device::Entity, device::Column::LastSeenAt));
     let mut query = lag()
         .join(JoinType::LeftJoin, wakes_of_device())
         .filter(stored(Column::DueAt).is_null().or(stored(Column::DueAt).eq(NEVER)))
-        .filter(stored(Column::DeltaSentAt).is_null().or(
-            stored(Column::DeltaSentAt).lt(Expr::col((device::Entity, device::Column::LastSeenAt))),
-        ))
+        .filter(
+            Condition::any()
+                .add(stored(Column::DeltaSentAt).is_null())
+                .add(stored(Column::DeltaSentAt).lt(last_seen))
+                .add(stored(Column::DeltaSentAt).gt(now)),
+        )
         .order_by(device::Column::UserId, Order::Asc)
         .order_by(device::Column::DeviceId, Order::Asc)
         .limit(limit);

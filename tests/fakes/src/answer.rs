@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
@@ -29,6 +29,46 @@ impl RetryAfter {
                     .expect("a formatted date is a header")
             }
         }
+    }
+}
+
+/// An answer made by hand: what stands between, or services that are not
+/// imitated otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status, 100 to 999.
+    pub status: u16,
+    /// Headers: names in lower case, and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// When to come back.
+    pub retry_after: Option<RetryAfter>,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// A status and nothing else.
+    pub const fn bare(status: u16) -> Self {
+        Self { status, headers: Vec::new(), retry_after: None, body: String::new() }
+    }
+
+    /// As Microsoft's service (WNS) says no: in headers.
+    pub fn wns(status: u16, description: &str) -> Self {
+        let headers = vec![
+            ("x-wns-error-description", description.to_owned()),
+            ("x-wns-status", "dropped".to_owned()),
+            ("x-wns-msg-id", "1D2C3B4A5F6E7D8C".to_owned()),
+        ];
+        Self { headers, ..Self::bare(status) }
+    }
+
+    pub(crate) fn respond(&self) -> Response {
+        let mut response = typed(self.status, "text/plain", self.body.clone());
+        for (name, value) in &self.headers {
+            let value = HeaderValue::from_str(value).expect("visible text is a header");
+            response.headers_mut().insert(*name, value);
+        }
+        response
     }
 }
 
@@ -69,6 +109,10 @@ pub(crate) fn with_retry_after(
 ) -> Response {
     if let Some(retry_after) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, retry_after.header(clock));
+        // The server's own clock would be the system's.
+        let date = httpdate::fmt_http_date(clock.system_time());
+        let date = HeaderValue::from_str(&date).expect("a formatted date is a header");
+        response.headers_mut().insert(DATE, date);
     }
     response
 }

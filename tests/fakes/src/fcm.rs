@@ -138,6 +138,12 @@ impl FakeFcm {
         self.shared.script.extend(token, answers);
     }
 
+    /// Answers a token so whenever nothing is scripted for it; `None`: as the
+    /// others again.
+    pub fn answer_always(&self, token: &str, answer: Option<Answer>) {
+        self.shared.script.set_standing(token, answer);
+    }
+
     /// The answer for tokens without scripted ones; at first [`Answer::Sent`].
     pub fn set_fallback(&self, answer: Answer) {
         self.shared.script.set_fallback(answer);

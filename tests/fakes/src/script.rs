@@ -1,4 +1,5 @@
-//! Answers that a test lays down beforehand, per addressee.
+//! Answers that a test lays down beforehand, per addressee: some that are used
+//! once, and one that stands.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -7,19 +8,34 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub struct Script<A> {
     queues: Mutex<HashMap<String, VecDeque<A>>>,
+    standing: Mutex<HashMap<String, A>>,
     fallback: Mutex<A>,
 }
 
 impl<A: Clone> Script<A> {
     /// Without queues everything is answered with `fallback`.
     pub fn new(fallback: A) -> Self {
-        Self { queues: Mutex::default(), fallback: Mutex::new(fallback) }
+        Self {
+            queues: Mutex::default(),
+            standing: Mutex::default(),
+            fallback: Mutex::new(fallback),
+        }
     }
 
     /// Adds answers for `addressee`, each used once, in order.
     pub fn extend(&self, addressee: &str, answers: impl IntoIterator<Item = A>) {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.entry(addressee.to_owned()).or_default().extend(answers);
+    }
+
+    /// Answers `addressee` so whenever its queue is empty; `None`: with the
+    /// fallback again.
+    pub fn set_standing(&self, addressee: &str, answer: Option<A>) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer {
+            Some(answer) => standing.insert(addressee.to_owned(), answer),
+            None => standing.remove(addressee),
+        };
     }
 
     /// Changes the answer for when a queue is empty.
@@ -36,9 +52,11 @@ impl<A: Clone> Script<A> {
     /// them that has an answer left.
     pub fn next_of(&self, names: &[&str]) -> A {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        let standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         names
             .iter()
             .find_map(|name| queues.get_mut(*name)?.pop_front())
+            .or_else(|| names.iter().find_map(|name| standing.get(*name).cloned()))
             .unwrap_or_else(|| self.fallback.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }

@@ -142,6 +142,18 @@ impl FakeWebPush {
         self.shared.script.extend(id, answers);
     }
 
+    /// Answers a subscription so whenever nothing is scripted for it; `None`: as the
+    /// others again.
+    pub fn answer_always(&self, id: &str, answer: Option<Answer>) {
+        self.shared.script.set_standing(id, answer);
+    }
+
+    /// The answer for subscriptions without scripted ones; at first
+    /// [`Answer::Created`].
+    pub fn set_fallback(&self, answer: Answer) {
+        self.shared.script.set_fallback(answer);
+    }
+
     /// All requests, refused ones included.
     pub fn requests(&self) -> Vec<PushRequest> {
         self.shared.requests.all()

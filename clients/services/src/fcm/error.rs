@@ -5,13 +5,16 @@
 //! are searched. Sentences of the service are not passed on: they can quote
 //! values of the message.
 
+use std::fmt;
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::limits::{BAD_GATEWAY_FLOOR, QUOTA_FLOOR};
 use crate::oauth::error::OauthError;
-use crate::outcome::Action;
+use crate::outcome::{Action, Kind, Refusal};
+use crate::reason::Reasons;
 use crate::transport::{TransportError, safe_word};
 
 const FCM_ERROR: &str = "type.googleapis.com/google.firebase.fcm.v1.FcmError";
@@ -25,62 +28,9 @@ const NOT_A_TOKEN: &str = "The registration token is not a valid FCM registratio
 /// Why FCM did not take a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FcmError {
-    /// The app is gone, or the token expired or was replaced.
-    #[error("the token is not registered any more")]
-    Unregistered,
-    /// The token never was one.
-    #[error("the token is not a valid FCM token")]
-    InvalidToken,
-    /// The token belongs to another project.
-    #[error("the token belongs to another project")]
-    SenderIdMismatch,
-    /// The APNs or Web Push key that the project holds is bad.
-    #[error("APNs or the web push service refuses the project's key{}", apns_text(.apns.as_ref()))]
-    ThirdPartyAuth {
-        /// What APNs said, when it said so.
-        apns: Option<ApnsRefusal>,
-    },
-    /// A field of the message is wrong, or the message is too large.
-    #[error("the message is invalid{}", field_text(.field.as_deref()))]
-    InvalidMessage {
-        /// The field at fault, when FCM names it.
-        field: Option<String>,
-    },
-    /// The access token is not accepted, not even a fresh one.
-    #[error("the access token is not accepted")]
-    Unauthenticated,
-    /// The API is disabled, or the account lacks the role.
-    #[error("the project may not send{}", reason_text(.reason.as_deref()))]
-    PermissionDenied {
-        /// Google's word for it, such as `SERVICE_DISABLED`.
-        reason: Option<String>,
-    },
-    /// Too many messages for the project, the device or the topic.
-    #[error("the quota is used up")]
-    QuotaExceeded {
-        /// How long FCM asks to wait.
-        retry_after: Option<Duration>,
-    },
-    /// A fault or overload of FCM.
-    #[error("the service is not available (HTTP {status})")]
-    Unavailable {
-        /// The HTTP status.
-        status: u16,
-        /// How long FCM asks to wait.
-        retry_after: Option<Duration>,
-    },
-    /// Google's front end answered with its page for 502.
-    #[error("the front end answered 502")]
-    BadGateway {
-        /// How long it asks to wait, in a header.
-        retry_after: Option<Duration>,
-    },
-    /// A refusal that is not in the table: a wrong address, most likely.
-    #[error("refused with HTTP {status}")]
-    Refused {
-        /// The HTTP status.
-        status: u16,
-    },
+    /// FCM answered so.
+    #[error(transparent)]
+    Refused(#[from] Refusal<FcmRefusal>),
     /// Success, but the answer cannot be read; the message was likely taken.
     #[error("the answer (HTTP {status}) cannot be read")]
     InvalidAnswer {
@@ -98,81 +48,134 @@ pub enum FcmError {
     Encoding,
 }
 
-/// What APNs said to FCM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApnsRefusal {
-    /// The status of APNs.
-    pub status: Option<u16>,
-    /// Its word, such as `InvalidProviderToken`.
-    pub reason: Option<String>,
+/// What FCM's refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FcmRefusal {
+    /// The app is gone, or the token expired or was replaced.
+    Unregistered,
+    /// The token never was one.
+    InvalidToken,
+    /// The token belongs to another project.
+    SenderIdMismatch,
+    /// APNs or a web push service refuses what the project holds for it: a bad
+    /// key, or one that does not fit this token.
+    ThirdPartyAuth,
+    /// A field of the message is wrong, or the message is too large.
+    InvalidMessage,
+    /// The access token is not accepted, not even a fresh one.
+    Unauthenticated,
+    /// The API is disabled, or the account lacks the role.
+    PermissionDenied,
+    /// Too many messages for the project, the device or the topic.
+    QuotaExceeded,
+    /// A fault or overload of FCM.
+    Unavailable,
+    /// Google's front end answered with its page for 502.
+    BadGateway,
+    /// A refusal that is not in the table, a 404 without FCM's code among
+    /// them: a wrong address, or something in between.
+    Other,
 }
 
-fn apns_text(apns: Option<&ApnsRefusal>) -> String {
-    apns.and_then(|apns| apns.reason.as_deref()).map_or_else(String::new, |r| format!(": {r}"))
+impl fmt::Display for FcmRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unregistered => "the token is not registered any more",
+            Self::InvalidToken => "the token is not a valid FCM token",
+            Self::SenderIdMismatch => "the token belongs to another project",
+            Self::ThirdPartyAuth => "APNs or the web push service refuses the project's key",
+            Self::InvalidMessage => "the message is invalid",
+            Self::Unauthenticated => "the access token is not accepted",
+            Self::PermissionDenied => "the project may not send",
+            Self::QuotaExceeded => "the quota is used up",
+            Self::Unavailable => "the service is not available",
+            Self::BadGateway => "the front end cannot reach the service",
+            Self::Other => "refused",
+        })
+    }
 }
 
-fn field_text(field: Option<&str>) -> String {
-    field.map_or_else(String::new, |field| format!(" at `{field}`"))
-}
-
-fn reason_text(reason: Option<&str>) -> String {
-    reason.map_or_else(String::new, |reason| format!(": {reason}"))
-}
-
-impl FcmError {
-    /// What to do about it.
-    pub fn action(&self) -> Action {
-        let retry = |wait: Option<Duration>, least: Duration| {
-            // The service's own word wins over our default, downwards too.
-            Action::RetryAfter { floor: wait.unwrap_or(least) }
-        };
+impl Kind for FcmRefusal {
+    fn action(&self) -> Action {
         match self {
             Self::Unregistered | Self::InvalidToken => Action::TokenDead,
             Self::SenderIdMismatch => Action::TokenForeign,
-            Self::ThirdPartyAuth { .. }
-            | Self::Unauthenticated
-            | Self::PermissionDenied { .. }
-            | Self::Refused { .. } => Action::OperatorAlert,
-            Self::InvalidMessage { .. } | Self::Encoding => Action::MessageInvalid,
-            Self::QuotaExceeded { retry_after } => retry(*retry_after, QUOTA_FLOOR),
-            Self::Unavailable { retry_after, .. } => retry(*retry_after, Duration::ZERO),
-            Self::BadGateway { retry_after } => retry(*retry_after, BAD_GATEWAY_FLOOR),
-            Self::InvalidAnswer { .. } | Self::Transport(_) => retry(None, Duration::ZERO),
+            Self::ThirdPartyAuth => Action::PlatformRefused,
+            Self::Unauthenticated | Self::PermissionDenied => Action::OperatorAlert,
+            Self::InvalidMessage => Action::MessageInvalid,
+            Self::QuotaExceeded => Action::RetryAfter { floor: QUOTA_FLOOR },
+            Self::Unavailable => Action::RetryAfter { floor: Duration::ZERO },
+            Self::BadGateway => Action::RetryAfter { floor: BAD_GATEWAY_FLOOR },
+            Self::Other => Action::TokenRefused,
+        }
+    }
+}
+
+impl FcmError {
+    /// Whether another access token may help.
+    pub(crate) const fn is_unauthenticated(&self) -> bool {
+        matches!(self, Self::Refused(refusal)
+            if matches!(refusal.kind, FcmRefusal::Unauthenticated))
+    }
+
+    /// What to do about it.
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Refused(refusal) => refusal.action(),
+            Self::Encoding => Action::MessageInvalid,
+            Self::InvalidAnswer { .. } | Self::Transport(_) => {
+                Action::RetryAfter { floor: Duration::ZERO }
+            }
             Self::Oauth(error) if error.is_permanent() => Action::OperatorAlert,
             Self::Oauth(error) => Action::RetryAfter { floor: error.retry_floor() },
         }
     }
 }
 
-/// Sorts an answer other than 200: by FCM's own code when there is one, by
-/// the HTTP status otherwise.
-pub fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> FcmError {
+/// Sorts an answer other than 200, about a device's token (no part of which is
+/// shown): by FCM's own code when there is one, by the HTTP status otherwise.
+pub fn classify(
+    status: u16,
+    retry_after: Option<Duration>,
+    headers: &HeaderMap,
+    body: &[u8],
+    token: &str,
+) -> FcmError {
     let answer = Answer::parse(body);
-    match answer.fcm_code() {
-        Some("UNREGISTERED") => FcmError::Unregistered,
-        Some("SENDER_ID_MISMATCH") => FcmError::SenderIdMismatch,
-        Some("THIRD_PARTY_AUTH_ERROR") => FcmError::ThirdPartyAuth { apns: answer.apns() },
+    let kind = match answer.fcm_code() {
+        Some("UNREGISTERED") => FcmRefusal::Unregistered,
+        Some("SENDER_ID_MISMATCH") => FcmRefusal::SenderIdMismatch,
+        Some("THIRD_PARTY_AUTH_ERROR") => FcmRefusal::ThirdPartyAuth,
         Some("INVALID_ARGUMENT") => answer.invalid_argument(),
-        Some("QUOTA_EXCEEDED") => FcmError::QuotaExceeded { retry_after },
-        Some("UNAVAILABLE" | "INTERNAL") => FcmError::Unavailable { status, retry_after },
-        // No code, UNSPECIFIED_ERROR, or one from the future.
-        _ => by_status(status, retry_after, &answer),
-    }
+        Some("QUOTA_EXCEEDED") => FcmRefusal::QuotaExceeded,
+        Some("UNAVAILABLE" | "INTERNAL") => FcmRefusal::Unavailable,
+        None | Some("UNSPECIFIED_ERROR") => match by_status(status, &answer) {
+            Some(kind) => kind,
+            None => return FcmError::InvalidAnswer { status },
+        },
+        // A code from the future is about this message, not about the
+        // credentials, which are looked at before.
+        Some(_) if matches!(status, 401 | 403) => FcmRefusal::Other,
+        Some(_) => by_status(status, &answer).unwrap_or(FcmRefusal::Other),
+    };
+    let said = answer.said(Reasons::new(token)).headers(headers).text();
+    FcmError::Refused(Refusal { kind, status, retry_after, said })
 }
 
-fn by_status(status: u16, retry_after: Option<Duration>, answer: &Answer) -> FcmError {
-    match status {
+/// `None`: no refusal.
+fn by_status(status: u16, answer: &Answer) -> Option<FcmRefusal> {
+    Some(match status {
         400 | 413 => answer.invalid_argument(),
-        401 => FcmError::Unauthenticated,
-        403 => FcmError::PermissionDenied { reason: answer.error_info() },
-        429 => FcmError::QuotaExceeded { retry_after },
-        502 if !answer.is_json() => FcmError::BadGateway { retry_after },
-        408 | 500.. => FcmError::Unavailable { status, retry_after },
-        200..300 => FcmError::InvalidAnswer { status },
+        401 => FcmRefusal::Unauthenticated,
+        403 => FcmRefusal::PermissionDenied,
+        406 | 429 => FcmRefusal::QuotaExceeded,
+        502 if !answer.is_json() => FcmRefusal::BadGateway,
+        408 | 500.. => FcmRefusal::Unavailable,
+        200..300 => return None,
         // A 404 without FCM's code is a wrong address or project, not a dead
         // token: taking it for one would forget every device at once.
-        _ => FcmError::Refused { status },
-    }
+        _ => FcmRefusal::Other,
+    })
 }
 
 /// The `error` object of an answer; `Null` when there is none.
@@ -201,35 +204,46 @@ impl Answer {
         self.details(FCM_ERROR).find_map(|detail| text(detail, "errorCode"))
     }
 
-    fn apns(&self) -> Option<ApnsRefusal> {
-        let detail = self.details(APNS_ERROR).next()?;
-        let status = detail.get("statusCode").and_then(Value::as_u64);
-        Some(ApnsRefusal {
-            status: status.and_then(|status| u16::try_from(status).ok()),
-            reason: text(detail, "reason").and_then(safe_word),
-        })
+    /// What the details tell beyond the kind: codes and words, no sentences.
+    fn said<'a>(&self, mut said: Reasons<'a>) -> Reasons<'a> {
+        if let Some(code) = self.fcm_code().and_then(safe_word) {
+            said = said.add(&code);
+        }
+        for detail in self.details(APNS_ERROR) {
+            if let Some(status) = detail.get("statusCode").and_then(Value::as_u64) {
+                said = said.add(&format!("APNs {status}"));
+            }
+            if let Some(reason) = text(detail, "reason").and_then(safe_word) {
+                said = said.add(&reason);
+            }
+        }
+        for detail in self.details(ERROR_INFO) {
+            if let Some(reason) = text(detail, "reason").and_then(safe_word) {
+                said = said.add(&reason);
+            }
+        }
+        match self.fields().next().and_then(safe_word) {
+            Some(field) => said.add(&format!("at {field}")),
+            None => said,
+        }
     }
 
-    fn error_info(&self) -> Option<String> {
-        self.details(ERROR_INFO).find_map(|detail| text(detail, "reason").and_then(safe_word))
+    /// The fields that are named as wrong.
+    fn fields(&self) -> impl Iterator<Item = &str> {
+        self.details(BAD_REQUEST)
+            .filter_map(|detail| detail.get("fieldViolations")?.as_array())
+            .flatten()
+            .filter_map(|violation| text(violation, "field"))
     }
 
     /// The token is at fault only if FCM says so of the token; the field may
     /// be missing, then the one sentence that says it counts.
-    fn invalid_argument(&self) -> FcmError {
-        let fields: Vec<&str> = self
-            .details(BAD_REQUEST)
-            .filter_map(|detail| detail.get("fieldViolations")?.as_array())
-            .flatten()
-            .filter_map(|violation| text(violation, "field"))
-            .collect();
+    fn invalid_argument(&self) -> FcmRefusal {
+        let fields: Vec<&str> = self.fields().collect();
         let sentence = self.error().and_then(|error| text(error, "message")).unwrap_or_default();
-        if fields.contains(&"message.token")
-            || (fields.is_empty() && sentence.starts_with(NOT_A_TOKEN))
-        {
-            return FcmError::InvalidToken;
-        }
-        FcmError::InvalidMessage { field: fields.first().and_then(|field| safe_word(field)) }
+        let is_token = fields.contains(&"message.token")
+            || (fields.is_empty() && sentence.starts_with(NOT_A_TOKEN));
+        if is_token { FcmRefusal::InvalidToken } else { FcmRefusal::InvalidMessage }
     }
 }
 
@@ -258,6 +272,15 @@ mod tests {
         )
     }
 
+    fn answer(status: u16, retry_after: Option<Duration>, body: &[u8]) -> FcmError {
+        classify(status, retry_after, &HeaderMap::new(), body, "token-of-device")
+    }
+
+    fn kind(error: FcmError) -> FcmRefusal {
+        let FcmError::Refused(refusal) = error else { panic!("{error:?}") };
+        refusal.kind
+    }
+
     fn retry(seconds: u64) -> Action {
         Action::RetryAfter { floor: Duration::from_secs(seconds) }
     }
@@ -268,7 +291,7 @@ mod tests {
         for (status, code, retry_after, expected) in [
             (404, "UNREGISTERED", None, Action::TokenDead),
             (403, "SENDER_ID_MISMATCH", None, Action::TokenForeign),
-            (401, "THIRD_PARTY_AUTH_ERROR", None, Action::OperatorAlert),
+            (401, "THIRD_PARTY_AUTH_ERROR", None, Action::PlatformRefused),
             (400, "INVALID_ARGUMENT", None, Action::MessageInvalid),
             (429, "QUOTA_EXCEEDED", None, retry(60)),
             (429, "QUOTA_EXCEEDED", wait, retry(7)),
@@ -276,9 +299,15 @@ mod tests {
             (503, "UNAVAILABLE", None, retry(0)),
             (503, "UNAVAILABLE", wait, retry(7)),
             (500, "UNSPECIFIED_ERROR", None, retry(0)),
-            (403, "FROM_THE_FUTURE", None, Action::OperatorAlert),
+            (401, "UNSPECIFIED_ERROR", None, Action::OperatorAlert),
+            (401, "FROM_THE_FUTURE", None, Action::TokenRefused),
+            (403, "FROM_THE_FUTURE", None, Action::TokenRefused),
+            (404, "FROM_THE_FUTURE", None, Action::TokenRefused),
+            (503, "FROM_THE_FUTURE", None, retry(0)),
+            (401, "THIRD_PARTY_AUTH_ERROR", wait, retry(7)),
+            (404, "UNREGISTERED", wait, retry(7)),
         ] {
-            let error = classify(status, retry_after, &coded(code, ""));
+            let error = answer(status, retry_after, &coded(code, ""));
             assert_eq!(error.action(), expected, "{status} {code}");
         }
     }
@@ -294,9 +323,10 @@ mod tests {
             ),
             (401, "", Action::OperatorAlert),
             (403, r#"{"error":{"details":[]}}"#, Action::OperatorAlert),
-            (404, r#"{"error":{"status":"NOT_FOUND"}}"#, Action::OperatorAlert),
-            (404, "<html>", Action::OperatorAlert),
-            (302, "", Action::OperatorAlert),
+            (404, r#"{"error":{"status":"NOT_FOUND"}}"#, Action::TokenRefused),
+            (404, "<html>", Action::TokenRefused),
+            (302, "", Action::TokenRefused),
+            (406, "", retry(60)),
             (408, "", retry(0)),
             (429, "", retry(60)),
             (500, "[]", retry(0)),
@@ -305,34 +335,37 @@ mod tests {
             (502, r#"{"error":{}}"#, retry(0)),
             (204, "", retry(0)),
         ] {
-            assert_eq!(
-                classify(status, None, body.as_bytes()).action(),
-                expected,
-                "{status} {body}"
-            );
+            assert_eq!(answer(status, None, body.as_bytes()).action(), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn any_answer_that_asks_to_wait_is_waited_for() {
+        let wait = Some(Duration::from_secs(7));
+        for status in (300..600).filter(|status| *status != 304) {
+            assert_eq!(answer(status, wait, b"").action(), retry(7), "{status}");
         }
     }
 
     #[test]
     fn an_invalid_argument_is_the_tokens_fault_only_if_it_says_so() {
-        let error = |body: &[u8]| classify(400, None, body);
+        let error = |body: &[u8]| kind(answer(400, None, body));
         assert_eq!(
             error(&coded("INVALID_ARGUMENT", &violation("message.token"))),
-            FcmError::InvalidToken
+            FcmRefusal::InvalidToken
         );
-        assert_eq!(
-            error(&coded("INVALID_ARGUMENT", &violation("message.data[0].value"))),
-            FcmError::InvalidMessage { field: Some("message.data[0].value".into()) }
-        );
+        let field = coded("INVALID_ARGUMENT", &violation("message.data[0].value"));
+        assert_eq!(error(&field), FcmRefusal::InvalidMessage);
+        assert!(answer(400, None, &field).to_string().ends_with(", at message.data[0].value"));
         let sentence = |before: &str| {
             let body = String::from_utf8(coded("INVALID_ARGUMENT", before)).unwrap();
             body.replace("\"message\":\"m\"", &format!("\"message\":\"{NOT_A_TOKEN}\""))
                 .into_bytes()
         };
-        assert_eq!(error(&sentence("")), FcmError::InvalidToken);
+        assert_eq!(error(&sentence("")), FcmRefusal::InvalidToken);
         assert_eq!(
             error(&sentence(&violation("message.android"))),
-            FcmError::InvalidMessage { field: Some("message.android".into()) },
+            FcmRefusal::InvalidMessage,
             "a named field outweighs the sentence"
         );
     }
@@ -341,9 +374,9 @@ mod tests {
     fn details_of_any_shape_are_survived() {
         for details in ["null", "1", "{}", "[null,1,[],{}]", r#"[{"@type":3,"errorCode":[]}]"#] {
             let body = format!(r#"{{"error":{{"details":{details}}}}}"#);
-            assert_eq!(classify(503, None, body.as_bytes()).action(), retry(0), "{details}");
+            assert_eq!(answer(503, None, body.as_bytes()).action(), retry(0), "{details}");
         }
-        assert_eq!(classify(503, None, "[".repeat(100_000).as_bytes()).action(), retry(0));
+        assert_eq!(answer(503, None, "[".repeat(100_000).as_bytes()).action(), retry(0));
     }
 
     #[test]
@@ -351,14 +384,17 @@ mod tests {
         let apns = |reason: &str| {
             let detail =
                 format!(r#"{{"@type":"{APNS_ERROR}","statusCode":403,"reason":"{reason}"}},"#);
-            classify(401, None, &coded("THIRD_PARTY_AUTH_ERROR", &detail)).to_string()
+            answer(401, None, &coded("THIRD_PARTY_AUTH_ERROR", &detail)).to_string()
         };
-        assert!(apns("InvalidProviderToken").ends_with("key: InvalidProviderToken"));
-        assert!(apns("token secret-1 is bad").ends_with("key"));
+        let said = "THIRD_PARTY_AUTH_ERROR, APNs 403, InvalidProviderToken";
+        assert!(apns("InvalidProviderToken").ends_with(said));
+        assert!(apns("token secret-1 is bad").ends_with("APNs 403"));
+        assert!(apns("token-of-device").ends_with("APNs 403, [hidden]"));
         let disabled = format!(
             r#"{{"error":{{"details":[{{"@type":"{ERROR_INFO}","reason":"SERVICE_DISABLED"}}]}}}}"#
         );
-        let reason = Some("SERVICE_DISABLED".to_owned());
-        assert_eq!(classify(403, None, disabled.as_bytes()), FcmError::PermissionDenied { reason });
+        let error = answer(403, None, disabled.as_bytes());
+        assert!(error.to_string().ends_with("(HTTP 403): SERVICE_DISABLED"));
+        assert_eq!(kind(error), FcmRefusal::PermissionDenied);
     }
 }

@@ -32,6 +32,11 @@ impl DeviceToken {
             Err(InvalidToken)
         }
     }
+
+    /// The secret itself.
+    pub(crate) fn secret(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Debug for DeviceToken {
@@ -96,6 +101,11 @@ pub struct Message<'a> {
 }
 
 impl<'a> Message<'a> {
+    /// Whom it is for.
+    pub(crate) const fn token(&self) -> &'a DeviceToken {
+        self.token
+    }
+
     /// A message for the app alone: nothing is shown. It replaces an earlier
     /// one that was not delivered yet.
     pub fn silent(

@@ -106,9 +106,9 @@ struct ErrorBody {
     error_description: Option<String>,
 }
 
-/// Sorts an answer other than 200.
+/// Sorts an answer other than 200. Whatever asks to wait is not final.
 pub fn classify(status: u16, retry_after: Option<Duration>, body: &[u8]) -> OauthError {
-    if status == 408 || status == 429 || status >= 500 {
+    if matches!(status, 406 | 408 | 429 | 500..) || retry_after.is_some() {
         return OauthError::Unavailable { status, retry_after };
     }
     let body: ErrorBody = serde_json::from_slice(body).unwrap_or_default();
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn faults_of_the_endpoint_are_not_the_accounts() {
         let wait = Some(Duration::from_secs(7));
-        for status in [408, 429, 500, 502, 503] {
+        for status in [400, 401, 403, 406, 408, 429, 500, 502, 503] {
             let error = classify(status, wait, b"<html>");
             assert!(!error.is_permanent());
             assert_eq!(error.retry_floor(), Duration::from_secs(7));

@@ -33,6 +33,9 @@ pub enum EndpointError {
     /// A literal address that is not public.
     #[error("the endpoint is not a public address")]
     NotPublic,
+    /// A name that never leads to a service of the public internet.
+    #[error("the endpoint's name is reserved and leads to no push service")]
+    Reserved,
     /// A name with an address that is not public, at the moment.
     #[error("the endpoint's name leads to an address that is not public")]
     ResolvesToPrivate,
@@ -41,8 +44,38 @@ pub enum EndpointError {
     Unresolved,
 }
 
-/// Checks what the address itself shows: scheme and literal addresses.
+/// Last labels that no name of the internet has, whatever a resolver says
+/// (RFC 2606, RFC 6761): they come from placeholders and from tests.
+const RESERVED: [&str; 4] = ["example", "invalid", "localhost", "test"];
+
+/// Ends of names that lead into local or other networks only (RFC 6762,
+/// RFC 7686, RFC 8375, RFC 9476 and ICANN's `internal`).
+const LOCAL: [&str; 5] = ["alt", "home.arpa", "internal", "local", "onion"];
+
+/// Whether the name is `end`, or below it.
+fn is_within(name: &str, end: &str) -> bool {
+    name.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Development may call its own machine by name.
+fn is_reserved(name: &str, policy: Policy) -> bool {
+    // A dot at the end changes nothing; the URL is in lower case already.
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match policy {
+        Policy::AllowInsecure if name == "localhost" => false,
+        Policy::AllowInsecure => RESERVED.iter().any(|end| is_within(name, end)),
+        Policy::PublicHttps => RESERVED.iter().chain(&LOCAL).any(|end| is_within(name, end)),
+    }
+}
+
+/// Checks what the address itself shows: scheme, reserved names and literal
+/// addresses.
 pub fn check_literal(endpoint: &Url, policy: Policy) -> Result<(), EndpointError> {
+    if let Some(Host::Domain(name)) = endpoint.host()
+        && is_reserved(name, policy)
+    {
+        return Err(EndpointError::Reserved);
+    }
     if policy == Policy::AllowInsecure {
         return Ok(());
     }
@@ -274,9 +307,9 @@ mod tests {
     #[test]
     fn the_address_itself_is_checked_in_every_spelling() {
         let check = |text: &str| check_literal(&Url::parse(text).unwrap(), Policy::PublicHttps);
-        assert_eq!(check("https://push.example/x"), Ok(()));
+        assert_eq!(check("https://push.example.com/x"), Ok(()));
         assert_eq!(check("https://8.8.8.8/x"), Ok(()));
-        assert_eq!(check("http://push.example/x"), Err(EndpointError::NotHttps));
+        assert_eq!(check("http://push.example.com/x"), Err(EndpointError::NotHttps));
         for host in
             ["127.0.0.1", "2130706433", "0x7f.1", "017700000001", "[::1]", "[::ffff:7f00:1]"]
         {
@@ -288,6 +321,25 @@ mod tests {
         }
         let insecure = Url::parse("http://127.0.0.1/x").unwrap();
         assert_eq!(check_literal(&insecure, Policy::AllowInsecure), Ok(()));
+    }
+
+    #[test]
+    fn names_that_lead_nowhere_are_reserved() {
+        let check = |host: &str, policy| {
+            check_literal(&Url::parse(&format!("https://{host}/x")).unwrap(), policy)
+        };
+        for host in ["push.invalid", "a.b.test", "PUSH.Example", "x.localhost.", "invalid"] {
+            for policy in [Policy::PublicHttps, Policy::AllowInsecure] {
+                assert_eq!(check(host, policy), Err(EndpointError::Reserved), "{host}");
+            }
+        }
+        for host in ["localhost", "localhost.", "box.local", "a.internal", "x.home.arpa"] {
+            assert_eq!(check(host, Policy::PublicHttps), Err(EndpointError::Reserved), "{host}");
+            assert_eq!(check(host, Policy::AllowInsecure), Ok(()), "{host}");
+        }
+        for host in ["latest.net", "mytest", "example.org", "test.example.com", "home-arpa.net"] {
+            assert_eq!(check(host, Policy::PublicHttps), Ok(()), "{host}");
+        }
     }
 
     #[test]

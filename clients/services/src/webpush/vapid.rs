@@ -44,6 +44,7 @@ pub struct Vapid {
 
 struct Token {
     authorization: HeaderValue,
+    signed_at_s: i64,
     renew_at_s: i64,
 }
 
@@ -97,7 +98,9 @@ impl Vapid {
         let now_s = clock.unix_seconds();
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = tokens.get(&origin)
-            && now_s < token.renew_at_s
+            // Also not from the future: it was signed under a wrong clock, and
+            // no service takes one that ends so late.
+            && (token.signed_at_s..token.renew_at_s).contains(&now_s)
         {
             return Ok(token.authorization.clone());
         }
@@ -108,7 +111,8 @@ impl Vapid {
             tokens.clear();
         }
         let renew_at_s = expires_at_s - VAPID_RENEW_EARLY_S;
-        tokens.insert(origin, Token { authorization: authorization.clone(), renew_at_s });
+        let token = Token { authorization: authorization.clone(), signed_at_s: now_s, renew_at_s };
+        tokens.insert(origin, token);
         Ok(authorization)
     }
 
@@ -167,7 +171,10 @@ mod tests {
         now.store(VAPID_LIFE_S - VAPID_RENEW_EARLY_S - 1, Ordering::Relaxed);
         assert_eq!(first, header("a.example"));
         now.store(VAPID_LIFE_S - VAPID_RENEW_EARLY_S, Ordering::Relaxed);
-        assert_ne!(first, header("a.example"));
+        let second = header("a.example");
+        assert_ne!(first, second);
+        now.store(0, Ordering::Relaxed);
+        assert_ne!(second, header("a.example"), "the clock was wrong and was set right");
     }
 
     #[test]

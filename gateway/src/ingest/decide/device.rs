@@ -8,6 +8,7 @@ use tidegate_protocol::rest::PushState;
 
 use crate::error::{ApiError, ApiResult};
 use crate::hub::SessionKey;
+use crate::ingest::decide::wake::TokenChange;
 use crate::ingest::decide::{lifecycle, wake};
 use crate::ingest::job::Registration;
 use crate::ingest::working::{Needs, Shift, Working, stream_key};
@@ -53,14 +54,19 @@ pub(super) fn register(
         .zip(capabilities)
         .map(|(known, capabilities)| Shift::between(known, capabilities))
         .unwrap_or_default();
+    let is_known = devices.contains_key(&key.device_id);
     let row = devices.entry(key.device_id.clone()).or_insert_with(|| new_device(&key, now));
     let token_before = row.push_token.clone();
     refresh(row, &registration.device, now);
     working.changes.changed_devices.insert(key.clone());
     if let Some(Some(push)) = &registration.device.push {
         claim_token(working, &key, push);
-        let is_another = token_before.as_deref() != Some(&*push.token);
-        wake::for_token(working, &key, is_another, registration.has_socket);
+        let change = match (is_known, token_before) {
+            (false, _) => TokenChange::First,
+            (true, Some(before)) if before == push.token => TokenChange::Same,
+            (true, _) => TokenChange::Another,
+        };
+        wake::for_token(working, &key, change, registration.has_socket);
     }
     deliver_again(working, &key, &shift.gained);
     // Its own session begins with the new ones.
@@ -123,6 +129,7 @@ fn new_device(key: &DeviceKey, now: i64) -> device::Model {
         push_token: None,
         push_token_hash: None,
         push_state: PushState::None.as_str().to_owned(),
+        push_error: None,
         push_refreshed_at: None,
         wants_delta_push: false,
         created_at: now,
@@ -150,6 +157,7 @@ fn refresh(row: &mut device::Model, device: &HelloDevice, now: i64) {
         row.push_provider = push.as_ref().map(|push| push.provider.as_str().to_owned());
         row.push_token = push.as_ref().map(|push| push.token.clone());
         row.push_token_hash = push.as_ref().map(|push| token_hash(&push.token));
+        row.push_error = None;
         row.push_refreshed_at = push.as_ref().map(|_| now);
         let state = if push.is_some() { PushState::Active } else { PushState::None };
         state.as_str().clone_into(&mut row.push_state);

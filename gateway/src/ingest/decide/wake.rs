@@ -26,23 +26,39 @@ pub(super) fn for_command(working: &mut Working, row: &command::Model) {
     }
 }
 
+/// How a token that is registered stands to the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenChange {
+    /// The device's first.
+    First,
+    /// The same again.
+    Same,
+    /// Another one, or one after the last has ended.
+    Another,
+}
+
 /// A device registered a token: if commands wait for its user, it is looked
-/// at. Another token than before ends whatever held back the old one; the same
-/// one again does not, for a provider that asked to wait meant this token. One
+/// at. Another token than before ends whatever held back the old one, also
+/// where nothing waits: what comes next must not wait for it. The same one
+/// again does not, for a provider that asked to wait meant this token. One
 /// that registers over its socket is about to get everything there.
 pub(super) fn for_token(
     working: &mut Working,
     key: &DeviceKey,
-    is_another: bool,
+    change: TokenChange,
     has_socket: bool,
 ) {
     let Some(bucket_milli) = working.options.push_bucket_milli else { return };
-    if working.pending_of(&user_stream(&key.user_id)) == 0 {
+    let is_needed = change == TokenChange::Another;
+    if !is_needed && working.pending_of(&user_stream(&key.user_id)) == 0 {
         return;
     }
     let device = working.devices.get(&key.user_id).and_then(|devices| devices.get(&key.device_id));
     if let Some(device) = device {
-        let cause = if is_another { Cause::Token } else { Cause::Command };
+        let cause = match change {
+            TokenChange::Same => Cause::Command,
+            TokenChange::First | TokenChange::Another => Cause::Token,
+        };
         let is_online = has_socket || working.hub.is_online(&key.user_id, &key.device_id);
         let wake = wanted(working, device, cause, is_online, bucket_milli);
         working.changes.wakes.insert(key.clone(), wake);

@@ -4,10 +4,13 @@
 use sea_orm::DbErr;
 use tidegate_entity::{command, device, push_wake};
 use tidegate_protocol::id::{Seq, StreamName};
+use tidegate_protocol::time::Timestamp;
+use tokio::time::Instant;
 
 use crate::ingest::is_eligible;
 use crate::push::bucket::DeviceBucket;
-use crate::push::dispatch::Dispatcher;
+use crate::push::circuit::Leave;
+use crate::push::dispatch::{Dispatcher, answer};
 use crate::push::plan::{self, Look, Order, Plan};
 use crate::push::send::{Address, NoAddress};
 use crate::state::AppState;
@@ -29,7 +32,14 @@ const DEVICES_PER_STEP: u64 = 500;
 const USERS_PER_STEP: u64 = 500;
 
 /// A wake-up to send, with everything it needs.
-pub(super) type Job = (push_wake::Model, device::Model, Address, Order);
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) wake: push_wake::Model,
+    pub(super) device: device::Model,
+    pub(super) address: Address,
+    pub(super) order: Order,
+    pub(super) leave: Leave,
+}
 
 /// Decides about a claimed wake-up: a job to send, or `None` once it is
 /// settled.
@@ -47,8 +57,9 @@ pub(super) async fn decide(
     };
     let online_for = state.hub.online_for(&key.user_id, &key.device_id);
     let delta = match &device {
-        Some(device) if waiting.is_empty() && online_for.is_none() && may_hear(&wake, device) => {
-            lag_of(state, &key).await?
+        Some(device) if waiting.is_empty() && online_for.is_none() => {
+            let may_hear = may_hear(&wake, device, state.clock.now());
+            if may_hear { lag_of(state, &key).await? } else { None }
         }
         _ => None,
     };
@@ -64,59 +75,72 @@ pub(super) async fn decide(
     };
     let plan = plan::plan(&look, &dispatcher.options);
     wake.not_before = now.millis();
-    let (due_at, job) = match (plan, device) {
+    match (plan, device) {
         (Plan::Send(order), Some(device)) => {
-            let (due_at, job) = send_or_wait(dispatcher, &mut wake, device, order);
-            if job.is_none() && due_at < NEVER {
-                wake.not_before = due_at;
-            }
-            (due_at, job)
+            return Ok(send_or_wait(dispatcher, wake, device, order));
         }
         // Holds nothing back: without its session it may be woken at once.
-        (Plan::Later(at), _) => (at, None),
+        (Plan::Later(at), _) => wake.due_at = at,
         (Plan::Idle | Plan::Send(_), _) => {
             if !waiting.is_empty() {
                 // It had its wake-ups: data gives it no other.
                 wake.delta_sent_at = Some(now.millis());
             }
-            (NEVER, None)
+            wake.due_at = NEVER;
         }
-    };
-    if let Some((device, address, order)) = job {
-        return Ok(Some((wake, device, address, order)));
     }
-    wake.due_at = due_at;
     dispatcher.settle(wake);
     Ok(None)
 }
 
-/// Asks the circuit and the device's bucket.
+/// The job, if the device has an address, and its circuits and its bucket
+/// allow it; settles the wake-up otherwise.
 fn send_or_wait(
     dispatcher: &mut Dispatcher,
-    wake: &mut push_wake::Model,
+    mut wake: push_wake::Model,
     device: device::Model,
     order: Order,
-) -> (i64, Option<(device::Model, Address, Order)>) {
+) -> Option<Job> {
     let now_ms = dispatcher.state.clock.now().millis();
-    let address = match Address::of(&dispatcher.push, &device) {
-        Ok(address) => address,
+    wake.due_at = match Address::of(&dispatcher.push, &device) {
+        Ok(address) => match leave(dispatcher, &mut wake, &device, &address) {
+            Ok(leave) => return Some(Job { wake, device, address, order, leave }),
+            Err(at) => {
+                wake.not_before = at;
+                at
+            }
+        },
         Err(NoAddress::NotConfigured) => {
             wake.delta_sent_at = Some(now_ms);
-            return (NEVER, None);
+            NEVER
         }
         Err(NoAddress::Invalid) => {
-            dispatcher.end_token(&device);
-            return (NEVER, None);
+            answer::end_token(dispatcher, &device, "the token cannot be one");
+            NEVER
         }
     };
+    dispatcher.settle(wake);
+    None
+}
+
+/// Asks the circuits and the device's bucket; when to ask again.
+fn leave(
+    dispatcher: &Dispatcher,
+    wake: &mut push_wake::Model,
+    device: &device::Model,
+    address: &Address,
+) -> Result<Leave, i64> {
+    let now_ms = dispatcher.state.clock.now().millis();
     let circuits = &dispatcher.push.0.circuits;
-    if let Some(until_ms) = circuits.paused_until(&address.circuit(), now_ms) {
-        return (until_ms, None);
-    }
-    match dispatcher.bucket.take(wake, now_ms) {
-        Ok(()) => (NEVER, Some((device, address, order))),
-        Err(at) => (at, None),
-    }
+    let key = DeviceKey { user_id: wake.user_id.clone(), device_id: wake.device_id.clone() };
+    let leave = circuits.admit(address.path(&device.platform), &key, Instant::now());
+    let leave = leave.map_err(|wait| {
+        // Rounded up, so that the circuit lets one through then.
+        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).saturating_add(1);
+        now_ms.saturating_add(wait_ms)
+    })?;
+    dispatcher.bucket.take(wake, now_ms).inspect_err(|_| circuits.release(&leave))?;
+    Ok(leave)
 }
 
 /// Commands that wait for the device, oldest first.
@@ -145,8 +169,10 @@ async fn waiting(state: &AppState, device: &device::Model) -> Result<Vec<command
 
 /// Whether data may wake the device: it asked for that, and was seen since its
 /// last wake-up.
-fn may_hear(wake: &push_wake::Model, device: &device::Model) -> bool {
-    device.wants_delta_push && wake.delta_sent_at.is_none_or(|at| at < device.last_seen_at)
+fn may_hear(wake: &push_wake::Model, device: &device::Model, now: Timestamp) -> bool {
+    // Sent in the future: the clock was wrong.
+    let is_before = |at| at < device.last_seen_at || at > now.millis();
+    device.wants_delta_push && wake.delta_sent_at.is_none_or(is_before)
 }
 
 async fn lag_of(state: &AppState, key: &DeviceKey) -> Result<Option<(StreamName, Seq)>, DbErr> {
@@ -161,7 +187,9 @@ pub(super) async fn note_lagging(
     bucket: DeviceBucket,
     after: Option<&DeviceKey>,
 ) -> Result<Option<DeviceKey>, DbErr> {
-    let mut found = store::wake::lagging(state.store.readers(), after, DEVICES_PER_STEP).await?;
+    let now_ms = state.clock.now().millis();
+    let found = store::wake::lagging(state.store.readers(), after, now_ms, DEVICES_PER_STEP);
+    let mut found = found.await?;
     let is_last = (found.len() as u64) < DEVICES_PER_STEP;
     let last = found.last().filter(|_| !is_last).cloned();
     found.retain(|key| !state.hub.is_online(&key.user_id, &key.device_id));

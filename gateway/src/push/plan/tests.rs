@@ -7,6 +7,7 @@ fn options() -> PlanOptions {
     PlanOptions {
         ack_timeout_ms: 10_000,
         backoff_ms: vec![2_000, 4_000, 8_000, 16_000, 32_000],
+        refusal_backoff_ms: vec![60_000, 300_000],
         inline: true,
     }
 }
@@ -23,6 +24,7 @@ fn device() -> device::Model {
         push_token: Some("token".to_owned()),
         push_token_hash: None,
         push_state: "active".to_owned(),
+        push_error: None,
         push_refreshed_at: Some(0),
         wants_delta_push: true,
         created_at: 0,
@@ -125,15 +127,14 @@ fn a_send_that_went_well_is_repeated_once_and_then_left_to_the_poll() {
 fn failed_sends_follow_the_schedule_and_the_floor_and_end() {
     let mut wake = wake();
     let now = Timestamp::from_millis(0);
-    let soon = Outcome::Refused(Action::RetryAfter { floor: Duration::ZERO }, 0);
+    let soon = Outcome::Later { floor: Duration::ZERO };
     let mut waits = Vec::new();
     for _ in 0..6 {
         settle(&mut wake, soon, false, &options(), now, 0.0);
         waits.push(wake.due_at);
     }
     assert_eq!(waits, [2_000, 4_000, 8_000, 16_000, 32_000, NEVER]);
-    let floor = Duration::from_mins(1);
-    let later = Outcome::Refused(Action::RetryAfter { floor }, 0);
+    let later = Outcome::Later { floor: Duration::from_mins(1) };
     settle(&mut wake, later, false, &options(), now, 1.0);
     assert_eq!((wake.due_at, wake.not_before), (60_000, 60_000));
 }
@@ -149,4 +150,37 @@ fn data_wakes_only_the_absent_and_never_urgently() {
     assert!(matches!(plan(&present, &options()), Plan::Idle));
     settle(&mut wake, Outcome::Taken, true, &options(), Timestamp::from_millis(5), 0.0);
     assert_eq!((wake.delta_sent_at, wake.due_at), (Some(5), NEVER));
+}
+
+#[test]
+fn a_refused_token_backs_off_alone_and_the_last_refusal_is_known() {
+    let mut wake = wake();
+    let now = Timestamp::from_millis(0);
+    for expected in [60_000, 300_000] {
+        assert!(!is_last_refusal(&wake, &options()));
+        settle(&mut wake, Outcome::TokenRefused, false, &options(), now, 0.0);
+        assert_eq!((wake.due_at, wake.not_before), (expected, expected));
+    }
+    assert!(is_last_refusal(&wake, &options()));
+    let wait = Duration::from_secs(5);
+    settle(&mut wake, Outcome::ServiceRefused { wait }, false, &options(), now, 0.0);
+    assert_eq!((wake.due_at, wake.refusals), (5_000, 2), "not the token's fault");
+    settle(&mut wake, Outcome::Taken, false, &options(), now, 0.0);
+    assert_eq!(wake.refusals, 0);
+}
+
+#[test]
+fn a_command_from_a_clock_that_was_ahead_does_not_wait_for_its_time() {
+    let (wake, device, waiting) = (wake(), device(), [command(1_000_000_000, "high")]);
+    let online = Some(Duration::from_secs(11));
+    let look = Look { online_for: online, ..look(&wake, &device, &waiting, 60_000) };
+    assert!(matches!(plan(&look, &options()), Plan::Later(70_000)));
+}
+
+#[test]
+fn no_wait_is_longer_than_the_longest() {
+    let longest = options().longest_wait_ms([Duration::ZERO; 3]);
+    assert_eq!(longest, 375_000);
+    let others = [Duration::ZERO, Duration::from_hours(1), Duration::ZERO];
+    assert_eq!(options().longest_wait_ms(others), 3_600_000);
 }

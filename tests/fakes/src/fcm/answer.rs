@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::answer::{self, RetryAfter};
+use crate::answer::{self, Reply, RetryAfter};
 use crate::clock::FakeClock;
 use crate::fcm::check::Fault;
 use crate::fixtures::PROJECT_ID;
@@ -65,6 +65,8 @@ pub enum Answer {
     Empty(u16),
     /// A status with JSON of your choice.
     Json(u16, Value),
+    /// Made by hand.
+    Reply(Reply),
     /// No answer ever; not taken.
     Hang,
 }
@@ -93,6 +95,7 @@ impl Answer {
             Self::WrongAddress => "wrong_address",
             Self::Empty(_) => "empty",
             Self::Json(..) => "json",
+            Self::Reply(_) => "reply",
             Self::Hang => "hang",
         }
     }
@@ -114,6 +117,7 @@ impl Answer {
     const fn retry_after(&self) -> Option<RetryAfter> {
         match self {
             Self::QuotaExceeded { retry_after } | Self::Unavailable { retry_after } => *retry_after,
+            Self::Reply(reply) => reply.retry_after,
             _ => None,
         }
     }
@@ -150,6 +154,7 @@ impl Answer {
             Self::WrongAddress => answer::typed(404, "text/html; charset=UTF-8", NOT_FOUND_PAGE),
             Self::Empty(status) => answer::typed(*status, "text/plain", ""),
             Self::Json(status, body) => answer::json(*status, body),
+            Self::Reply(reply) => reply.respond(),
         }
     }
 }

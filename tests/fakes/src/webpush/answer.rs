@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, LOCATION};
 use serde_json::{Value, json};
 
-use crate::answer::{self, RetryAfter};
+use crate::answer::{self, Reply, RetryAfter};
 use crate::clock::FakeClock;
 
 /// How a message is answered.
@@ -51,6 +51,8 @@ pub enum Answer {
     Redirect(String),
     /// A status with an empty body.
     Empty(u16),
+    /// Made by hand.
+    Reply(Reply),
     /// No answer ever; not taken.
     Hang,
 }
@@ -75,6 +77,7 @@ impl Answer {
             Self::Unavailable { .. } => "unavailable",
             Self::Redirect(_) => "redirect",
             Self::Empty(_) => "empty",
+            Self::Reply(_) => "reply",
             Self::Hang => "hang",
         }
     }
@@ -96,6 +99,7 @@ impl Answer {
     const fn retry_after(&self) -> Option<RetryAfter> {
         match self {
             Self::RateLimited { retry_after } | Self::Unavailable { retry_after } => *retry_after,
+            Self::Reply(reply) => reply.retry_after,
             _ => None,
         }
     }
@@ -117,6 +121,7 @@ impl Answer {
             Self::Unavailable { .. } => mozilla(503, 201, "Service Unavailable"),
             Self::Redirect(to) => redirect(to),
             Self::Empty(status) => answer::typed(*status, "text/plain", ""),
+            Self::Reply(reply) => reply.respond(),
         }
     }
 }
