@@ -23,6 +23,7 @@ use crate::fcm::message::{DeviceToken, Message, Notification, SendRequest};
 use crate::limits::REQUEST_TIMEOUT;
 use crate::oauth::account::ServiceAccount;
 use crate::oauth::{AccessToken, FIREBASE_MESSAGING, TokenSource};
+use crate::outcome::Action;
 use crate::retry_after;
 use crate::transport::{self, ClientError, TransportError};
 use crate::wake::{Ttl, Urgency, Wake};
@@ -110,7 +111,7 @@ impl Fcm {
     }
 
     /// Sends any message. A request that FCM refuses because of the access
-    /// token is repeated once with a fresh one.
+    /// token is repeated once with a fresh one, unless FCM asks to wait.
     ///
     /// Dropping the future may leave a message sent whose answer nobody saw.
     pub async fn send(&self, message: Message<'_>, mode: Mode) -> Result<Sent, FcmError> {
@@ -121,6 +122,9 @@ impl Fcm {
         match self.post(&access, body.clone(), to).await {
             Err(error) if error.is_unauthenticated() => {
                 self.tokens.invalidate(&access);
+                if matches!(error.action(), Action::RetryAfter { .. }) {
+                    return Err(error);
+                }
                 let access = self.tokens.token().await?;
                 self.post(&access, body, to).await
             }
