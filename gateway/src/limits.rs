@@ -54,6 +54,10 @@ pub const POLL_ANSWER_BYTES: usize = 1024 * 1024;
 /// How often a transaction that another node's locks broke is run again.
 pub const WRITE_ATTEMPTS: u32 = 5;
 
+/// What a push attempt says in a timeline, in bytes: a message id, or a refusal
+/// with its reasons.
+pub const PUSH_DETAIL_BYTES: usize = 400;
+
 /// Tokens that must meet the same refusal, with no success in between, before
 /// it is taken for the service's fault: two may be one person's devices.
 pub const PUSH_SEVERAL_TOKENS: usize = 3;

@@ -81,6 +81,17 @@ mod tests {
     }
 
     #[test]
+    fn our_own_clock_counts_only_where_the_answer_has_none() {
+        let wrong = Clock::new(|| Timestamp::from_millis(0));
+        let value = |text| HeaderValue::from_static(text);
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, value("Sun, 06 Nov 1994 08:50:07 GMT"));
+        assert_eq!(from_headers(&headers, &wrong), Some(RETRY_AFTER_MAX));
+        headers.insert(DATE, value("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert_eq!(from_headers(&headers, &wrong), Some(Duration::from_secs(30)));
+    }
+
+    #[test]
     fn seconds_dates_and_nonsense_are_told_apart() {
         // Sun, 06 Nov 1994 08:49:37 GMT
         let clock = Clock::new(|| Timestamp::from_millis(784_111_777_000));

@@ -34,14 +34,14 @@ pub enum Circuit {
 
 /// The circuits that a send to one device passes.
 #[derive(Clone, Debug)]
-pub struct Path {
+pub struct Route {
     /// Of the service.
     pub service: Circuit,
     /// Of the device's platform there, where the service keeps them apart.
     pub platform: Option<Circuit>,
 }
 
-impl Path {
+impl Route {
     fn all(&self) -> impl Iterator<Item = &Circuit> {
         std::iter::once(&self.service).chain(&self.platform)
     }
@@ -76,7 +76,7 @@ struct Open {
 #[derive(Debug)]
 pub struct Leave {
     device: DeviceKey,
-    circuits: Path,
+    circuits: Route,
     /// Those of them that are open: this send tries them.
     probes: Vec<Circuit>,
 }
@@ -138,7 +138,7 @@ impl Circuits {
     /// wait before asking again.
     pub fn admit(
         &self,
-        circuits: Path,
+        circuits: Route,
         device: &DeviceKey,
         now: Instant,
     ) -> Result<Leave, Duration> {

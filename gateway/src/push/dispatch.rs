@@ -13,7 +13,6 @@ use tidegate_services::limits::RETRY_AFTER_MAX;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::CLOCK_SKEW;
 use crate::push::Push;
 use crate::push::bucket::DeviceBucket;
 use crate::push::circuit::Leave;
@@ -24,7 +23,7 @@ use crate::push::send::{self, Address, Answer, SEND_TIMEOUT};
 use crate::push::setup::CLAIM;
 use crate::state::AppState;
 use crate::store;
-use crate::store::device::{DeviceKey, TokenOwner};
+use crate::store::device::{DeviceKey, TokenOwner, skewed};
 use crate::store::wake::Claim;
 
 mod answer;
@@ -226,8 +225,7 @@ impl Dispatcher {
         }
         self.dates_checked = Some(now);
         let now_ms = self.state.clock.now().millis();
-        let skew_ms = i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(i64::MAX);
-        let latest = now_ms.saturating_add(self.longest_wait_ms).saturating_add(skew_ms);
+        let latest = skewed(now_ms.saturating_add(self.longest_wait_ms));
         if !store::wake::is_any_misdated(self.state.store.readers(), latest).await? {
             return Ok(());
         }
@@ -345,8 +343,7 @@ impl Dispatcher {
 /// Later than any claim can end that a node makes now, were its clock a little
 /// ahead.
 fn longest_claim(now_ms: i64) -> i64 {
-    let most = CLAIM + CLOCK_SKEW;
-    now_ms.saturating_add(i64::try_from(most.as_millis()).unwrap_or(i64::MAX))
+    skewed(now_ms.saturating_add(i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// The bucket of each device, as configured.

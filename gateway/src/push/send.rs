@@ -9,7 +9,8 @@ use tidegate_services::outcome::Action;
 use tidegate_services::webpush::subscription::Subscription;
 use tokio::time::Instant;
 
-use crate::push::circuit::{Circuit, Path};
+use crate::limits::PUSH_DETAIL_BYTES;
+use crate::push::circuit::{Circuit, Route};
 use crate::push::plan::Order;
 use crate::push::{Push, Services};
 
@@ -62,14 +63,14 @@ impl Address {
     }
 
     /// The circuits that a send to a device of this platform passes.
-    pub(super) fn path(&self, platform: &str) -> Path {
+    pub(super) fn route(&self, platform: &str) -> Route {
         match self {
-            Self::Fcm(_) => Path {
+            Self::Fcm(_) => Route {
                 service: Circuit::Fcm,
                 platform: Some(Circuit::FcmPlatform(platform.to_owned())),
             },
             Self::WebPush(subscription) => {
-                Path { service: Circuit::WebPush(subscription.origin()), platform: None }
+                Route { service: Circuit::WebPush(subscription.origin()), platform: None }
             }
         }
     }
@@ -101,10 +102,17 @@ pub(super) async fn send(push: &Push, address: &Address, order: &Order) -> Answe
         Ok(Err((action, text))) => (Err(action), text),
         Err(_) => (Err(Action::RetryAfter { floor: Duration::ZERO }), "timed out".to_owned()),
     };
+    let text = bounded(text);
     let elapsed = started.elapsed();
     let detail = format!("{text}; {} ms", elapsed.as_millis());
     let reason = if result.is_ok() { String::new() } else { text };
     Answer { result, detail, reason, seconds: elapsed.as_secs_f64() }
+}
+
+/// Every attempt writes its text for every command it is for.
+fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(PUSH_DETAIL_BYTES));
+    text
 }
 
 /// The provider's message id, or what to do and the error's safe text.

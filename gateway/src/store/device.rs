@@ -10,6 +10,7 @@ use sea_orm::{
 use sha2::{Digest as _, Sha256};
 use tidegate_entity::{device, device_cursor};
 
+use crate::limits::CLOCK_SKEW;
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 
 /// One device of a user.
@@ -225,7 +226,8 @@ pub(super) fn pairs(keys: &[DeviceKey]) -> impl ExactSizeIterator<Item = (&str, 
     keys.iter().map(|key| (key.user_id.as_str(), key.device_id.as_str()))
 }
 
-/// Notes that devices were seen.
+/// Notes that devices were seen. A time before stays, unless it lies so far
+/// ahead that the clock was wrong.
 pub async fn touch(db: &impl ConnectionTrait, devices: &[DeviceKey], at: i64) -> Result<(), DbErr> {
     use device::Column;
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
@@ -233,11 +235,21 @@ pub async fn touch(db: &impl ConnectionTrait, devices: &[DeviceKey], at: i64) ->
             .col_expr(Column::LastSeenAt, Expr::value(at))
             .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
             // Not the bare column: its index would find every device there is.
-            .filter(Expr::col(Column::LastSeenAt).add(0).lt(at))
+            .filter(
+                Condition::any()
+                    .add(Expr::col(Column::LastSeenAt).add(0).lt(at))
+                    .add(Expr::col(Column::LastSeenAt).add(0).gt(skewed(at))),
+            )
             .exec(db)
             .await?;
     }
     Ok(())
+}
+
+/// Later than a node whose clock is a little ahead can have written at that
+/// time.
+pub fn skewed(at: i64) -> i64 {
+    at.saturating_add(i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Removes a device and what it acked.

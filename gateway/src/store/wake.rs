@@ -12,7 +12,7 @@ use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{device, device_cursor, stream_head};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
-use crate::store::device::{DeviceKey, pairs};
+use crate::store::device::{DeviceKey, pairs, skewed};
 
 /// Nothing is to be done.
 pub const NEVER: i64 = i64::MAX;
@@ -345,9 +345,9 @@ pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<
 }
 
 /// Devices after `after` that asked for wake-ups on data, lag behind a shared
-/// stream they follow, were seen since the last such wake-up (one that went out
-/// after `now` did so under a clock that was wrong), and are not to be looked
-/// at anyway; in key order, one row for each stream they lack.
+/// stream they follow, were seen since the last such wake-up, and are not to be
+/// looked at anyway; in key order, one row for each stream they lack. What is
+/// said to have been after `now` was so under a clock that was wrong.
 pub async fn lagging(
     db: &impl ConnectionTrait,
     after: Option<&DeviceKey>,
@@ -361,7 +361,11 @@ pub async fn lagging(
         .filter(
             Condition::any()
                 .add(stored(Column::DeltaSentAt).is_null())
-                .add(stored(Column::DeltaSentAt).lt(last_seen))
+                .add(
+                    stored(Column::DeltaSentAt)
+                        .lt(last_seen.clone())
+                        .and(last_seen.lte(skewed(now))),
+                )
                 .add(stored(Column::DeltaSentAt).gt(now)),
         )
         .order_by(device::Column::UserId, Order::Asc)

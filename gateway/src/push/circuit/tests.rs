@@ -2,7 +2,7 @@
 
 use super::*;
 
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(15);
 
 struct Bench {
@@ -14,8 +14,8 @@ fn circuit() -> Circuit {
     Circuit::WebPush("https://push.example.com".to_owned())
 }
 
-fn path(service: Circuit) -> Path {
-    Path { service, platform: None }
+fn route(service: Circuit) -> Route {
+    Route { service, platform: None }
 }
 
 impl Bench {
@@ -25,7 +25,7 @@ impl Bench {
 
     fn leave(&self, name: &str) -> Result<Leave, Duration> {
         let device = DeviceKey { user_id: name.to_owned(), device_id: name.to_owned() };
-        self.circuits.admit(path(circuit()), &device, self.now)
+        self.circuits.admit(route(circuit()), &device, self.now)
     }
 
     fn refused_as(&self, leave: &Leave, evidence: Evidence) -> Fault {
@@ -138,12 +138,12 @@ fn one_origin_or_platform_does_not_silence_another() {
     let now = Instant::now();
     let device = DeviceKey { user_id: "u".to_owned(), device_id: "d".to_owned() };
     let platform = |word: &str| Circuit::FcmPlatform(word.to_owned());
-    let all = |word: &str| Path { service: Circuit::Fcm, platform: Some(platform(word)) };
+    let all = |word: &str| Route { service: Circuit::Fcm, platform: Some(platform(word)) };
     let leave = circuits.admit(all("ios"), &device, now).unwrap();
     circuits.refused(&leave, &platform("ios"), Evidence::Project, now);
     circuits.admit(all("android"), &device, now).unwrap();
     circuits.admit(all("ios"), &device, now).unwrap_err();
-    circuits.admit(path(circuit()), &device, now).unwrap();
+    circuits.admit(route(circuit()), &device, now).unwrap();
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn what_is_remembered_is_bounded_and_open_ones_stay() {
     let now = Instant::now();
     let device = DeviceKey { user_id: "u".to_owned(), device_id: "d".to_owned() };
     let refuse = |circuit: Circuit, evidence| {
-        let leave = circuits.admit(path(circuit.clone()), &device, now).unwrap();
+        let leave = circuits.admit(route(circuit.clone()), &device, now).unwrap();
         circuits.refused(&leave, &circuit, evidence, now)
     };
     refuse(Circuit::Fcm, Evidence::Project);

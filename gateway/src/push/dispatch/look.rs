@@ -15,7 +15,7 @@ use crate::push::plan::{self, Look, Order, Plan};
 use crate::push::send::{Address, NoAddress};
 use crate::state::AppState;
 use crate::store;
-use crate::store::device::DeviceKey;
+use crate::store::device::{DeviceKey, skewed};
 use crate::store::wake::{Cause, NEVER, WantedWake};
 
 /// Commands one wake-up is for at most; the device finds the others in its
@@ -133,7 +133,7 @@ fn leave(
     let now_ms = dispatcher.state.clock.now().millis();
     let circuits = &dispatcher.push.0.circuits;
     let key = DeviceKey { user_id: wake.user_id.clone(), device_id: wake.device_id.clone() };
-    let leave = circuits.admit(address.path(&device.platform), &key, Instant::now());
+    let leave = circuits.admit(address.route(&device.platform), &key, Instant::now());
     let leave = leave.map_err(|wait| {
         // Rounded up, so that the circuit lets one through then.
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).saturating_add(1);
@@ -170,9 +170,11 @@ async fn waiting(state: &AppState, device: &device::Model) -> Result<Vec<command
 /// Whether data may wake the device: it asked for that, and was seen since its
 /// last wake-up.
 fn may_hear(wake: &push_wake::Model, device: &device::Model, now: Timestamp) -> bool {
-    // Sent in the future: the clock was wrong.
-    let is_before = |at| at < device.last_seen_at || at > now.millis();
-    device.wants_delta_push && wake.delta_sent_at.is_none_or(is_before)
+    // What happened in the future did so under a clock that was wrong.
+    let now_ms = now.millis();
+    let was_seen = device.last_seen_at <= skewed(now_ms);
+    let is_due = |at| (at < device.last_seen_at && was_seen) || at > now_ms;
+    device.wants_delta_push && wake.delta_sent_at.is_none_or(is_due)
 }
 
 async fn lag_of(state: &AppState, key: &DeviceKey) -> Result<Option<(StreamName, Seq)>, DbErr> {
