@@ -10,7 +10,6 @@ use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, CommandStatus, Outcome};
 use tidegate_protocol::entry::kind;
 use tidegate_protocol::server::ServerMessage;
-use tidegate_services::outcome::Action;
 
 use crate::resolve::conflict::ConflictType;
 use crate::resolve::rules::Strategy;
@@ -302,22 +301,6 @@ impl FinalStatus {
             CommandStatus::Failed => Some(Self::Failed),
             CommandStatus::Expired => Some(Self::Expired),
             CommandStatus::Cancelled => Some(Self::Cancelled),
-        }
-    }
-}
-
-impl PushOutcome {
-    /// The label of a refusal, or of none.
-    pub fn of(refusal: Option<&Action>) -> Self {
-        match refusal {
-            None => Self::Ok,
-            Some(Action::RetryAfter { .. }) => Self::Retry,
-            Some(Action::TokenDead) => Self::TokenDead,
-            Some(Action::TokenForeign) => Self::TokenForeign,
-            Some(Action::TokenRefused) => Self::TokenRefused,
-            Some(Action::PlatformRefused) => Self::PlatformRefused,
-            Some(Action::OperatorAlert) => Self::OperatorAlert,
-            Some(Action::MessageInvalid) => Self::MessageInvalid,
         }
     }
 }

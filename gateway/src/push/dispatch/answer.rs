@@ -19,7 +19,7 @@ pub(super) fn take(dispatcher: &mut Dispatcher, sent: Sent) {
     let Sent { mut wake, device, address, order, answer, leave } = sent;
     let metrics = &dispatcher.state.metrics;
     metrics.push_seconds.observe(answer.seconds);
-    metrics.pushes.of(PushOutcome::of(answer.result.as_ref().err())).inc();
+    metrics.pushes.of(label(answer.result.as_ref().err())).inc();
     let outcome = match answer.result {
         Ok(_) => taken(dispatcher, &leave),
         Err(action) => {
@@ -40,6 +40,20 @@ pub(super) fn take(dispatcher: &mut Dispatcher, sent: Sent) {
     let jitter = rand::rng().random_range(0.0..1.0);
     plan::settle(&mut wake, outcome, order.is_delta, &dispatcher.options, now, jitter);
     dispatcher.settle(wake);
+}
+
+/// The figure that counts a refusal, or none.
+fn label(refusal: Option<&Action>) -> PushOutcome {
+    match refusal {
+        None => PushOutcome::Ok,
+        Some(Action::RetryAfter { .. }) => PushOutcome::Retry,
+        Some(Action::TokenDead) => PushOutcome::TokenDead,
+        Some(Action::TokenForeign) => PushOutcome::TokenForeign,
+        Some(Action::TokenRefused) => PushOutcome::TokenRefused,
+        Some(Action::PlatformRefused) => PushOutcome::PlatformRefused,
+        Some(Action::OperatorAlert) => PushOutcome::OperatorAlert,
+        Some(Action::MessageInvalid) => PushOutcome::MessageInvalid,
+    }
 }
 
 fn taken(dispatcher: &Dispatcher, leave: &Leave) -> Outcome {

@@ -178,7 +178,7 @@ fn may_hear(wake: &push_wake::Model, device: &device::Model, now: Timestamp) -> 
 }
 
 async fn lag_of(state: &AppState, key: &DeviceKey) -> Result<Option<(StreamName, Seq)>, DbErr> {
-    let lag = store::wake::lag_of(state.store.readers(), key).await?;
+    let lag = store::wake::lag::of(state.store.readers(), key).await?;
     Ok(lag.and_then(|(stream, head)| Some((StreamName::parse(&stream).ok()?, Seq::new(head)))))
 }
 
@@ -190,7 +190,7 @@ pub(super) async fn note_lagging(
     after: Option<&DeviceKey>,
 ) -> Result<Option<DeviceKey>, DbErr> {
     let now_ms = state.clock.now().millis();
-    let found = store::wake::lagging(state.store.readers(), after, now_ms, DEVICES_PER_STEP);
+    let found = store::wake::lag::devices(state.store.readers(), after, now_ms, DEVICES_PER_STEP);
     let mut found = found.await?;
     let is_last = (found.len() as u64) < DEVICES_PER_STEP;
     let last = found.last().filter(|_| !is_last).cloned();
