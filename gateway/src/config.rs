@@ -252,7 +252,7 @@ pub struct Session {
     pub write_timeout_ms: u64,
     /// How long the peer's close frame is waited for.
     pub close_timeout_ms: u64,
-    /// How long before a token's end the client is warned.
+    /// How long before a token's end the client is warned at most.
     pub auth_warning_ms: u64,
     /// How long a stored `sent` or `acked` may lag behind.
     pub behind_ms: u64,

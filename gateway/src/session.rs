@@ -28,7 +28,8 @@ use stream::{Phase, StreamState};
 pub struct SessionOptions {
     /// How long a full window may stay without an ack.
     pub ack_timeout_ms: u64,
-    /// How long before its end a token is warned of.
+    /// How long before its end a token is warned of at most: one that lives
+    /// for less than twice as long is warned of at half of its life.
     pub auth_warning_ms: u64,
     /// Frames a client may send per second.
     pub frames_per_second: u32,
@@ -82,8 +83,7 @@ pub struct Session {
     heartbeat_ms: u64,
     heard_ms: u64,
     ping_due_ms: u64,
-    token_ends: Timestamp,
-    warned: bool,
+    token: TokenLife,
     bucket: Bucket,
 }
 
@@ -97,14 +97,14 @@ impl Session {
         now: Moment,
     ) -> Self {
         let bucket = Bucket::full(options.frames_burst, now.mono_ms);
+        let token = TokenLife::accepted(token_ends, now.wall, &options);
         Self {
             options,
             streams: Vec::new(),
             heartbeat_ms,
             heard_ms: now.mono_ms,
             ping_due_ms: now.mono_ms + heartbeat_ms,
-            token_ends,
-            warned: false,
+            token,
             bucket,
         }
     }
@@ -221,20 +221,23 @@ impl Session {
         announced
     }
 
-    /// A new token of the same user came.
-    pub const fn renew_token(&mut self, ends: Timestamp) {
-        self.token_ends = ends;
-        self.warned = false;
+    /// A token of the same user came. One that ends when the one in use does
+    /// renews nothing, and is not warned of a second time: most likely it is
+    /// the same token.
+    pub fn renew_token(&mut self, ends: Timestamp, now: Moment) {
+        if ends != self.token.ends {
+            self.token = TokenLife::accepted(ends, now.wall, &self.options);
+        }
     }
 
     /// When the token ends.
     pub const fn token_ends(&self) -> Timestamp {
-        self.token_ends
+        self.token.ends
     }
 
     /// What is due by now. The caller acts on it and asks again.
     pub fn due(&mut self, now: Moment) -> Option<Due> {
-        if self.token_ends <= now.wall {
+        if self.token.ends <= now.wall {
             return Some(Due::Close(CloseReason::TokenExpired));
         }
         if now.mono_ms >= self.heard_ms + 2 * self.heartbeat_ms {
@@ -244,8 +247,7 @@ impl Session {
         if full.is_some_and(|since_ms| now.mono_ms >= since_ms + self.options.ack_timeout_ms) {
             return Some(Due::Close(CloseReason::AckTimeout));
         }
-        if !self.warned && self.warning_at() <= now.wall {
-            self.warned = true;
+        if self.token.take_warning(now.wall) {
             return Some(Due::AuthExpiring);
         }
         if now.mono_ms >= self.ping_due_ms {
@@ -257,8 +259,7 @@ impl Session {
 
     /// Milliseconds until something may be due.
     pub fn due_in_ms(&self, now: Moment) -> u64 {
-        let token = if self.warned { self.token_ends } else { self.warning_at() };
-        let token_ms = u64::try_from(token.millis() - now.wall.millis()).unwrap_or(0);
+        let token_ms = u64::try_from(self.token.due().millis() - now.wall.millis()).unwrap_or(0);
         let full = self.streams.iter().filter_map(|stream| stream.full_since_ms).min();
         let due_ms = full
             .map_or(u64::MAX, |since_ms| since_ms + self.options.ack_timeout_ms)
@@ -266,10 +267,35 @@ impl Session {
             .min(self.ping_due_ms);
         due_ms.saturating_sub(now.mono_ms).min(token_ms)
     }
+}
 
-    fn warning_at(&self) -> Timestamp {
-        let before = i64::try_from(self.options.auth_warning_ms).unwrap_or(i64::MAX);
-        self.token_ends.plus_millis(before.saturating_neg())
+/// When a token is to be warned of, once, and when it ends.
+#[derive(Debug)]
+struct TokenLife {
+    ends: Timestamp,
+    /// `None` when it was warned of.
+    warn_at: Option<Timestamp>,
+}
+
+impl TokenLife {
+    /// Half of the life it has left stays for its successor to come: a token
+    /// of a minute that is warned of a minute before its end would be warned
+    /// of at once, and so would every successor.
+    fn accepted(ends: Timestamp, now: Timestamp, options: &SessionOptions) -> Self {
+        let longest_ms = i64::try_from(options.auth_warning_ms).unwrap_or(i64::MAX);
+        let left_ms = ends.millis().saturating_sub(now.millis()).max(0);
+        let before_ms = longest_ms.min(left_ms / 2);
+        Self { ends, warn_at: Some(ends.plus_millis(-before_ms)) }
+    }
+
+    /// Whether the warning is due, which then is given.
+    fn take_warning(&mut self, now: Timestamp) -> bool {
+        self.warn_at.take_if(|at| *at <= now).is_some()
+    }
+
+    /// When something is to be done next.
+    fn due(&self) -> Timestamp {
+        self.warn_at.unwrap_or(self.ends)
     }
 }
 

@@ -68,6 +68,10 @@ async fn a_token_is_renewed_within_the_session() {
         Ok(tidegate_device::token::Token::new(token))
     });
     let running = phone.start(&network.url()).await;
+    running.until(State::Live).await;
+    // Past half of the token's life. The session looks at its next turn.
+    gateway.move_clock(Duration::from_secs(301));
+    gateway.backend().make("u1", "steps").await;
     let renewed = async || (phone.app.frames("auth_ok") == 1).then_some(());
     eventually("the token is renewed", renewed).await;
     gateway.move_clock(Duration::from_mins(20));

@@ -77,10 +77,13 @@ pub(super) async fn poll(
         return Err(ApiError::invalid("limit", format!("1 to {POLL_LIMIT_MAX}")));
     }
     let subscribe = subscribe_of(&state, query.subscribe.as_deref())?;
+    // Nothing is told to who shows a token that has ended meanwhile.
+    let left_ms = caller.0.exp.millis().saturating_sub(state.clock.now().millis());
+    let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(0));
     let request = PollRequest {
         user_id: caller.0.sub,
         device_id: query.device_id,
-        wait: Duration::from_secs(u64::from(wait_s)),
+        wait: Duration::from_secs(u64::from(wait_s)).min(left),
         limit,
         subscribe,
         position: position(query.cursor.as_deref(), query.cursors.as_deref())?,

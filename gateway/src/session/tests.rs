@@ -103,13 +103,75 @@ fn silence_for_two_heartbeats_ends_the_session() {
 
 #[test]
 fn a_token_is_warned_of_and_then_ends_the_session() {
-    let mut session = Session::new(options(), 300_000, Timestamp::from_millis(100_000), at(0));
-    assert_eq!(session.due_in_ms(at(0)), 40_000);
-    assert_eq!(session.due(at(40_000)), Some(Due::AuthExpiring));
-    assert_eq!(session.due(at(40_000)), None);
-    assert_eq!(session.due(at(100_000)), Some(Due::Close(CloseReason::TokenExpired)));
-    session.renew_token(Timestamp::from_millis(900_000));
-    assert_eq!(session.due(at(100_000)), None);
+    let mut session = Session::new(options(), 300_000, Timestamp::from_millis(150_000), at(0));
+    assert_eq!(session.due_in_ms(at(0)), 90_000);
+    assert_eq!(session.due(at(90_000)), Some(Due::AuthExpiring));
+    assert_eq!(session.due(at(90_000)), None);
+    assert_eq!(session.due(at(150_000)), Some(Due::Close(CloseReason::TokenExpired)));
+    session.renew_token(Timestamp::from_millis(900_000), at(150_000));
+    assert_eq!(session.due(at(150_000)), None);
+}
+
+/// What a client does when it is warned.
+#[derive(Clone, Copy, Debug)]
+enum Answer {
+    /// Sends a new token that lives as long.
+    Renews,
+    /// Sends the same token again.
+    Repeats,
+    /// Says nothing.
+    Stays,
+}
+
+/// Lets time jump from one thing that is due to the next. When the warnings
+/// came and when the session was closed, both in milliseconds.
+fn warnings(life_ms: u64, answer: Answer, until_ms: u64) -> (Vec<u64>, Option<u64>) {
+    let ends = |at_ms: u64| Timestamp::from_millis(i64::try_from(at_ms + life_ms).unwrap());
+    let mut session = Session::new(options(), 30_000, ends(0), at(0));
+    let (mut now_ms, mut warned) = (0, Vec::new());
+    loop {
+        now_ms += session.due_in_ms(at(now_ms));
+        if now_ms > until_ms {
+            return (warned, None);
+        }
+        session.heard(at(now_ms));
+        while let Some(due) = session.due(at(now_ms)) {
+            match (due, answer) {
+                (Due::Close(reason), _) => {
+                    assert_eq!(reason, CloseReason::TokenExpired);
+                    return (warned, Some(now_ms));
+                }
+                (Due::AuthExpiring, answer) => {
+                    warned.push(now_ms);
+                    assert!(warned.len() <= 1_000, "a loop");
+                    match answer {
+                        Answer::Renews => session.renew_token(ends(now_ms), at(now_ms)),
+                        Answer::Repeats => session.renew_token(ends(0), at(now_ms)),
+                        Answer::Stays => {}
+                    }
+                }
+                (Due::Heartbeat, _) => {}
+            }
+        }
+    }
+}
+
+/// A token of a minute that was warned of as soon as it was accepted, and so
+/// its successor, made a loop of frames without a pause.
+#[test]
+fn every_token_is_warned_of_once_however_short_it_lives() {
+    for life_s in 2..=60 {
+        let life_ms = life_s * 1000;
+        let (warned, closed) = warnings(life_ms, Answer::Renews, 20 * life_ms);
+        let halves: Vec<u64> = (1..=40).map(|count| count * life_ms / 2).collect();
+        assert_eq!((warned, closed), (halves, None), "{life_s} s");
+        for answer in [Answer::Repeats, Answer::Stays] {
+            let ended = warnings(life_ms, answer, 20 * life_ms);
+            assert_eq!(ended, (vec![life_ms / 2], Some(life_ms)), "{life_s} s, {answer:?}");
+        }
+    }
+    let hour_ms = 3_600_000;
+    assert_eq!(warnings(hour_ms, Answer::Stays, hour_ms), (vec![hour_ms - 60_000], Some(hour_ms)));
 }
 
 #[test]

@@ -207,7 +207,7 @@ impl Live {
         if claims.device_id.as_ref().is_some_and(|bound| *bound != self.viewer.device_id) {
             return Err(CloseReason::DeviceMismatch.into());
         }
-        self.session.renew_token(claims.exp);
+        self.session.renew_token(claims.exp, self.state.now());
         let answer = ServerMessage::AuthOk(AuthOk { expires_at: claims.exp });
         self.answer(&answer, reference).await
     }
