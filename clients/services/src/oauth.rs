@@ -94,7 +94,8 @@ impl TokenSource {
         Self { account, scope, http, clock, state, flight: Semaphore::new(1) }
     }
 
-    /// A token that is valid for [`TOKEN_UNUSABLE_EARLY`] at least.
+    /// A token that is valid for [`TOKEN_UNUSABLE_EARLY`] at least, or for a
+    /// quarter of its life where that is shorter.
     ///
     /// Safe to drop at any point: the next caller then asks anew.
     pub async fn token(&self) -> Result<AccessToken, OauthError> {
@@ -171,8 +172,10 @@ impl TokenSource {
                 let end = later(now, life);
                 state.cached = Some(Cached {
                     token: token.clone(),
-                    renew_at: earlier(end, TOKEN_RENEW_EARLY),
-                    unusable_at: earlier(end, TOKEN_UNUSABLE_EARLY),
+                    // One that lives for minutes, or for less, would be due
+                    // at once, and so would every successor.
+                    renew_at: earlier(end, TOKEN_RENEW_EARLY.min(life / 2)),
+                    unusable_at: earlier(end, TOKEN_UNUSABLE_EARLY.min(life / 4)),
                 });
                 state.last_error = None;
                 Ok(token)

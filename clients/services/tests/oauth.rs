@@ -99,6 +99,22 @@ async fn a_failed_renewal_keeps_the_old_token_while_it_lives() {
     assert_ne!(tokens.token().await.unwrap(), first, "the second try renewed it");
 }
 
+/// A token that lives for a minute or for seconds is not due as soon as it is
+/// there: it serves for half of its life.
+#[tokio::test]
+async fn a_short_token_is_not_asked_for_with_every_call() {
+    let Stage { google, tokens, hands } = stage().await;
+    for (asked, life_s) in (1..).zip([300, 60, 20]) {
+        google.script([TokenAnswer::Living(life_s)]);
+        hands.advance(Duration::from_hours(1));
+        let token = tokens.token().await.unwrap();
+        for _ in 0..5 {
+            assert_eq!(tokens.token().await.unwrap(), token, "{life_s} s");
+        }
+        assert_eq!(google.outcomes().len(), asked, "{life_s} s");
+    }
+}
+
 /// Near its end a token is not used any more, renewed or not.
 #[tokio::test]
 async fn a_token_near_its_end_is_not_used() {

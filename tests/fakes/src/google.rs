@@ -38,6 +38,8 @@ pub enum TokenAnswer {
     Checked,
     /// By its merits, but late.
     Slow(Duration),
+    /// By its merits, with a token that lives for so many seconds.
+    Living(i64),
     /// As Google refuses.
     Refuse(Refusal),
     /// 200 without an access token, as for an unrecognised scope.
@@ -152,7 +154,8 @@ async fn token(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
         tokio::time::sleep(delay).await;
     }
     let (outcome, response) = match answer {
-        TokenAnswer::Checked | TokenAnswer::Slow(_) => by_merits(&shared, &body),
+        TokenAnswer::Checked | TokenAnswer::Slow(_) => by_merits(&shared, &body, EXPIRES_IN_S),
+        TokenAnswer::Living(life_s) => by_merits(&shared, &body, life_s),
         TokenAnswer::Refuse(refusal) => refused(refusal),
         TokenAnswer::IdTokenOnly => id_token_only(),
         TokenAnswer::Status { status, retry_after } => {
@@ -171,7 +174,7 @@ async fn token(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     response
 }
 
-fn by_merits(shared: &Shared, body: &[u8]) -> (&'static str, Response) {
+fn by_merits(shared: &Shared, body: &[u8], life_s: i64) -> (&'static str, Response) {
     let form = url::form_urlencoded::parse(body).into_owned().collect::<HashMap<_, _>>();
     if form.get("grant_type").map(String::as_str) != Some(assertion::GRANT_TYPE) {
         return refused(Refusal::GrantType);
@@ -181,16 +184,16 @@ fn by_merits(shared: &Shared, body: &[u8]) -> (&'static str, Response) {
     match assertion::check(assertion, shared.key.public_der(), &shared.token_uri, now_s) {
         Err(refusal) => refused(refusal),
         Ok(Verdict::UnknownScope) => id_token_only(),
-        Ok(Verdict::Good) => granted(shared, now_s),
+        Ok(Verdict::Good) => granted(shared, now_s, life_s),
     }
 }
 
-fn granted(shared: &Shared, now_s: i64) -> (&'static str, Response) {
+fn granted(shared: &Shared, now_s: i64, life_s: i64) -> (&'static str, Response) {
     let number = shared.outcomes.count() + 1;
     let token = format!("ya29.c.sandbox-{number}");
     let mut valid = shared.valid.lock().unwrap_or_else(PoisonError::into_inner);
-    valid.insert(token.clone(), now_s + EXPIRES_IN_S);
-    let body = json!({"access_token": token, "expires_in": EXPIRES_IN_S, "token_type": "Bearer"});
+    valid.insert(token.clone(), now_s + life_s);
+    let body = json!({"access_token": token, "expires_in": life_s, "token_type": "Bearer"});
     ("granted", answer::json(200, &body))
 }
 
