@@ -9,6 +9,7 @@ mod network;
 mod phone;
 mod replica;
 mod session;
+mod time;
 
 /// Phones come back from a drain at once.
 fn setup() -> Setup {

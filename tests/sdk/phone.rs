@@ -2,11 +2,13 @@
 //! restarts of the app.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tempfile::TempDir;
+use tidegate_device::clock::Clock;
 use tidegate_device::device::Device;
 use tidegate_device::handler::{Command, Direction, Handler, Outcome};
 use tidegate_device::settings::Settings;
@@ -23,6 +25,8 @@ use crate::support::bounded;
 #[derive(Clone, Default)]
 pub(super) struct App {
     effects: watch::Sender<HashMap<String, usize>>,
+    /// While it stands, whatever is begun does not end.
+    stuck: Arc<AtomicBool>,
     frames: Arc<Mutex<Vec<String>>>,
 }
 
@@ -30,6 +34,11 @@ impl App {
     /// How often each command took effect, by id.
     pub(super) fn effects(&self) -> HashMap<String, usize> {
         self.effects.borrow().clone()
+    }
+
+    /// From now on nothing that is begun ends, or everything does again.
+    pub(super) fn be_stuck(&self, stuck: bool) {
+        self.stuck.store(stuck, Ordering::Relaxed);
     }
 
     /// Waits until this command took effect.
@@ -48,6 +57,9 @@ impl App {
 
 impl Handler for App {
     async fn execute(&self, command: &Command) -> Outcome {
+        if self.stuck.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let id = command.id.as_str();
         // What an app does that was interrupted: it looks before it writes.
         let has_effect = self.effects.borrow().contains_key(id);
@@ -69,6 +81,7 @@ pub(super) struct Phone {
     pub(super) app: App,
     pub(super) id: DeviceId,
     pub(super) settings: Settings,
+    pub(super) clock: Clock,
     pub(super) subscribe: Vec<StreamName>,
     store: TempDir,
     tokens: Tokens,
@@ -113,6 +126,7 @@ impl Phone {
             app: App::default(),
             id: DeviceId::generate(),
             settings: hasty(),
+            clock: Clock::system(),
             subscribe: Vec::new(),
             store: TempDir::new().unwrap(),
             tokens: Arc::new(move || {
@@ -132,6 +146,7 @@ impl Phone {
             .device_id(self.id.clone())
             .subscribe(self.subscribe.iter().cloned())
             .settings(self.settings.clone())
+            .clock(self.clock.clone())
             .build()
             .await
             .unwrap()

@@ -134,6 +134,26 @@ async fn a_replaced_phone_stays_away_until_it_is_asked() {
     second.stop().await;
 }
 
+/// A user's devices take all places: another one waits for its own.
+#[tokio::test]
+async fn a_phone_without_a_place_waits_for_one() {
+    let gateway = setup().set("limits.devices_per_user", "1").start().await;
+    let network = Network::to(&gateway.address()).await;
+    let older = Phone::with_token(Token::device("u1").sign());
+    let first = older.start(&network.url()).await;
+    first.until(State::Live).await;
+    let mut newer = Phone::with_token(Token::device("u1").sign());
+    newer.settings.retry_after_longest = Duration::from_millis(100);
+    let second = newer.start(&network.url()).await;
+    let refused = async || (newer.app.frames("hello") >= 3).then_some(());
+    eventually("it tries again", refused).await;
+    assert_eq!(newer.app.frames("welcome"), 0);
+    let path = format!("/api/v1/devices/{}", older.id);
+    gateway.caller("owner", &Token::device("u1").sign()).delete(&path).await;
+    second.until(State::Live).await;
+    second.stop().await;
+}
+
 /// What trying again cannot mend ends the run, with the reason.
 #[tokio::test]
 async fn a_phone_stops_where_trying_again_cannot_help() {

@@ -1,26 +1,44 @@
-//! Wall time: the system's, and the gateway's as far as this device knows it.
+//! Time: the gateway's as far as this device knows it, and the system's.
 //!
 //! Never waits: waiting goes through `tokio::time`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tidegate_protocol::time::Timestamp;
 
-/// Tells the time in whole milliseconds. Clones share one offset.
+use crate::clock::steady::Steady;
+
+mod steady;
+
+/// A `Date` header has whole seconds and was on its way: a smaller difference
+/// to what is known says nothing.
+const DATE_TOLERANCE_MS: u64 = 2_000;
+
+/// Tells the time in whole milliseconds. Clones share what the gateway said.
 ///
-/// `expires_at` of a command is judged by the gateway's clock, because a
-/// phone's own may be wrong by hours. `welcome.server_time` sets the offset.
+/// `expires_at` of a command is judged by the gateway's clock. A phone's own
+/// may be wrong by years and is set at any moment, also between two starts of
+/// the app. So the gateway's time is what it said last plus what has passed
+/// since then on a clock that nobody sets; before it has said anything to this
+/// process, its time is not known.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// What to add to the system's time to get the gateway's.
-    gateway_offset_ms: Arc<AtomicI64>,
+    heard: Arc<Mutex<Option<Heard>>>,
     /// Milliseconds added to the system's time; moved by tests only.
     moved_ms: Arc<AtomicI64>,
 }
 
+/// What the gateway said, and when.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    gateway: Timestamp,
+    at: Steady,
+}
+
 impl Clock {
-    /// The system's clock, with no offset known yet.
+    /// The system's clock; the gateway has said nothing yet.
     pub fn system() -> Self {
         Self::default()
     }
@@ -32,29 +50,84 @@ impl Clock {
         (clock, handle)
     }
 
-    /// Now, by this device's own clock.
+    /// Now, by this device's own clock, which may be wrong and may jump.
     pub fn local_now(&self) -> Timestamp {
         let now = Timestamp::from_millis(system_millis());
         now.plus_millis(self.moved_ms.load(Ordering::Relaxed))
     }
 
-    /// Now, by the gateway's clock as last heard.
-    pub fn gateway_now(&self) -> Timestamp {
-        self.local_now().plus_millis(self.gateway_offset_ms())
+    /// Now, by the gateway's clock; `None` before it has said its time to this
+    /// process. No jump of this device's own clock moves it.
+    pub fn gateway_now(&self) -> Option<Timestamp> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map(|heard| {
+            let since_ms = i64::try_from(heard.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+            heard.gateway.plus_millis(since_ms)
+        })
     }
 
-    /// What is added to the device's time to get the gateway's.
-    pub fn gateway_offset_ms(&self) -> i64 {
-        self.gateway_offset_ms.load(Ordering::Relaxed)
+    /// How long until this moment by the gateway's clock; zero when it is
+    /// past or not known.
+    pub(crate) fn until(&self, moment: Timestamp) -> Duration {
+        let Some(now) = self.gateway_now() else { return Duration::ZERO };
+        let left_ms = moment.millis().saturating_sub(now.millis());
+        Duration::from_millis(u64::try_from(left_ms).unwrap_or(0))
     }
 
-    /// Sets the offset.
-    pub(crate) fn set_gateway_offset_ms(&self, offset_ms: i64) {
-        self.gateway_offset_ms.store(offset_ms, Ordering::Relaxed);
+    /// The gateway said its time just now.
+    pub(crate) fn hear(&self, gateway: Timestamp) {
+        let heard = Heard { gateway, at: Steady::now() };
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+    }
+
+    /// An answer of the gateway bore this date. It counts where nothing better
+    /// is known.
+    pub(crate) fn hear_date(&self, date: Timestamp) {
+        let known = self.gateway_now();
+        let differs = |known: Timestamp| known.millis().abs_diff(date.millis());
+        if known.is_none_or(|known| differs(known) > DATE_TOLERANCE_MS) {
+            self.hear(date);
+        }
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
 fn system_millis() -> i64 {
     chrono::Utc::now().timestamp_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The gateway's time goes on whatever happens to this device's clock.
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_does_not_move_the_gateways_time() {
+        let (clock, moved_ms) = Clock::movable();
+        assert_eq!(clock.gateway_now(), None);
+        clock.hear(Timestamp::from_millis(1_000_000));
+        for jump_ms in [i64::from(i32::MAX), -i64::from(i32::MAX)] {
+            moved_ms.store(jump_ms, Ordering::Relaxed);
+            let now_ms = clock.gateway_now().unwrap().millis();
+            assert!((1_000_000..1_060_000).contains(&now_ms), "{now_ms}");
+        }
+        tokio::time::advance(Duration::from_hours(1)).await;
+        let now_ms = clock.gateway_now().unwrap().millis();
+        assert!((4_600_000..4_660_000).contains(&now_ms), "{now_ms}");
+        assert!(clock.until(Timestamp::from_millis(9_600_000)) > Duration::from_secs(4_900));
+        assert_eq!(clock.until(Timestamp::from_millis(4_600_000)), Duration::ZERO);
+    }
+
+    /// Whole seconds do not replace what is known better.
+    #[tokio::test(start_paused = true)]
+    async fn a_date_counts_where_it_says_something() {
+        let clock = Clock::system();
+        clock.hear_date(Timestamp::from_millis(50_000_000));
+        assert!(clock.gateway_now().unwrap().millis() >= 50_000_000);
+        clock.hear(Timestamp::from_millis(80_000_900));
+        clock.hear_date(Timestamp::from_millis(80_000_000));
+        assert!(clock.gateway_now().unwrap().millis() >= 80_000_900);
+        clock.hear_date(Timestamp::from_millis(90_000_000));
+        assert!(clock.gateway_now().unwrap().millis() >= 90_000_000);
+    }
 }

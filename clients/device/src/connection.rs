@@ -7,6 +7,8 @@
 mod apply;
 mod polling;
 mod push;
+mod refusals;
+mod renewal;
 mod socket;
 mod wire;
 
@@ -31,14 +33,18 @@ use crate::token::TokenProvider;
 enum Ended {
     /// The app asked for it.
     Cancelled,
-    /// No `welcome` came.
+    /// No socket, or one that ended without a close code before `welcome`.
     NotConnected,
     /// The token was refused, or there is none.
-    Unauthorized,
-    /// A welcomed session ended.
+    Unauthorized {
+        /// Calls with an earlier one worked.
+        worked: bool,
+    },
+    /// The socket was closed.
     Closed {
         closed: Closed,
-        lived: Duration,
+        /// How long after `welcome`; `None` before it.
+        lived: Option<Duration>,
         /// Where a drain said so: not before this.
         reconnect_at: Option<Instant>,
     },
@@ -48,7 +54,6 @@ enum Ended {
     PollFailed {
         /// Others did before it.
         worked: bool,
-        retry_after: Option<Duration>,
     },
     /// Nothing that trying again can mend.
     Stopped(StopReason),
@@ -69,6 +74,12 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
     cancel: &CancellationToken,
 ) -> Result<(), StopReason> {
     let mut plan = AttemptPlan::new(device.settings().clone());
+    // Asked for before this run, of a round or by an answer to a push.
+    if let Some(left) = device.hold().left()
+        && !rest(device, cancel, &Pause::For(left)).await
+    {
+        return Ok(());
+    }
     loop {
         let ended = if plan.is_polling_next() {
             polling::run(device, cancel, plan.socket_due).await
@@ -76,7 +87,7 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
             socket::run(device, cancel).await
         };
         tracing::debug!(?ended, "connection ended");
-        let pause = match plan.after(ended) {
+        let pause = match plan.after(ended, device.hold().left()) {
             Ok(pause) => pause,
             Err(None) => return Ok(()),
             Err(Some(reason)) => return Err(reason),
@@ -154,63 +165,83 @@ impl AttemptPlan {
         }
     }
 
-    /// `Err` ends the run, with a reason unless it was asked for.
-    fn after(&mut self, ended: Ended) -> Result<Pause, Option<StopReason>> {
-        self.needs_auth = matches!(ended, Ended::Unauthorized);
+    /// `held`: how long the gateway asked to be left alone. `Err` ends the run,
+    /// with a reason unless it was asked for.
+    fn after(&mut self, ended: Ended, held: Option<Duration>) -> Result<Pause, Option<StopReason>> {
+        self.needs_auth = matches!(ended, Ended::Unauthorized { .. });
         match ended {
             Ended::Cancelled => Err(None),
             Ended::Stopped(reason) => Err(Some(reason)),
-            Ended::Unauthorized => Ok(self.delay()),
             Ended::SocketDue => {
                 self.delays.reset();
                 self.socket_due = None;
                 Ok(Pause::None)
             }
-            Ended::PollFailed { worked, retry_after } => {
+            Ended::Unauthorized { worked } | Ended::PollFailed { worked } => {
                 if worked {
                     self.delays.reset();
                 }
-                let delay = self.delays.next_delay();
-                Ok(Pause::For(retry_after.map_or(delay, |least| delay.max(least))))
+                Ok(self.delay(held))
             }
-            Ended::NotConnected => {
-                self.failures = self.failures.saturating_add(1);
-                self.socket_due = Some(Instant::now() + self.settings.socket_interval);
-                Ok(if self.is_polling_next() { Pause::None } else { self.delay() })
-            }
+            Ended::NotConnected => Ok(self.not_connected(held)),
             Ended::Closed { closed, lived, reconnect_at } => {
-                self.failures = 0;
-                self.after_session(&closed, lived, reconnect_at)
+                self.after_close(&closed, lived, reconnect_at, held)
             }
         }
     }
 
-    fn after_session(
+    /// An attempt failed. Whoever closed the socket before `welcome`: where no
+    /// session begins, polling has to do.
+    fn not_connected(&mut self, held: Option<Duration>) -> Pause {
+        self.failures = self.failures.saturating_add(1);
+        let wait = held.unwrap_or_default();
+        self.socket_due = Some(Instant::now() + wait + self.settings.socket_interval);
+        match held {
+            None if self.is_polling_next() => Pause::None,
+            Some(wait) if self.is_polling_next() => Pause::For(wait),
+            _ => self.delay(held),
+        }
+    }
+
+    fn after_close(
         &mut self,
         closed: &Closed,
-        lived: Duration,
+        lived: Option<Duration>,
         reconnect_at: Option<Instant>,
+        held: Option<Duration>,
     ) -> Result<Pause, Option<StopReason>> {
-        if lived >= self.settings.stable_after {
-            self.delays.reset();
+        if let Some(lived) = lived {
+            self.failures = 0;
+            // One that lasted as long as its token let it was good too.
+            let good =
+                if closed.is_token_ended() { renewal::SPACING } else { self.settings.stable_after };
+            if lived >= good {
+                self.delays.reset();
+            }
         }
         match closed.next() {
+            Next::Stop(_) if lived.is_none() && closed.is_foreign() => Ok(self.not_connected(held)),
             Next::Stop(reason) => Err(Some(reason)),
             Next::StayAway => Ok(self.settings.replaced_wait.map_or(Pause::Forever, Pause::For)),
             Next::Authenticate => {
                 self.needs_auth = true;
-                Ok(self.delay())
+                Ok(self.delay(held))
+            }
+            Next::ComeLater => Ok(self.delay(Some(held.unwrap_or(self.settings.retry_longest)))),
+            Next::Retry if lived.is_none() && reconnect_at.is_none() => {
+                Ok(self.not_connected(held))
             }
             Next::Retry => Ok(match reconnect_at {
                 // The node spread its clients over this time: keep to it.
                 Some(at) => Pause::For(at.saturating_duration_since(Instant::now())),
-                None => self.delay(),
+                None => self.delay(held),
             }),
         }
     }
 
-    fn delay(&mut self) -> Pause {
-        Pause::For(self.delays.next_delay())
+    /// The next delay, and no less than what the gateway asked for.
+    fn delay(&mut self, held: Option<Duration>) -> Pause {
+        Pause::For(self.delays.next_delay().max(held.unwrap_or_default()))
     }
 }
 

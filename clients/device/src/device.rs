@@ -21,14 +21,17 @@ use crate::connection;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::executor;
 use crate::handler::{Change, Handler};
+use crate::hold::Hold;
 use crate::machine::Profile;
 use crate::push::PushHandled;
 use crate::rest::{Rest, RestError};
 use crate::settings::Settings;
 use crate::state::{State, StopReason};
 use crate::store::{Store, StoreError};
-use crate::token::TokenProvider;
+use crate::token::{Refused, TokenProvider};
 use crate::turn::Turns;
+
+mod parts;
 
 /// Why a device cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +164,6 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
         let rest = Rest::new(endpoint.clone())?;
         let store = Store::open(&self.store).await?;
         let id = store.device_id(self.device_id).await?;
-        self.clock.set_gateway_offset_ms(store.clock_offset_ms().await?);
         let profile = Arc::new(Profile {
             device: HelloDevice { id, ..self.device },
             subscribe: self.subscribe,
@@ -175,6 +177,8 @@ impl<H: Handler, T: TokenProvider> Builder<H, T> {
             profile,
             handler: self.handler,
             tokens: self.tokens,
+            refused: Refused::default(),
+            hold: Hold::default(),
             settings: self.settings,
             clock: self.clock,
             state: watch::Sender::new(State::Offline),
@@ -196,6 +200,9 @@ pub struct Device<H, T> {
     profile: Arc<Profile>,
     handler: H,
     tokens: T,
+    refused: Refused,
+    /// The gateway asked to be left alone.
+    hold: Hold,
     settings: Settings,
     clock: Clock,
     state: watch::Sender<State>,
@@ -320,65 +327,5 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
     /// What the app does.
     pub fn handler(&self) -> &H {
         &self.handler
-    }
-
-    pub(crate) fn set_state(&self, state: State) {
-        self.state.send_if_modified(|current| {
-            let is_new = *current != state;
-            *current = state;
-            is_new
-        });
-    }
-
-    pub(crate) fn is_polling(&self) -> bool {
-        *self.state.borrow() == State::Polling
-    }
-
-    pub(crate) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
-    pub(crate) fn rest(&self) -> &Rest {
-        &self.rest
-    }
-
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
-    pub(crate) fn profile(&self) -> &Arc<Profile> {
-        &self.profile
-    }
-
-    pub(crate) fn tokens(&self) -> &T {
-        &self.tokens
-    }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    pub(crate) fn turns(&self) -> &Turns {
-        &self.turns
-    }
-
-    pub(crate) fn woken(&self) -> &Notify {
-        &self.wake
-    }
-
-    pub(crate) fn doubt(&self) -> &watch::Sender<()> {
-        &self.doubt
-    }
-
-    pub(crate) fn work(&self) -> &Notify {
-        &self.work
-    }
-
-    pub(crate) fn results(&self) -> &Notify {
-        &self.results
     }
 }

@@ -5,6 +5,7 @@
 //! includes a company's own authority. Never retries.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
@@ -17,6 +18,7 @@ use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream};
 
 use tidegate_protocol::limits::FRAME_BYTES;
 
+use crate::retry_after;
 use crate::token::Token;
 
 /// An open socket.
@@ -48,8 +50,14 @@ pub enum DialError {
     #[error("the gateway refused the token")]
     Unauthorized,
     /// Anything else: may go away by itself.
-    #[error("no socket: {0}")]
-    Failed(String),
+    #[error("no socket: {cause}")]
+    Failed {
+        /// Why.
+        cause: String,
+        /// How long at least to stay away, where the answer said so; without a
+        /// bound.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// A gateway's address.
@@ -95,10 +103,9 @@ impl Endpoint {
     /// Opens a socket; the caller bounds the time. The token travels in a
     /// header, never in the URL, which proxies log.
     pub async fn dial(&self, token: &Token, read_buffer: usize) -> Result<Socket, DialError> {
-        let failed = |error: SocketError| DialError::Failed(error.to_string());
         let mut request = self.socket_url.as_str().into_client_request().map_err(failed)?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .map_err(|_| DialError::Failed("the token is not visible ASCII".to_owned()))?;
+            .map_err(|_| no_socket("the token is not visible ASCII".to_owned()))?;
         bearer.set_sensitive(true);
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, bearer);
@@ -126,6 +133,20 @@ impl Endpoint {
             Err(error) => Err(failed(error)),
         }
     }
+}
+
+/// An answer that is no upgrade may say when to come back.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn failed(error: SocketError) -> DialError {
+    let retry_after = match &error {
+        SocketError::Http(answer) => retry_after::from_answer(answer.headers()),
+        _ => None,
+    };
+    DialError::Failed { cause: error.to_string(), retry_after }
+}
+
+fn no_socket(cause: String) -> DialError {
+    DialError::Failed { cause, retry_after: None }
 }
 
 fn socket_config(read_buffer: usize) -> WebSocketConfig {

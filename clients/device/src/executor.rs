@@ -1,10 +1,13 @@
 //! Carries out the commands of the inbox, one at a time.
 //!
-//! Runs beside the connection and does not depend on it: a command that is
-//! durable here is carried out although the network went away, and its outcome
-//! waits in the outbox.
+//! Runs beside the connection and does not depend on it, once the gateway has
+//! said its time to this process: a command that is durable here is carried
+//! out although the network went away, and its outcome waits in the outbox.
+//! Before that nobody knows whether a command's life has ended, for the
+//! device's own clock may be wrong: none is begun, and none expires.
 
 use tidegate_protocol::id::CommandId;
+use tidegate_protocol::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::device::Device;
@@ -55,12 +58,33 @@ async fn drain_keeping<H: Handler, T: TokenProvider>(
     unstored: &mut Option<(CommandId, Outcome)>,
 ) -> Result<(), StoreError> {
     store(device, unstored).await?;
-    while let Some(command) = device.store().take_next(device.clock().gateway_now()).await? {
+    while let Some(now) = device.clock().gateway_now() {
+        expire(device, now).await?;
+        let Some(command) = device.store().take_next(now).await? else { break };
         let outcome = execute(device, &command).await;
         *unstored = Some((command.id, outcome));
         store(device, unstored).await?;
     }
     Ok(())
+}
+
+/// Tells the app of commands whose life has ended, and queues their reports.
+async fn expire<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    gateway_now: Timestamp,
+) -> Result<(), StoreError> {
+    loop {
+        let expired = device.store().expired(gateway_now).await?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        for command in &expired {
+            tracing::warn!(command.id = %command.id, "command expired before it was carried out");
+            device.handler().on_expired(command);
+        }
+        device.store().expire(&expired).await?;
+        device.results().notify_one();
+    }
 }
 
 async fn execute<H: Handler, T: TokenProvider>(

@@ -119,6 +119,14 @@ pub trait Handler: Send + Sync {
     /// again, with [`Command::resumed`] set.
     fn execute(&self, command: &Command) -> impl Future<Output = Outcome> + Send;
 
+    /// A command's life ended, by the gateway's clock, before it was carried
+    /// out: the phone was away or off. It is reported as failed and never
+    /// carried out. With [`Command::resumed`] it was begun, and may have taken
+    /// effect. At least once: after a crash the same one may be told again.
+    fn on_expired(&self, command: &Command) {
+        let _ = command;
+    }
+
     /// Takes over changes in their order, before the cursor moves past them.
     /// At least once: after a crash the same ones may come again, with the
     /// same versions.

@@ -16,11 +16,16 @@ pub(crate) enum Stage {
     Postponed,
     /// Its outcome is stored.
     Done,
-    /// Closed by the gateway, or expired, without an outcome of this device.
+    /// Closed by the gateway, without an outcome of this device.
     Closed,
 }
 
 impl Stage {
+    /// Whether it has no outcome yet and is not closed.
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(self, Self::Waiting | Self::Started | Self::Postponed)
+    }
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",

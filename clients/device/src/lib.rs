@@ -27,12 +27,12 @@
 //!
 //! Owns the client's half of the protocol. What it promises: a command is acked
 //! only when it is on disk, is carried out once per id across restarts, never
-//! past its expiry, and its outcome is resent until the gateway has it; by
+//! past its expiry by the gateway's clock, and its outcome is resent until the gateway has it; by
 //! socket, poll and push ([`device::Device::handle_push`]) alike. What no
 //! client can promise is said at [`handler::Handler::execute`].
 //!
-//! In layers, lower ones first: `clock`, `retry`, `settings`, `token`, `turn`,
-//! `state` · `handler` · `patch`, `replica`, `inbox`, [`push`] (pure rules) ·
+//! In layers, lower ones first: `clock`, `retry`, `retry_after`, `hold`,
+//! `settings`, `token`, `turn`, `state` · `handler` · `patch`, `replica`, `inbox`, [`push`] (pure rules) ·
 //! [`machine`] (the session without I/O) · [`store`] (all SQL) · [`endpoint`],
 //! [`rest`] (the network) · `executor`, [`connection`] (drivers) · [`device`].
 //! **Invariant:** `machine` names nothing above it and does no I/O.
@@ -43,12 +43,14 @@ pub mod device;
 pub mod endpoint;
 mod executor;
 pub mod handler;
+mod hold;
 mod inbox;
 pub mod machine;
 pub mod push;
 mod replica;
 pub mod rest;
 pub mod retry;
+mod retry_after;
 pub mod settings;
 pub mod state;
 pub mod store;

@@ -62,8 +62,9 @@ pub enum Effect {
     Apply(Page),
     /// These outcomes need not be sent again.
     Confirmed(Vec<Confirmed>),
-    /// Ask the provider for a token and send [`Machine::auth`].
-    TokenWanted,
+    /// The token in use ends then: ask the provider for another and send
+    /// [`Machine::auth`].
+    TokenWanted(Timestamp),
     /// Be connected to another node after this long.
     Drain(Duration),
     /// The gateway refused a frame; the session goes on.
@@ -79,8 +80,8 @@ pub enum Effect {
 pub struct Live {
     /// The user's own stream.
     pub owner: Option<StreamName>,
-    /// What to add to local time to get the gateway's.
-    pub clock_offset_ms: i64,
+    /// The gateway's time.
+    pub server_time: Timestamp,
     /// No frame for twice this long means the path is dead.
     pub heartbeat: Duration,
     /// Streams that begin anew: what is stored of their positions is void.
@@ -168,9 +169,9 @@ impl Machine {
     }
 
     /// Takes a text frame in.
-    pub fn text(&mut self, text: &str, local_now: Timestamp) -> Vec<Effect> {
+    pub fn text(&mut self, text: &str) -> Vec<Effect> {
         match ServerMessage::parse(text) {
-            Ok((message, _)) => self.message(message, local_now),
+            Ok((message, _)) => self.message(message),
             Err(_) => vec![Effect::Reconnect(Fault::Unreadable)],
         }
     }
@@ -181,9 +182,9 @@ impl Machine {
         encoding.decode(bytes).map_err(|_| Fault::Unreadable)
     }
 
-    fn message(&mut self, message: ServerMessage, local_now: Timestamp) -> Vec<Effect> {
+    fn message(&mut self, message: ServerMessage) -> Vec<Effect> {
         if let ServerMessage::Welcome(welcome) = message {
-            return self.welcome(&welcome, local_now);
+            return self.welcome(&welcome);
         }
         if !self.welcomed && !matches!(message, ServerMessage::Drain(_) | ServerMessage::Error(_)) {
             return vec![Effect::Reconnect(Fault::OutOfOrder)];
@@ -198,7 +199,7 @@ impl Machine {
             ServerMessage::Snapshot(snapshot) => page(self.streams.snapshot(snapshot)),
             ServerMessage::Events(events) => page(self.streams.events(events, Overlap::Refused)),
             ServerMessage::ResultsOk(answer) => self.results_ok(answer),
-            ServerMessage::AuthExpiring(_) => vec![Effect::TokenWanted],
+            ServerMessage::AuthExpiring(token) => vec![Effect::TokenWanted(token.expires_at)],
             ServerMessage::Ping(ping) => self.ping(&ping),
             ServerMessage::Drain(drain) => {
                 vec![Effect::Drain(Duration::from_millis(drain.reconnect_after_ms))]
@@ -207,7 +208,7 @@ impl Machine {
         }
     }
 
-    fn welcome(&mut self, welcome: &Welcome, local_now: Timestamp) -> Vec<Effect> {
+    fn welcome(&mut self, welcome: &Welcome) -> Vec<Effect> {
         if self.welcomed {
             return vec![Effect::Reconnect(Fault::OutOfOrder)];
         }
@@ -226,7 +227,7 @@ impl Machine {
         };
         vec![Effect::Live(Live {
             owner: self.owner.clone(),
-            clock_offset_ms: welcome.server_time.millis() - local_now.millis(),
+            server_time: welcome.server_time,
             heartbeat: Duration::from_secs(u64::from(welcome.heartbeat_s)),
             resets,
         })]

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use tidegate_protocol::cursor::Cursors;
 use tidegate_protocol::id::{DeviceId, StreamName};
@@ -18,6 +18,7 @@ use tidegate_protocol::rest::{
 use tidegate_protocol::time::Timestamp;
 
 use crate::endpoint::Endpoint;
+use crate::retry_after;
 use crate::token::Token;
 
 /// Longest wait for a connection, and for an answer beyond what it was asked
@@ -48,7 +49,7 @@ pub enum RestError {
     /// Overload, drain, or too many calls.
     #[error("the gateway asks to wait")]
     Wait {
-        /// How long at least, where it said.
+        /// How long at least, where it said; as it said, without a bound.
         retry_after: Option<Duration>,
     },
     /// No answer, or one that cannot be read.
@@ -185,16 +186,14 @@ async fn read<T: DeserializeOwned>(
 ) -> Result<Answer<T>, RestError> {
     let answer = request.bearer_auth(token.expose()).send().await.map_err(no_answer)?;
     let status = answer.status();
-    let text_header =
-        |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (date, retry_after) = (text_header(header::DATE), text_header(header::RETRY_AFTER));
+    let date = retry_after::date(answer.headers());
+    let retry_after = retry_after::from_answer(answer.headers());
     let body = bounded_body(answer).await?;
     if status.is_success() {
         let body = serde_json::from_slice(&body).map_err(unreachable)?;
-        return Ok(Answer { body, date: date.and_then(|date| http_date(&date)) });
+        return Ok(Answer { body, date });
     }
-    let seconds = retry_after.and_then(|text| text.trim().parse().ok());
-    Err(refusal(status, seconds.map(Duration::from_secs), &body))
+    Err(refusal(status, retry_after, &body))
 }
 
 fn refusal(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> RestError {
@@ -218,11 +217,6 @@ async fn bounded_body(mut answer: Response) -> Result<Vec<u8>, RestError> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-fn http_date(text: &str) -> Option<Timestamp> {
-    let date = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some(Timestamp::from_millis(date.timestamp_millis()))
 }
 
 /// Without the URL: its query carries cursors, which belong in no log.
@@ -257,7 +251,5 @@ mod tests {
             refusal(StatusCode::BAD_GATEWAY, None, b"<html>"),
             RestError::Wait { .. }
         ));
-        let date = http_date("Sat, 21 Nov 2026 08:00:39 GMT").unwrap();
-        assert_eq!(date.to_string(), "2026-11-21T08:00:39.000Z");
     }
 }

@@ -45,6 +45,12 @@ pub struct Settings {
     /// After another session of this device took over (4409): how long to
     /// stay away. `None`: until the app calls `Device::wake`.
     pub replaced_wait: Option<Duration>,
+    /// A token that was refused, or that ended, is not shown again before this
+    /// has passed; another one is shown at once.
+    pub refused_token_wait: Duration,
+    /// How long a gateway or a proxy may ask to stay away (`Retry-After`,
+    /// `retry_after_ms`): longer waits are cut to this.
+    pub retry_after_longest: Duration,
     /// A session that lived this long counts as good: the delays begin anew.
     pub stable_after: Duration,
     /// First delay between attempts.
@@ -73,6 +79,8 @@ impl Default for Settings {
             socket_attempts: 3,
             socket_interval: Duration::from_mins(1),
             replaced_wait: Some(Duration::from_mins(1)),
+            refused_token_wait: Duration::from_mins(1),
+            retry_after_longest: Duration::from_mins(10),
             stable_after: Duration::from_secs(5),
             retry_initial: Duration::from_millis(300),
             retry_longest: Duration::from_mins(1),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate_protocol::code::CloseReason;
+use tidegate_protocol::code::{CloseReason, ErrorCode};
 
 /// Where the device stands. Observable through `Device::state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,9 @@ pub enum Next {
     Authenticate,
     /// Another session of this device took over; stay away for a while.
     StayAway,
+    /// No place is free for this device now; connect again after the wait that
+    /// was named.
+    ComeLater,
     /// Nothing.
     Stop(StopReason),
 }
@@ -87,9 +90,34 @@ impl Closed {
             None => Next::Retry,
             Some(code) if code == CloseReason::Unauthenticated.number() => Next::Authenticate,
             Some(code) if code == CloseReason::Replaced.number() => Next::StayAway,
+            Some(_) if self.is_full() => Next::ComeLater,
             Some(code) if CloseReason::is_retryable(code) => Next::Retry,
             Some(code) => Next::Stop(StopReason::Closed { code, reason: self.reason.clone() }),
         }
+    }
+
+    /// Whether the user's other devices take all places, which changes when
+    /// one of them goes.
+    fn is_full(&self) -> bool {
+        self.code == Some(CloseReason::Forbidden.number())
+            && self.reason == ErrorCode::TooManyDevices.as_str()
+    }
+
+    /// Whether the token in use lived to its end.
+    pub(crate) fn is_token_ended(&self) -> bool {
+        self.reason == CloseReason::TokenExpired.as_str() && self.next() == Next::Authenticate
+    }
+
+    /// Whether the token is to blame. A backend that ends sessions says
+    /// nothing about it.
+    pub(crate) fn is_token_refused(&self) -> bool {
+        self.reason != CloseReason::SessionEnded.as_str() && self.next() == Next::Authenticate
+    }
+
+    /// Whether something between device and gateway closed: the gateway's own
+    /// codes are those of the WebSocket protocol and from 4000 on.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.code.is_some_and(|code| (3000..4000).contains(&code))
     }
 }
 
@@ -101,7 +129,7 @@ mod tests {
     #[test]
     fn close_codes_decide_what_follows() {
         let next = |code| Closed { code: Some(code), reason: "word".to_owned() }.next();
-        for code in [4408, 4410, 4429, 1000, 1001, 1006, 1009, 1011, 1012] {
+        for code in [4408, 4410, 4429, 1000, 1001, 1006, 1008, 1009, 1011, 1012, 1013] {
             assert_eq!(next(code), Next::Retry, "{code}");
         }
         assert_eq!(next(4401), Next::Authenticate);
@@ -110,5 +138,18 @@ mod tests {
             assert!(matches!(next(code), Next::Stop(_)), "{code}");
         }
         assert_eq!(Closed::default().next(), Next::Retry);
+    }
+
+    /// A reason tells apart what has one code.
+    #[test]
+    fn reasons_say_what_a_code_does_not() {
+        let closed = |code, reason: &str| Closed { code: Some(code), reason: reason.to_owned() };
+        assert_eq!(closed(4403, "too_many_devices").next(), Next::ComeLater);
+        assert!(matches!(closed(4400, "too_many_devices").next(), Next::Stop(_)));
+        assert!(closed(4401, "token_expired").is_token_ended());
+        assert!(!closed(4401, "unauthenticated").is_token_ended());
+        assert!(closed(4401, "unauthenticated").is_token_refused());
+        assert!(!closed(4401, "session_ended").is_token_refused());
+        assert!(!closed(1011, "token_expired").is_token_ended());
     }
 }

@@ -98,7 +98,6 @@ mod meta {
     pub(super) const OWNER: &str = "owner";
     pub(super) const POLL_CURSOR: &str = "poll_cursor";
     pub(super) const REGISTERED: &str = "registered";
-    pub(super) const CLOCK_OFFSET_MS: &str = "clock_offset_ms";
 }
 
 impl Store {
@@ -176,16 +175,6 @@ impl Store {
         set_meta(&self.connection, meta::OWNER, owner.as_str()).await
     }
 
-    /// The gateway's clock relative to this device's, as last heard.
-    pub(crate) async fn clock_offset_ms(&self) -> Result<i64, StoreError> {
-        let offset = self.meta(meta::CLOCK_OFFSET_MS).await?;
-        Ok(offset.and_then(|text| text.parse().ok()).unwrap_or_default())
-    }
-
-    pub(crate) async fn set_clock_offset_ms(&self, offset_ms: i64) -> Result<(), StoreError> {
-        set_meta(&self.connection, meta::CLOCK_OFFSET_MS, &offset_ms.to_string()).await
-    }
-
     /// A socket session begins: notes what its `welcome` settled, and what its
     /// `hello` said of the device. The opaque cursor of polls goes, because the
     /// session moves cursors that it knows nothing about; so do the cursors of
@@ -195,8 +184,6 @@ impl Store {
         if let Some(owner) = &live.owner {
             set_meta(&transaction, meta::OWNER, owner.as_str()).await?;
         }
-        let clock_offset_ms = live.clock_offset_ms.to_string();
-        set_meta(&transaction, meta::CLOCK_OFFSET_MS, &clock_offset_ms).await?;
         set_meta(&transaction, meta::REGISTERED, said).await?;
         for stream in &live.resets {
             drop_cursor(&transaction, stream).await?;

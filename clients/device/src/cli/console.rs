@@ -93,6 +93,10 @@ impl Handler for Console {
         }
     }
 
+    fn on_expired(&self, command: &Command) {
+        self.print(format_args!("device: finds {} {} expired", command.data_type, command.id));
+    }
+
     fn on_confirmed(&self, answer: &ResultAnswer) {
         self.count(&answer.command_id);
     }

@@ -75,7 +75,6 @@ pub(crate) struct Simulate {
 struct Shared {
     endpoint: Endpoint,
     rest: Rest,
-    clock: Clock,
     begin: Instant,
     dials: Semaphore,
     /// Names this run, so that a second one with the same seed finds no
@@ -103,7 +102,7 @@ pub(crate) async fn run(simulate: Simulate) -> anyhow::Result<ExitCode> {
 /// Runs the simulation and accounts for it.
 async fn account(simulate: &Simulate, seed: u64) -> anyhow::Result<Report> {
     let shared = Arc::new(shared(simulate)?);
-    let signer = Signer::new(simulate, &shared.clock);
+    let signer = Signer::new(simulate, &Clock::system());
     let service = match &simulate.service_token {
         Some(token) => Token::new(token.trim()),
         None => signer.sign("tidegate-simulate", "service")?,
@@ -133,7 +132,6 @@ fn shared(simulate: &Simulate) -> anyhow::Result<Shared> {
     Ok(Shared {
         rest: Rest::new(endpoint.clone())?,
         endpoint,
-        clock: Clock::system(),
         begin: Instant::now(),
         dials: Semaphore::new(DIALS_AT_ONCE),
         run: uuid::Uuid::new_v4().simple().to_string()[..8].to_owned(),

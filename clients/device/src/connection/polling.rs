@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::Ended;
 use crate::connection::apply::{ApplyError, apply, begin_anew};
+use crate::connection::refusals::call;
 use crate::device::Device;
 use crate::executor;
 use crate::handler::{Direction, Handler};
@@ -22,9 +23,6 @@ use crate::rest::{Answer, PollQuestion, RestError, UNKNOWN_CODE};
 use crate::state::{State, StopReason};
 use crate::store::StoreError;
 use crate::token::{Token, TokenError, TokenProvider};
-
-/// The `Date` header has whole seconds: smaller differences say nothing.
-const DATE_TOLERANCE_MS: i64 = 2_000;
 
 /// Why a round of polling did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +50,6 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
     cancel: &CancellationToken,
     socket_due: Option<Instant>,
 ) -> Ended {
-    if let Err(error) = device.store().prune(device.clock().gateway_now()).await {
-        return ended(error.into(), false);
-    }
     // The first answer must not be held: it tells the app that polling works.
     let mut wait_s = 0;
     let mut worked = false;
@@ -71,6 +66,9 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
             Some(Err(error)) => return ended(error, worked),
             Some(Ok(true)) => return Ended::SocketDue,
             Some(Ok(false)) => device.set_state(State::Polling),
+        }
+        if !worked && let Err(error) = prune(device).await {
+            return ended(error.into(), true);
         }
         worked = true;
         if socket_due.is_some_and(|due| due <= Instant::now()) {
@@ -95,11 +93,18 @@ fn ended(error: SyncError, worked: bool) -> Ended {
     tracing::warn!(%error, "polling failed");
     match error {
         SyncError::Stopped(reason) => Ended::Stopped(reason),
-        SyncError::Token(_) | SyncError::Rest(RestError::Unauthorized) => Ended::Unauthorized,
-        SyncError::Rest(RestError::Wait { retry_after }) => {
-            Ended::PollFailed { worked, retry_after }
+        SyncError::Token(_) | SyncError::Rest(RestError::Unauthorized) => {
+            Ended::Unauthorized { worked }
         }
-        _ => Ended::PollFailed { worked, retry_after: None },
+        _ => Ended::PollFailed { worked },
+    }
+}
+
+/// Forgets old ids, once it is known how old they are.
+async fn prune<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), StoreError> {
+    match device.clock().gateway_now() {
+        Some(now) => device.store().prune(now).await,
+        None => Ok(()),
     }
 }
 
@@ -108,11 +113,11 @@ pub(crate) async fn sync_once<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     wait_s: u32,
 ) -> Result<(), SyncError> {
-    device.store().prune(device.clock().gateway_now()).await?;
     let mut wait_s = wait_s;
     while round(device, wait_s).await? {
         wait_s = 0;
     }
+    prune(device).await?;
     executor::drain(device).await?;
     report(device).await
 }
@@ -124,9 +129,7 @@ async fn round<H: Handler, T: TokenProvider>(
 ) -> Result<bool, SyncError> {
     report(device).await?;
     let (answer, streams) = ask(device, wait_s).await?;
-    if let Some(date) = answer.date {
-        note_date(device, date).await?;
-    }
+    note_date(device, answer.date);
     let answer = answer.body;
     check_owner(device, &answer).await?;
     let more = answer.more;
@@ -142,7 +145,7 @@ async fn ask<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     wait_s: u32,
 ) -> Result<(Answer<PollAnswer>, Streams), SyncError> {
-    let token = device.tokens().token().await?;
+    let token = device.token().await?;
     if device.store().registered().await?.as_deref() != Some(&*device.profile().fingerprint()) {
         register(device, &token).await?;
     }
@@ -166,7 +169,9 @@ async fn register<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     token: &Token,
 ) -> Result<(), SyncError> {
-    device.rest().register(token, &registration(device)).await.map_err(permanent)?;
+    let registration = registration(device);
+    let registering = device.rest().register(token, &registration);
+    call(device, token, registering).await.map_err(permanent)?;
     Ok(device.store().set_registered(&device.profile().fingerprint()).await?)
 }
 
@@ -189,7 +194,7 @@ async fn question<H: Handler, T: TokenProvider>(
         cursor: cursor.as_deref(),
         held: streams.held(),
     };
-    let answer = device.rest().poll(token, question).await?;
+    let answer = call(device, token, device.rest().poll(token, question)).await?;
     Ok((answer, streams))
 }
 
@@ -219,17 +224,23 @@ fn registration<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Register
 }
 
 /// Without a socket there is no `server_time`; the `Date` header does.
-async fn note_date<H: Handler, T: TokenProvider>(
-    device: &Device<H, T>,
-    date: Timestamp,
-) -> Result<(), StoreError> {
+fn note_date<H: Handler, T: TokenProvider>(device: &Device<H, T>, date: Option<Timestamp>) {
     let clock = device.clock();
-    if (date.millis() - clock.gateway_now().millis()).abs() > DATE_TOLERANCE_MS {
-        let offset_ms = date.millis() - clock.local_now().millis();
-        clock.set_gateway_offset_ms(offset_ms);
-        device.store().set_clock_offset_ms(offset_ms).await?;
+    let is_first = clock.gateway_now().is_none();
+    match date {
+        Some(date) => clock.hear_date(date),
+        // The gateway dates its answers; something on the way took it off.
+        // This device's clock may be wrong, but no command would ever run.
+        None if is_first => {
+            tracing::warn!("an answer without a date: this device's clock has to do");
+            clock.hear(clock.local_now());
+        }
+        None => {}
     }
-    Ok(())
+    if is_first {
+        // Commands from before this run wait for it.
+        device.work().notify_one();
+    }
 }
 
 async fn check_owner<H: Handler, T: TokenProvider>(
@@ -304,8 +315,9 @@ pub(super) async fn report<H: Handler, T: TokenProvider>(
         let reports: Vec<(CommandId, i32)> = results.iter().map(key).collect();
         let request = ResultsRequest { device_id: device.device_id().clone(), results };
         show(device, Direction::FromDevice, "results", &request.results);
-        let token = device.tokens().token().await?;
-        let answer = device.rest().results(&token, &request).await.map_err(permanent)?;
+        let token = device.token().await?;
+        let reporting = device.rest().results(&token, &request);
+        let answer = call(device, &token, reporting).await.map_err(permanent)?;
         show(device, Direction::FromGateway, "results_ok", &answer.results);
         device.store().confirm(&reports).await?;
         for row in &answer.results {

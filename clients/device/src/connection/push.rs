@@ -59,9 +59,13 @@ async fn take<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     command: &PushedCommand,
 ) -> Result<PushHandled, SyncError> {
-    if command.expires_at <= device.clock().gateway_now() {
+    let is_over = || {
+        device.clock().gateway_now().is_some_and(|gateway_now| command.expires_at <= gateway_now)
+    };
+    if is_over() {
         return Ok(PushHandled::Ignored(Ignored::Expired));
     }
+    let is_timed = device.clock().gateway_now().is_some();
     let handled = match device.store().arrive_by_push(command).await? {
         Arrival::Insert | Arrival::Requeue => PushHandled::Executed(command.id.clone()),
         Arrival::Note | Arrival::Answer => PushHandled::Repeated(command.id.clone()),
@@ -77,7 +81,10 @@ async fn take<H: Handler, T: TokenProvider>(
         }
         Turn::Ours(_turn) => {
             settle(device).await?;
-            Ok(handled)
+            // The app may have been started for this push: only now is it known
+            // how late that came.
+            let is_late = !is_timed && is_over();
+            Ok(if is_late { PushHandled::Ignored(Ignored::Expired) } else { handled })
         }
     }
 }
@@ -111,7 +118,7 @@ async fn catch_up<H: Handler, T: TokenProvider>(
 fn nudge<H: Handler, T: TokenProvider>(device: &Device<H, T>, is_news: bool) {
     let state = device.state().borrow().clone();
     match state {
-        State::Offline | State::NeedsAuth => device.wake(),
+        State::Offline | State::NeedsAuth if device.hold().left().is_none() => device.wake(),
         State::Live if is_news => {
             device.doubt().send_replace(());
         }
@@ -129,8 +136,12 @@ async fn is_held<H: Handler, T: TokenProvider>(
     Ok(held.get(stream).is_some_and(|cursor| cursor.seq >= *seq))
 }
 
-/// Carries out what waits and reports it.
+/// Carries out what waits and reports it. Before the gateway has said its time
+/// nothing may be carried out: where something waits, a round asks for it.
 async fn settle<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), SyncError> {
+    if device.clock().gateway_now().is_none() && device.store().has_open_commands().await? {
+        return polling::sync_once(device, 0).await;
+    }
     executor::drain(device).await?;
     polling::report(device).await
 }

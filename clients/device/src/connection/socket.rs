@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, OptionFuture};
+use tidegate_protocol::server::ErrorFrame;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::connection::Ended;
 use crate::connection::apply::{ApplyError, apply, begin_anew};
+use crate::connection::refusals;
+use crate::connection::renewal::SessionToken;
 use crate::connection::wire::{Incoming, Lost, Wire};
 use crate::device::Device;
 use crate::endpoint::{DialError, Socket};
@@ -21,7 +22,7 @@ use crate::machine::streams::{Fault, Page};
 use crate::machine::{AckNeed, Confirmed, Effect, Live, Machine};
 use crate::state::State;
 use crate::store::StoreError;
-use crate::token::{Token, TokenError, TokenProvider};
+use crate::token::{Token, TokenProvider};
 
 /// What a transcript shows instead of an `auth` frame.
 const AUTH_BLANKED: &str = r#"{"type":"auth","token":"[blanked]"}"#;
@@ -32,12 +33,12 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
     cancel: &CancellationToken,
 ) -> Ended {
     let connecting = cancel.run_until_cancelled(connect(device));
-    let socket = match connecting.await {
+    let (socket, token) = match connecting.await {
         None => return Ended::Cancelled,
         Some(Err(ended)) => return ended,
-        Some(Ok(socket)) => socket,
+        Some(Ok(connected)) => connected,
     };
-    let session = match Session::new(device, socket).await {
+    let session = match Session::new(device, socket, token).await {
         Ok(session) => session,
         Err(error) => {
             tracing::error!(%error, "no session without the store");
@@ -48,21 +49,29 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
     Box::pin(session.serve(cancel)).await
 }
 
-async fn connect<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<Socket, Ended> {
+async fn connect<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+) -> Result<(Socket, Token), Ended> {
     let settings = device.settings();
-    let token = device.tokens().token().await.map_err(|error| {
+    let token = device.token().await.map_err(|error| {
         tracing::warn!(%error, "no token");
-        Ended::Unauthorized
+        Ended::Unauthorized { worked: false }
     })?;
     if !device.is_polling() {
         device.set_state(State::Connecting);
     }
     let dialling = device.endpoint().dial(&token, settings.read_buffer_bytes);
     match tokio::time::timeout(settings.connect_timeout, dialling).await {
-        Ok(Ok(socket)) => Ok(socket),
-        Ok(Err(DialError::Unauthorized)) => Err(Ended::Unauthorized),
-        Ok(Err(error @ DialError::Failed(_))) => {
-            tracing::info!(%error, "the gateway cannot be reached by socket");
+        Ok(Ok(socket)) => Ok((socket, token)),
+        Ok(Err(DialError::Unauthorized)) => {
+            device.refused().note(&token);
+            Err(Ended::Unauthorized { worked: false })
+        }
+        Ok(Err(DialError::Failed { cause, retry_after })) => {
+            tracing::info!(%cause, "the gateway cannot be reached by socket");
+            if let Some(wait) = retry_after {
+                device.hold_off(wait);
+            }
             Err(Ended::NotConnected)
         }
         Err(_) => {
@@ -72,16 +81,15 @@ async fn connect<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<
     }
 }
 
-type TokenRequest<'d> = BoxFuture<'d, Result<Token, TokenError>>;
-
 struct Session<'d, H, T> {
     device: &'d Device<H, T>,
     wire: Wire,
     machine: Machine,
     welcomed_at: Option<Instant>,
     heartbeat: Duration,
-    /// Asked for when the one in use ends soon; frames go on meanwhile.
-    token_request: Option<TokenRequest<'d>>,
+    token: SessionToken<'d>,
+    /// What the frame that came last refused.
+    refused: Option<ErrorFrame>,
     /// Doubts since this session began.
     doubts: watch::Receiver<()>,
     /// When the last frame came.
@@ -97,7 +105,7 @@ struct Session<'d, H, T> {
 enum Woken {
     Cancelled,
     Deadline,
-    Token(Result<Token, TokenError>),
+    Token(Option<Token>),
     Results,
     Doubt,
     Frame(Result<Incoming, Lost>),
@@ -120,7 +128,11 @@ impl From<StoreError> for Over {
 }
 
 impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
-    async fn new(device: &'d Device<H, T>, socket: Socket) -> Result<Self, StoreError> {
+    async fn new(
+        device: &'d Device<H, T>,
+        socket: Socket,
+        token: Token,
+    ) -> Result<Self, StoreError> {
         let (held, owner) = (device.store().cursors().await?, device.store().owner().await?);
         Ok(Self {
             device,
@@ -128,7 +140,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             machine: Machine::new(device.profile().clone(), held, owner),
             welcomed_at: None,
             heartbeat: Duration::ZERO,
-            token_request: None,
+            token: SessionToken::new(token),
+            refused: None,
             doubts: device.doubt().subscribe(),
             heard_at: Instant::now(),
             silent_at: Instant::now() + device.settings().connect_timeout,
@@ -150,14 +163,15 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 }
             },
         };
-        let closed = self.wire.close().await;
+        let mut closed = self.wire.close().await;
+        refusals::note_close(self.device, &mut closed, self.refused.as_ref(), self.token.in_use());
         match (over.0, self.welcomed_at) {
             (Some(ended), _) => ended,
             // A close code tells more than the lack of a welcome.
             (None, None) if closed.code.is_none() => Ended::NotConnected,
             (None, welcomed_at) => Ended::Closed {
                 closed,
-                lived: welcomed_at.map_or(Duration::ZERO, |at| at.elapsed()),
+                lived: welcomed_at.map(|at| at.elapsed()),
                 reconnect_at: self.reconnect_at,
             },
         }
@@ -172,7 +186,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             biased;
             () = cancel.cancelled() => Woken::Cancelled,
             () = tokio::time::sleep_until(due) => Woken::Deadline,
-            Some(token) = OptionFuture::from(self.token_request.as_mut()) => Woken::Token(token),
+            token = self.token.renewed() => Woken::Token(token),
             () = self.device.results().notified(), if self.machine.can_send_results() => {
                 Woken::Results
             }
@@ -211,20 +225,12 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         Ok(())
     }
 
-    async fn on_token(&mut self, token: Result<Token, TokenError>) -> Result<(), Over> {
-        self.token_request = None;
-        match token {
-            Ok(token) => {
-                self.device.handler().on_frame(Direction::FromDevice, AUTH_BLANKED);
-                Ok(self.wire.write(Machine::auth(token.expose())).await?)
-            }
-            Err(error) => {
-                // The session lives until the token ends; then the provider
-                // is asked again, with delays.
-                tracing::warn!(%error, "no new token for the session");
-                Ok(())
-            }
-        }
+    /// Answers the warning, once. Without a successor the session lives until
+    /// its token ends.
+    async fn on_token(&mut self, token: Option<Token>) -> Result<(), Over> {
+        let Some(token) = token else { return Ok(()) };
+        self.device.handler().on_frame(Direction::FromDevice, AUTH_BLANKED);
+        Ok(self.wire.write(Machine::auth(token.expose())).await?)
     }
 
     /// The gateway pushes to devices that it does not reach otherwise. A phone
@@ -256,7 +262,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
 
     async fn on_text(&mut self, text: &str) -> Result<(), Over> {
         self.device.handler().on_frame(Direction::FromGateway, text);
-        for effect in self.machine.text(text, self.device.clock().local_now()) {
+        self.refused = None;
+        for effect in self.machine.text(text) {
             self.run_effect(effect).await?;
         }
         match self.machine.ack_need(self.device.settings().ack_entries) {
@@ -276,8 +283,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             Effect::Live(live) => self.on_live(live).await,
             Effect::Apply(page) => self.apply(page).await,
             Effect::Confirmed(confirmed) => self.on_confirmed(confirmed).await,
-            Effect::TokenWanted => {
-                self.token_request = Some(self.device.tokens().token().boxed());
+            Effect::TokenWanted(ends) => {
+                self.token.warned(self.device, ends);
                 Ok(())
             }
             Effect::Drain(after) => {
@@ -285,7 +292,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 Ok(())
             }
             Effect::Refused(error) => {
-                tracing::warn!(%error.code, error.message, "the gateway refused a frame");
+                self.on_refused(error);
                 Ok(())
             }
             Effect::Reconnect(fault) => self.reconnect(&fault).await,
@@ -293,14 +300,26 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
         }
     }
 
+    /// Of a frame, or of the session that is closed next.
+    fn on_refused(&mut self, error: ErrorFrame) {
+        tracing::warn!(%error.code, error.message, "the gateway refused a frame");
+        if let (Some(at), Some(wait)) = (self.results_at, self.device.wait_of(&error)) {
+            self.results_at = Some(at.max(Instant::now() + wait));
+        }
+        self.refused = Some(error);
+    }
+
     async fn on_live(&mut self, live: Live) -> Result<(), Over> {
-        let (store, clock) = (self.device.store(), self.device.clock());
+        let store = self.device.store();
         self.welcomed_at = Some(Instant::now());
         self.heartbeat = live.heartbeat;
-        clock.set_gateway_offset_ms(live.clock_offset_ms);
+        self.device.clock().hear(live.server_time);
+        self.device.hold().lift();
         store.begin_session(&live, &self.device.profile().fingerprint()).await?;
-        store.prune(clock.gateway_now()).await?;
+        store.prune(live.server_time).await?;
         self.device.set_state(State::Live);
+        // Commands from before this run wait for the gateway's time.
+        self.device.work().notify_one();
         self.send_results().await
     }
 

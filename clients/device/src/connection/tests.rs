@@ -5,3 +5,6 @@ mod polls;
 mod pushes;
 mod script;
 mod sessions;
+mod time;
+mod tokens;
+mod waits;

@@ -35,7 +35,7 @@ fn machine(held: Option<i64>) -> Machine {
 }
 
 fn take(machine: &mut Machine, frame: &serde_json::Value) -> Vec<Effect> {
-    machine.text(&frame.to_string(), NOW)
+    machine.text(&frame.to_string())
 }
 
 fn welcome_to(stream: &str, verdict: &str, head: i64) -> serde_json::Value {
@@ -51,7 +51,9 @@ fn welcome_to(stream: &str, verdict: &str, head: i64) -> serde_json::Value {
 fn live(seq: i64) -> Machine {
     let mut machine = machine(Some(seq));
     let effects = take(&mut machine, &welcome_to("user:u1", "resumed", seq));
-    assert!(matches!(&effects[..], [Effect::Live(live)] if live.clock_offset_ms == 5_000));
+    assert!(
+        matches!(&effects[..], [Effect::Live(live)] if live.server_time == Timestamp::from_millis(1_005_000))
+    );
     machine
 }
 
@@ -229,11 +231,11 @@ fn other_frames_have_their_effects() {
     assert!(matches!(take(&mut machine, &drain)[..],
         [Effect::Drain(after)] if after == Duration::from_millis(250)));
     let expiring = json!({"type": "auth_expiring", "expires_at": NOW});
-    assert!(matches!(take(&mut machine, &expiring)[..], [Effect::TokenWanted]));
+    assert!(matches!(take(&mut machine, &expiring)[..], [Effect::TokenWanted(NOW)]));
     let error = json!({"type": "error", "code": "unknown_type", "message": "m"});
     assert!(matches!(take(&mut machine, &error)[..], [Effect::Refused(_)]));
     assert!(take(&mut machine, &json!({"type": "confetti"})).is_empty(), "newer gateways");
-    assert!(matches!(machine.text("[]", NOW)[..], [Effect::Reconnect(Fault::Unreadable)]));
+    assert!(matches!(machine.text("[]")[..], [Effect::Reconnect(Fault::Unreadable)]));
 }
 
 #[test]

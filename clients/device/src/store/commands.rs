@@ -20,6 +20,9 @@ use crate::store::{Store, StoreError, outbox, statement, text};
 /// How long after its expiry an id is remembered: repeats come no later.
 const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// Expired commands handled in one transaction: a user may have thousands.
+const EXPIRED_AT_ONCE: u64 = 100;
+
 /// In a column for the attempt: not known, for a push does not say.
 pub(super) const NO_ATTEMPT: i32 = 0;
 
@@ -34,23 +37,17 @@ impl Store {
     /// Takes the next command to carry out and marks it as begun: by priority,
     /// then in the order of arrival, but first those that were interrupted
     /// least: one that ends the process every time must not keep the others
-    /// from being carried out. Those past their expiry are closed first.
+    /// from being carried out. Those past their expiry stay.
     pub(crate) async fn take_next(
         &self,
         gateway_now: Timestamp,
     ) -> Result<Option<Command>, StoreError> {
         let transaction = self.begin().await?;
-        let expire = statement(
-            "UPDATE command SET stage = 'closed' \
-             WHERE stage IN ('waiting', 'started') AND expires_at_ms <= ?",
-            [gateway_now.millis().into()],
-        );
-        transaction.execute_raw(expire).await?;
         let select = statement(
             "SELECT id, attempt, data_type, value, rank, expires_at_ms, stage FROM command \
-             WHERE stage IN ('waiting', 'started') \
+             WHERE stage IN ('waiting', 'started') AND expires_at_ms > ? \
              ORDER BY interrupted, rank, arrival LIMIT 1",
-            [],
+            [gateway_now.millis().into()],
         );
         let row = transaction.query_one_raw(select).await?;
         let command = row.map(|row| read_command(&row)).transpose()?;
@@ -59,6 +56,49 @@ impl Store {
         }
         transaction.commit().await?;
         Ok(command)
+    }
+
+    /// Commands whose life ended before they had an outcome, oldest first; at
+    /// most [`EXPIRED_AT_ONCE`]. `gateway_now` must be what the gateway said,
+    /// not what this device's clock makes of it.
+    pub(crate) async fn expired(&self, gateway_now: Timestamp) -> Result<Vec<Command>, StoreError> {
+        let select = statement(
+            "SELECT id, attempt, data_type, value, rank, expires_at_ms, stage FROM command \
+             WHERE stage IN ('waiting', 'started', 'postponed') AND expires_at_ms <= ? \
+             ORDER BY expires_at_ms LIMIT ?",
+            [gateway_now.millis().into(), EXPIRED_AT_ONCE.into()],
+        );
+        let rows = self.connection.query_all_raw(select).await?;
+        rows.iter().map(read_command).collect()
+    }
+
+    /// Whether a command waits for an outcome of this device.
+    pub(crate) async fn has_open_commands(&self) -> Result<bool, StoreError> {
+        let select = statement(
+            "SELECT 1 FROM command WHERE stage IN ('waiting', 'started', 'postponed') LIMIT 1",
+            [],
+        );
+        Ok(self.connection.query_one_raw(select).await?.is_some())
+    }
+
+    /// Ends these as failed, and queues the reports. Those that the gateway
+    /// closed meanwhile it knows to be over.
+    pub(crate) async fn expire(&self, expired: &[Command]) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
+        for command in expired {
+            let known = known(&transaction, &command.id).await?;
+            let Some(known) = known.filter(|known| known.stage.is_open()) else { continue };
+            let error = match known.stage {
+                Stage::Started => "expired after an interruption: it may have taken effect",
+                _ => "expired before it was carried out",
+            };
+            let outcome = Outcome::Failed { error: error.to_owned(), retryable: false };
+            if let Some(result) = outcome.report(&command.id, known.attempt) {
+                settle(&transaction, &result).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// A push brought a command; what it asks for.
@@ -83,29 +123,17 @@ impl Store {
         let attempt = known(&transaction, command_id).await?.and_then(|known| known.attempt);
         match outcome.report(command_id, attempt) {
             None => postpone(&transaction, command_id).await?,
-            Some(result) => {
-                let update = statement(
-                    "UPDATE command SET stage = 'done', outcome = ?, error = ?, retryable = ? \
-                     WHERE id = ?",
-                    [
-                        result.status.as_str().into(),
-                        result.error.clone().into(),
-                        result.retryable.into(),
-                        command_id.as_str().into(),
-                    ],
-                );
-                transaction.execute_raw(update).await?;
-                outbox::queue(&transaction, &result).await?;
-            }
+            Some(result) => settle(&transaction, &result).await?,
         }
         transaction.commit().await?;
         Ok(())
     }
 
-    /// Forgets ids that no repeat can name any more.
+    /// Forgets ids that no repeat can name any more, once they have ended here. `gateway_now` as for
+    /// [`Store::expired`]: one forgotten too early would be carried out twice.
     pub(crate) async fn prune(&self, gateway_now: Timestamp) -> Result<(), StoreError> {
         let delete = statement(
-            "DELETE FROM command WHERE expires_at_ms < ? \
+            "DELETE FROM command WHERE expires_at_ms < ? AND stage IN ('done', 'closed') \
              AND id NOT IN (SELECT command_id FROM outbox)",
             [gateway_now.plus_millis(-REMEMBERED_MS).millis().into()],
         );
@@ -273,6 +301,24 @@ async fn known(
         outcome: outcome.map(|word| outcome_word(&word)).transpose()?,
         retryable: retryable.unwrap_or_default(),
     }))
+}
+
+/// Stores an outcome and queues its report.
+async fn settle(
+    transaction: &DatabaseTransaction,
+    result: &CommandResult,
+) -> Result<(), StoreError> {
+    let update = statement(
+        "UPDATE command SET stage = 'done', outcome = ?, error = ?, retryable = ? WHERE id = ?",
+        [
+            result.status.as_str().into(),
+            result.error.clone().into(),
+            result.retryable.into(),
+            result.command_id.as_str().into(),
+        ],
+    );
+    transaction.execute_raw(update).await?;
+    outbox::queue(transaction, result).await
 }
 
 /// Unless the gateway closed it while the app was asked.

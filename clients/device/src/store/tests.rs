@@ -259,6 +259,43 @@ async fn closed_and_expired_commands_are_not_executed() {
     assert!(store.outbox().await.unwrap().is_empty());
 }
 
+/// However long ago a life ended, its end is told, once, and not forgotten
+/// before that.
+#[tokio::test]
+async fn what_expired_is_reported_once() {
+    let disk = Disk::new();
+    let store = disk.open().await;
+    events(&store, 1, &[("command", command(A, 1, "normal", 1_500_000))]).await;
+    next(&store).await.unwrap();
+    events(&store, 2, &[("command", command(B, 2, "normal", 1_600_000))]).await;
+    events(&store, 3, &[("command", command(C, 1, "normal", 1_700_000))]).await;
+    let much_later = NOW.plus_millis(9 * 24 * 60 * 60 * 1000);
+    store.prune(much_later).await.unwrap();
+    assert_eq!(store.take_next(much_later).await.unwrap().map(|command| command.id), None);
+    let expired = store.expired(much_later).await.unwrap();
+    let told: Vec<_> =
+        expired.iter().map(|command| (command.id.as_str(), command.resumed)).collect();
+    assert_eq!(told, [(A, true), (B, false), (C, false)]);
+    events(&store, 4, &[("command_closed", closed(C))]).await;
+    store.expire(&expired).await.unwrap();
+    let outbox = store.outbox().await.unwrap();
+    let reported: Vec<_> = outbox
+        .iter()
+        .map(|row| {
+            (row.command_id.as_str(), row.attempt, row.status, row.error.as_deref().unwrap())
+        })
+        .collect();
+    let failed = OutcomeWord::Failed;
+    assert_eq!(
+        reported,
+        [
+            (A, Some(1), failed, "expired after an interruption: it may have taken effect"),
+            (B, Some(2), failed, "expired before it was carried out"),
+        ]
+    );
+    assert!(store.expired(much_later).await.unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn retries_and_postponed_commands_run_when_asked_again() {
     let disk = Disk::new();

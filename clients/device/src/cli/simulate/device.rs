@@ -164,7 +164,7 @@ impl Simulated<'_> {
         socket: &mut Socket,
         text: &str,
     ) -> Result<(), Lost> {
-        for effect in machine.text(text, self.shared.clock.local_now()) {
+        for effect in machine.text(text) {
             match effect {
                 Effect::Send(frame) => send(socket, frame).await?,
                 Effect::Live(_) => self.on_live(),
@@ -177,7 +177,7 @@ impl Simulated<'_> {
                         self.confirm(&row.answer.command_id);
                     }
                 }
-                Effect::TokenWanted | Effect::Drain(_) | Effect::Refused(_) => {}
+                Effect::TokenWanted(_) | Effect::Drain(_) | Effect::Refused(_) => {}
                 Effect::Reconnect(_) | Effect::Stop(_) => return Err(Lost),
             }
         }

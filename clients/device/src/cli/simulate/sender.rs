@@ -153,7 +153,8 @@ async fn deliver(
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < until, "{} commands have no known outcome", batch.len());
-        tokio::time::sleep(wait.unwrap_or_default().max(delays.next_delay())).await;
+        let wait = wait.unwrap_or_default().max(delays.next_delay());
+        tokio::time::sleep(wait.min(until.saturating_duration_since(Instant::now()))).await;
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate_protocol::id::{CommandId, StreamName};
+use tidegate_protocol::time::Timestamp;
 
 use super::script::{
     COMMAND, EPOCH, Gateway, Http, Recorder, command, event, play, quick, results_ok,
@@ -53,6 +54,7 @@ fn id() -> CommandId {
 async fn owned(gateway: &Gateway) -> TestDevice {
     let device = gateway.builder().build().await.unwrap();
     device.store().set_owner(&StreamName::parse("user:u1").unwrap()).await.unwrap();
+    device.clock().hear(Timestamp::from_millis(1_795_248_000_000));
     device
 }
 

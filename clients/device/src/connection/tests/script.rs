@@ -34,6 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Recorder {
     pub(super) executed: Mutex<Vec<String>>,
     pub(super) changed: Mutex<Vec<String>>,
+    pub(super) expired: Mutex<Vec<String>>,
     /// Refuses changes this many times.
     pub(super) refusals: Mutex<u32>,
 }
@@ -42,6 +43,10 @@ impl Handler for Recorder {
     async fn execute(&self, command: &Command) -> Outcome {
         self.executed.lock().unwrap().push(command.value.get().to_owned());
         Outcome::Applied
+    }
+
+    fn on_expired(&self, command: &Command) {
+        self.expired.lock().unwrap().push(command.id.to_string());
     }
 
     async fn on_changes(&self, _: &StreamName, changes: &[Change]) -> Result<(), HandlerError> {
@@ -65,6 +70,7 @@ pub(super) fn quick() -> Settings {
         socket_interval: Duration::from_millis(200),
         poll_wait_s: 1,
         doubt_after: PATIENCE,
+        refused_token_wait: Duration::from_millis(50),
         ..Settings::default()
     }
 }
@@ -95,6 +101,13 @@ impl Gateway {
     /// Whether anybody connects within this time.
     pub(super) async fn is_called_within(&self, wait: Duration) -> bool {
         timeout(wait, self.listener.accept()).await.is_ok()
+    }
+
+    /// Refuses the next connection, whatever it asks for.
+    pub(super) async fn refuse(&self, status: &str) {
+        let mut stream = self.tcp().await;
+        read_request(&mut stream).await;
+        write_answer(&mut stream, status, &json!({})).await;
     }
 
     /// Accepts a socket and reads its hello.
@@ -136,13 +149,7 @@ impl Gateway {
                 Http::Last(answer) => ("200 OK", answer, true),
                 Http::Status(status, answer) => (status, answer, false),
             };
-            let answer = answer.to_string();
-            let head = format!(
-                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n\
-                 content-length: {}\r\n\r\n",
-                answer.len()
-            );
-            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+            write_answer(&mut stream, status, &answer).await;
             if is_last {
                 return;
             }
@@ -155,6 +162,17 @@ pub(super) enum Http {
     Json(Value),
     Last(Value),
     Status(&'static str, Value),
+}
+
+/// Answers a request. `status` may bring headers of its own, each on a line.
+async fn write_answer(stream: &mut TcpStream, status: &str, answer: &Value) {
+    let answer = answer.to_string();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n",
+        answer.len()
+    );
+    stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
 }
 
 async fn read_request(stream: &mut TcpStream) -> (String, Value) {
@@ -178,23 +196,27 @@ async fn read_request(stream: &mut TcpStream) -> (String, Value) {
 
 pub(super) struct Peer {
     socket: WebSocketStream<TcpStream>,
+    /// What it was opened with.
+    pub(super) token: String,
 }
 
 impl Peer {
     /// Makes a connection a socket and reads its hello.
     pub(super) async fn upgrade(stream: TcpStream) -> (Self, Value) {
+        let mut token = String::new();
         #[expect(clippy::result_large_err, reason = "the type of the callback")]
         let check = |request: &Request, mut response: Response| {
             assert_eq!(request.uri().path(), "/api/v1/sync/ws");
             assert_eq!(request.uri().query(), None, "no token in the URL");
-            assert_eq!(request.headers()["authorization"], "Bearer secret");
+            let bearer = request.headers()["authorization"].to_str().unwrap();
+            bearer.strip_prefix("Bearer ").unwrap().clone_into(&mut token);
             assert_eq!(request.headers()["sec-websocket-protocol"], "tidegate.v1");
             let protocol = HeaderValue::from_static("tidegate.v1");
             response.headers_mut().insert("sec-websocket-protocol", protocol);
             Ok::<Response, ErrorResponse>(response)
         };
         let socket = tokio_tungstenite::accept_hdr_async(stream, check).await.unwrap();
-        let mut peer = Peer { socket };
+        let mut peer = Peer { socket, token };
         let hello = peer.recv().await;
         assert_eq!(hello["type"], "hello");
         (peer, hello)
@@ -215,8 +237,25 @@ impl Peer {
         self.socket.send(Message::text(frame.to_string())).await.unwrap();
     }
 
-    pub(super) async fn close(mut self, code: u16) {
-        let frame = CloseFrame { code: code.into(), reason: "word".into() };
+    /// Everything the device has said by now, up to this answer to a ping.
+    pub(super) async fn said(&mut self) -> Vec<Value> {
+        self.send(&json!({"type": "ping", "heads": {}})).await;
+        let mut said = Vec::new();
+        loop {
+            let frame = self.recv().await;
+            if frame["type"] == "pong" {
+                return said;
+            }
+            said.push(frame);
+        }
+    }
+
+    pub(super) async fn close(self, code: u16) {
+        self.close_with(code, "word").await;
+    }
+
+    pub(super) async fn close_with(mut self, code: u16, reason: &str) {
+        let frame = CloseFrame { code: code.into(), reason: reason.to_owned().into() };
         self.socket.close(Some(frame)).await.unwrap();
         while let Some(Ok(_)) = self.socket.next().await {}
     }
@@ -269,14 +308,13 @@ pub(super) async fn play<H: Handler, T: crate::token::TokenProvider>(
     tokio::join!(device.run(cancel.clone()), script).0
 }
 
-/// A token provider that counts how often it was asked.
-pub(super) fn counted(
-    count: &Arc<Mutex<u32>>,
+/// Gives the token that stands here; the test changes it.
+pub(super) type Given = Arc<Mutex<String>>;
+
+pub(super) fn given(
+    token: &Given,
 ) -> impl Fn() -> std::future::Ready<Result<Token, crate::token::TokenError>> + Send + Sync + use<>
 {
-    let count = Arc::clone(count);
-    move || {
-        *count.lock().unwrap() += 1;
-        std::future::ready(Ok(Token::new("secret")))
-    }
+    let token = Arc::clone(token);
+    move || std::future::ready(Ok(Token::new(token.lock().unwrap().clone())))
 }

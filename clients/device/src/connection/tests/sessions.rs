@@ -1,20 +1,14 @@
 //! Sessions on a socket.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
 use tidegate_protocol::id::{Seq, StreamName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::script::{
-    COMMAND, Gateway, Recorder, command, counted, event, play, quick, record, results_ok, welcome,
-};
-use crate::device::Device;
+use super::script::{COMMAND, Gateway, command, event, play, quick, record, results_ok, welcome};
 use crate::settings::Settings;
 use crate::state::{State, StopReason};
-use crate::store::IN_MEMORY;
 
 /// Ack only when durable, execute once, resend the outcome until confirmed,
 /// answer a repeat from the store.
@@ -163,36 +157,6 @@ async fn a_close_that_is_not_retried_stops_the_device() {
     let reason = StopReason::Closed { code: 4403, reason: "word".to_owned() };
     assert_eq!(ended, Err(reason.clone()));
     assert_eq!(*device.state().borrow(), State::Stopped { reason });
-}
-
-/// 401 and 4401 ask the provider for another token.
-#[tokio::test]
-async fn a_refused_token_is_asked_for_again() {
-    let gateway = Gateway::bind().await;
-    let asked = Arc::new(Mutex::new(0));
-    let device = Device::builder(&gateway.url, counted(&asked), Recorder::default())
-        .store(IN_MEMORY)
-        .settings(quick())
-        .build()
-        .await
-        .unwrap();
-    let mut state = device.state();
-    play(&device, async {
-        let mut refused = gateway.tcp().await;
-        let _ = refused.read(&mut [0; 4096]).await.unwrap();
-        refused.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n").await.unwrap();
-        state.wait_for(|state| *state == State::NeedsAuth).await.unwrap();
-        let (peer, _) = gateway.accept_live().await;
-        peer.close(4401).await;
-        state.wait_for(|state| *state == State::NeedsAuth).await.unwrap();
-        let (mut peer, _) = gateway.accept_live().await;
-        assert_eq!(*asked.lock().unwrap(), 3);
-        peer.send(&json!({"type": "auth_expiring", "expires_at": "2026-11-21T08:00:00Z"})).await;
-        assert_eq!(peer.recv().await, json!({"type": "auth", "token": "secret"}));
-        assert_eq!(*asked.lock().unwrap(), 4);
-    })
-    .await
-    .unwrap();
 }
 
 #[tokio::test]

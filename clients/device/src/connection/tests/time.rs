@@ -1,0 +1,132 @@
+//! Whose clock decides: commands run and expire by the gateway's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde_json::{Value, json};
+use tidegate_protocol::id::{CommandId, StreamName};
+
+use super::script::{
+    COMMAND, EPOCH, Gateway, Http, Recorder, command, event, play, results_ok, welcome,
+};
+use crate::clock::Clock;
+use crate::device::Device;
+use crate::push::{Ignored, Push, PushHandled};
+use crate::token::StaticToken;
+
+/// More than any command lives.
+const CENTURY_MS: i64 = 100 * 365 * 24 * 3_600_000;
+
+/// The scripted gateway lives at 2026-11-21T08:00Z.
+const ALIVE: &str = "2026-11-21T08:30:00.000Z";
+const OVER: &str = "2026-11-21T07:59:59.000Z";
+
+fn pushed(expires_at: &str) -> BTreeMap<String, String> {
+    let map = json!({"action": "write_health", "stream": "user:u1", "command_id": COMMAND,
+        "data_type": "steps", "value": "{\"n\": 1}", "expires_at": expires_at});
+    serde_json::from_value(map).unwrap()
+}
+
+/// A device of the user, with a clock that the test sets.
+async fn device(gateway: &Gateway) -> (Device<Recorder, StaticToken>, Arc<AtomicI64>) {
+    let (clock, moved_ms) = Clock::movable();
+    let device = gateway.builder().clock(clock).build().await.unwrap();
+    device.store().set_owner(&StreamName::parse("user:u1").unwrap()).await.unwrap();
+    (device, moved_ms)
+}
+
+/// Puts a command into the inbox, as an earlier run left it.
+async fn leave(device: &Device<Recorder, StaticToken>, expires_at: &str) {
+    let Ok(Push::Command(command)) = Push::read(&pushed(expires_at)) else { panic!() };
+    device.store().arrive_by_push(&command).await.unwrap();
+}
+
+fn executed(device: &Device<Recorder, StaticToken>) -> usize {
+    device.handler().executed.lock().unwrap().len()
+}
+
+/// A phone whose clock is set to another century while it is connected.
+#[tokio::test]
+async fn a_clock_that_jumps_under_way_expires_nothing() {
+    for jump_ms in [CENTURY_MS, -CENTURY_MS] {
+        let gateway = Gateway::bind().await;
+        let (device, moved_ms) = device(&gateway).await;
+        play(&device, async {
+            let (mut peer, _) = gateway.accept_live().await;
+            moved_ms.store(jump_ms, Ordering::Relaxed);
+            let mut body = command(1);
+            body["expires_at"] = json!(ALIVE);
+            peer.send(&event(0, 1, "command", &body)).await;
+            while peer.recv().await["type"] != "results" {}
+        })
+        .await
+        .unwrap();
+        assert_eq!(executed(&device), 1);
+    }
+}
+
+/// What an earlier run left waits until the gateway has said its time,
+/// whatever this device's clock says; then it runs or is reported.
+#[tokio::test]
+async fn what_was_left_is_judged_by_the_gateways_time() {
+    for jump_ms in [CENTURY_MS, 0, -CENTURY_MS] {
+        for (expires_at, status) in [(ALIVE, "applied"), (OVER, "failed")] {
+            let gateway = Gateway::bind().await;
+            let (device, moved_ms) = device(&gateway).await;
+            leave(&device, expires_at).await;
+            moved_ms.store(jump_ms, Ordering::Relaxed);
+            play(&device, async {
+                let (mut peer, hello) = gateway.accept().await;
+                assert_eq!(executed(&device), 0, "nothing before it is known");
+                assert!(device.handler().expired.lock().unwrap().is_empty());
+                peer.send(&welcome(&hello, "reset")).await;
+                let report = peer.recv().await;
+                assert_eq!(report["results"][0]["status"], status, "{report}");
+                peer.send(&results_ok()).await;
+            })
+            .await
+            .unwrap();
+            let is_over = expires_at == OVER;
+            assert_eq!(executed(&device), usize::from(!is_over));
+            let expired = device.handler().expired.lock().unwrap().clone();
+            assert_eq!(expired, vec![COMMAND.to_owned(); usize::from(is_over)]);
+        }
+    }
+}
+
+/// An app that a push started asks for the time before it carries anything
+/// out: pushes come late too.
+#[tokio::test]
+async fn a_push_that_starts_the_app_asks_for_the_time() {
+    for (expires_at, status) in [(ALIVE, "applied"), (OVER, "failed")] {
+        let gateway = Gateway::bind().await;
+        let (device, moved_ms) = device(&gateway).await;
+        moved_ms.store(-CENTURY_MS, Ordering::Relaxed);
+        let script = async {
+            let empty = json!({"type": "snapshot", "stream": "user:u1", "epoch": EPOCH, "seq": 0,
+                "items": [], "last": true});
+            let answer = json!({"streams": {"user:u1":
+                    {"epoch": EPOCH, "head": 0, "verdict": "reset"}},
+                "frames": [empty], "cursor": "opaque", "more": false});
+            gateway
+                .http(|target, body: Value| {
+                    if target.starts_with("/api/v1/sync/poll") {
+                        let date = "200 OK\r\ndate: Sat, 21 Nov 2026 08:00:00 GMT";
+                        return Http::Status(date, answer.clone());
+                    }
+                    assert_eq!(body["results"][0]["status"], status, "{body}");
+                    Http::Last(json!({"results": results_ok()["results"]}))
+                })
+                .await;
+        };
+        let (handled, ()) = tokio::join!(device.handle_push(pushed(expires_at)), script);
+        let id = CommandId::parse(COMMAND).unwrap();
+        let expected = match expires_at {
+            OVER => PushHandled::Ignored(Ignored::Expired),
+            _ => PushHandled::Executed(id),
+        };
+        assert_eq!(handled.unwrap(), expected);
+        assert_eq!(executed(&device), usize::from(expires_at == ALIVE));
+    }
+}
