@@ -304,10 +304,7 @@ async fn known(
 }
 
 /// Stores an outcome and queues its report.
-async fn settle(
-    transaction: &DatabaseTransaction,
-    result: &CommandResult,
-) -> Result<(), StoreError> {
+async fn settle(transaction: &WriteTransaction, result: &CommandResult) -> Result<(), StoreError> {
     let update = statement(
         "UPDATE command SET stage = 'done', outcome = ?, error = ?, retryable = ? WHERE id = ?",
         [
