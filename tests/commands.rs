@@ -65,7 +65,7 @@ async fn wrong_values_are_named() {
         ("user_id", json!("")),
         ("user_id", json!("two words")),
         ("user_id", json!(7)),
-        ("device_id", json!("6F1C2A4E-0B7D-4C55-9A3E-2F8F4F1F0D11")),
+        ("device_id", json!("6f1c2a4e0b7d4c559a3e2f8f4f1f0d11")),
         ("data_type", json!("")),
         ("data_type", json!("t".repeat(256))),
         ("priority", json!("urgent")),

@@ -221,3 +221,54 @@ async fn a_bound_token_speaks_for_one_device() {
     let path = format!("/api/v1/sync/poll?device_id={}", tablet.id);
     calls.get(&path).await.expect_error(403, "device_mismatch");
 }
+
+/// A device id is taken in any case, everywhere, and answered in lower case:
+/// iOS writes UUIDs in capitals.
+#[tokio::test]
+async fn a_device_is_the_same_in_any_case() {
+    let gateway = Gateway::start().await;
+    let phone = gateway.device("phone", "u1");
+    let capitals = phone.id.to_uppercase();
+    let bound = Token::device("u1").claim("device_id", capitals.clone()).sign();
+    let calls = gateway.caller("phone", &bound).quiet();
+    let lower = json!(phone.id);
+
+    let body = json!({ "device_id": capitals, "platform": "ios" });
+    assert_eq!(calls.post(REGISTER, &body).await.expect(200)["device_id"], lower);
+    let mut hello = phone.hello();
+    hello["device"]["id"] = json!(capitals);
+    let mut socket = phone.connect_with(phone.request_with(Some(&bound))).await.unwrap();
+    assert_eq!(socket.begin(&hello).await["device_id"], lower);
+    socket.snapshot().await;
+    let page = calls.get("/api/v1/devices").await.expect(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    assert_eq!(
+        (&page["items"][0]["device_id"], &page["items"][0]["online"]),
+        (&lower, &json!(true))
+    );
+
+    let command = json!({ "user_id": "u1", "device_id": capitals, "data_type": "t", "value": 1 });
+    let backend = gateway.backend().quiet();
+    let id = backend.make_with(&command).await;
+    let entry = socket.entries(1).await.remove(0);
+    assert_eq!((&entry["body"]["command_id"], &entry["body"]["device_id"]), (&json!(id), &lower));
+
+    let poll = format!("/api/v1/sync/poll?device_id={capitals}");
+    let polled = calls.get(&poll).await.expect(200);
+    assert!(polled["frames"].to_string().contains(&id), "{polled}");
+    let epoch = polled["streams"]["user:u1"]["epoch"].clone();
+    let ack = json!({
+        "device_id": capitals, "cursors": { "user:u1": { "epoch": epoch, "seq": 1 } },
+    });
+    calls.post("/api/v1/sync/ack", &ack).await.expect(200);
+    let results = json!({
+        "device_id": capitals, "results": [{ "command_id": id, "status": "applied" }],
+    });
+    let answer = calls.post("/api/v1/sync/results", &results).await.expect(200);
+    assert_eq!(answer["results"][0]["accepted"], true, "{answer}");
+    let command = backend.command(&id).await;
+    assert_eq!((&command["device_id"], &command["status"]), (&lower, &json!("applied")));
+
+    calls.delete(&format!("/api/v1/devices/{capitals}")).await.expect(204);
+    socket.expect_close_after_frames(4403, "device_deleted").await;
+}

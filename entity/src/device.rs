@@ -10,7 +10,7 @@ pub struct Model {
     /// Its user. The same device id under another user is another device.
     #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
     pub user_id: String,
-    /// Client-made lower-case UUID.
+    /// Client-made UUID, in lower case.
     #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
     pub device_id: String,
     /// `ios`, `android`, `web` or `other`.

@@ -54,7 +54,7 @@ struct Common {
     /// The user's token (a JWT with role `device`).
     #[arg(long, env = "TIDEGATE_TOKEN", hide_env_values = true)]
     token: String,
-    /// The device's id, a lower-case UUID; by default the one in the store,
+    /// The device's id, a UUID; by default the one in the store,
     /// made at the first start.
     #[arg(long, value_parser = DeviceId::parse)]
     device_id: Option<DeviceId>,

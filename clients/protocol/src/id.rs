@@ -15,7 +15,9 @@ use crate::limits::MAX_SAFE_INTEGER;
 pub struct InvalidId(&'static str);
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $check:expr, $reason:literal) => {
+    (@spelled $text:ident) => { $text.into() };
+    (@spelled $text:ident, $spell:expr) => { $spell($text).into() };
+    ($(#[$doc:meta])* $name:ident, $check:expr, $reason:literal $(, $spell:expr)?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -24,7 +26,10 @@ macro_rules! text_id {
             /// Parses and checks the text.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let check: fn(&str) -> bool = $check;
-                if check(text) { Ok(Self(text.into())) } else { Err(InvalidId($reason)) }
+                if !check(text) {
+                    return Err(InvalidId($reason));
+                }
+                Ok(Self(text_id!(@spelled text $(, $spell)?)))
             }
 
             /// The text itself.
@@ -60,10 +65,9 @@ macro_rules! text_id {
     };
 }
 
-fn is_lower_uuid(text: &str) -> bool {
-    text.len() == 36
-        && !text.bytes().any(|byte| byte.is_ascii_uppercase())
-        && Uuid::try_parse(text).is_ok()
+/// The form with dashes; others have other lengths.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36 && Uuid::try_parse(text).is_ok()
 }
 
 fn is_user_id(text: &str) -> bool {
@@ -86,11 +90,13 @@ fn is_epoch(text: &str) -> bool {
 }
 
 text_id!(
-    /// One app install: a client-made lower-case UUID. Unique per user only;
-    /// the same UUID under another user is another device.
+    /// One app install: a client-made UUID, taken in any case and spelled in
+    /// lower case ever after (iOS writes UUIDs in capitals). Unique per user
+    /// only; the same UUID under another user is another device.
     DeviceId,
-    is_lower_uuid,
-    "a device id is a lower-case UUID"
+    is_uuid,
+    "a device id is a UUID",
+    str::to_ascii_lowercase
 );
 text_id!(
     /// A user: 1 to 128 visible ASCII characters.
@@ -207,10 +213,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_device_id_is_the_same_in_any_case() {
+        let lower = "6f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11";
+        let id = DeviceId::parse(&lower.to_uppercase()).unwrap();
+        assert_eq!((id.as_str(), &id), (lower, &DeviceId::parse(lower).unwrap()));
+        let read: DeviceId =
+            serde_json::from_str(r#""6F1C2A4E-0b7d-4c55-9A3E-2f8f4f1f0d11""#).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), format!("\"{lower}\""));
+    }
+
+    #[test]
     fn ids_refuse_what_the_protocol_does_not_allow() {
         assert!(DeviceId::parse("6f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11").is_ok());
-        assert!(DeviceId::parse("6F1C2A4E-0b7d-4c55-9a3e-2f8f4f1f0d11").is_err());
         assert!(DeviceId::parse("6f1c2a4e0b7d4c559a3e2f8f4f1f0d11").is_err());
+        assert!(DeviceId::parse("{6f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11}").is_err());
         assert!(UserId::parse("").is_err());
         assert!(UserId::parse("a b").is_err());
         assert!(UserId::parse(&"u".repeat(129)).is_err());

@@ -98,7 +98,7 @@ impl RawClaims {
             None => None,
             Some(text) => Some(
                 DeviceId::parse(&text)
-                    .map_err(|_| AuthError::Invalid("`device_id` is not a lower-case UUID"))?,
+                    .map_err(|_| AuthError::Invalid("`device_id` is not a UUID"))?,
             ),
         };
         Ok(Claims { sub, exp, device_id, role: self.role.unwrap_or_default() })
