@@ -120,20 +120,26 @@ pub async fn serve(
         None => None,
     };
     // Without TLS there is nothing to read again: SIGHUP keeps its meaning.
-    let mut hangups = if tls.is_some() { Some(signal(SignalKind::hangup())?) } else { None };
+    let hangups = if tls.is_some() { Some(signal(SignalKind::hangup())?) } else { None };
     let server = Arc::new(Server::new(router, tls, options, shutdown.clone()));
+    if let Some(hangups) = hangups {
+        server.reload_at(hangups);
+    }
     let mut retry = Retry::new();
     loop {
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            () = next_hangup(&mut hangups) => server.reload().await,
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     retry.succeeded();
                     server.admit(stream, peer);
                 }
-                Err(error) => retry.failed(&error).await,
+                // Nothing else may be waited for here: whoever connects waits
+                // with us.
+                Err(error) => {
+                    shutdown.run_until_cancelled(retry.failed(&error)).await;
+                }
             },
         }
     }
@@ -212,10 +218,14 @@ impl Server {
         }
     }
 
-    async fn reload(&self) {
-        if let Some(tls) = &self.tls {
-            tls.reload().await;
-        }
+    /// Reads the certificate again at every signal, beside the accept loop.
+    fn reload_at(self: &Arc<Self>, hangups: Signal) {
+        let server = Arc::clone(self);
+        self.tasks.spawn(async move {
+            if let Some(tls) = &server.tls {
+                server.shutdown.run_until_cancelled(tls.reload_at(hangups)).await;
+            }
+        });
     }
 
     async fn drain(&self) {
@@ -265,15 +275,6 @@ impl Retry {
         // Without a pause the loop would spin: the connection stays in the queue.
         tokio::time::sleep(self.delays.next().unwrap_or(ACCEPT_RETRY.cap)).await;
     }
-}
-
-async fn next_hangup(hangups: &mut Option<Signal>) {
-    if let Some(hangups) = hangups
-        && hangups.recv().await.is_some()
-    {
-        return;
-    }
-    std::future::pending::<()>().await;
 }
 
 /// The limit is the operator's to raise: serving fewer is better than not

@@ -8,7 +8,7 @@ use crate::tidy::{check, report};
 /// Lowest first.
 const LAYERS: [&[&str]; 9] = [
     &["clock", "limits", "resolve"],
-    &["config", "metrics", "error", "retry"],
+    &["config", "metrics", "error", "retry", "file"],
     &["store", "auth"],
     &["journal"],
     &["ingest", "hub", "bus"],

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::auth::AuthError;
 use crate::auth::keys::{KeySet, Lookup};
 use crate::config::Auth;
+use crate::file::SmallFile;
 
 /// Unknown key ids have the set read again at most this often.
 const GAP_MIN: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(crate) struct KeySource {
 }
 
 enum Place {
-    File(PathBuf),
+    File(SmallFile),
     Url(Url, reqwest::Client),
 }
 
@@ -59,7 +60,7 @@ impl KeySource {
     /// Reads the set for the first time. `None` where no JWKS is configured.
     pub(crate) async fn open(auth: &Auth) -> anyhow::Result<Option<Self>> {
         let place = if !auth.jwks_file.is_empty() {
-            Place::File(PathBuf::from(&auth.jwks_file))
+            Place::File(SmallFile::new(PathBuf::from(&auth.jwks_file)))
         } else if !auth.jwks_url.is_empty() {
             Place::Url(auth.jwks_url.parse().context("`auth.jwks_url`")?, client()?)
         } else {
@@ -67,8 +68,8 @@ impl KeySource {
         };
         let keys = match (place.read().await, &place) {
             (Ok(keys), _) => Some(Arc::new(keys)),
-            (Err(error), Place::File(path)) => {
-                return Err(error.context(format!("`auth.jwks_file` {}", path.display())));
+            (Err(error), Place::File(file)) => {
+                return Err(error.context(format!("`auth.jwks_file` {}", file.path().display())));
             }
             (Err(error), Place::Url(..)) => {
                 tracing::warn!(error = format!("{error:#}"), "the JWKS is not available yet");
@@ -162,7 +163,7 @@ impl KeySource {
 impl Place {
     async fn read(&self) -> anyhow::Result<KeySet> {
         let text = match self {
-            Self::File(path) => tokio::fs::read_to_string(path).await?,
+            Self::File(file) => String::from_utf8(file.read().await?)?,
             Self::Url(url, client) => fetch(client, url.clone()).await?,
         };
         KeySet::parse(&text)

@@ -77,19 +77,20 @@ async fn a_new_certificate_is_used_and_a_bad_one_is_not() {
     assert!(accepts(&old).await);
 
     std::fs::write(&files.key, "no key").unwrap();
-    server.reload().await;
+    let reload = async || server.tls.as_ref().unwrap().reload().await;
+    reload().await;
     assert!(accepts(&old).await, "not PEM");
 
     let (_, new) = issue(dir.path());
     let certificate = std::fs::read(&files.cert).unwrap();
     let (_, newer) = issue(dir.path());
     std::fs::write(&files.cert, certificate).unwrap();
-    server.reload().await;
+    reload().await;
     assert!(accepts(&old).await, "the key of another certificate");
     assert!(!accepts(&new).await);
 
     let (_, newest) = issue(dir.path());
-    server.reload().await;
+    reload().await;
     assert!(accepts(&newest).await);
     assert!(!accepts(&old).await && !accepts(&newer).await);
 }
@@ -101,4 +102,30 @@ async fn files_that_cannot_be_read_stop_the_start() {
     let options = ServeOptions { tls: Some(files), ..options() };
     let failed = serve(listener, hello(), options, CancellationToken::new()).await.unwrap_err();
     assert!(failed.to_string().contains("/nowhere/cert.pem"));
+}
+
+/// Whatever stands where the certificate was: a named pipe would hold whoever
+/// opens it until somebody writes.
+#[tokio::test]
+async fn a_certificate_that_does_not_answer_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, trusted) = issue(dir.path());
+    let server = start(ServeOptions { tls: Some(files.clone()), ..patient() }, hello()).await;
+    // The server listens for the signal: it would end this process otherwise.
+    handshake(server.connect().await, &trusted).await.unwrap();
+    std::fs::remove_file(&files.cert).unwrap();
+    let pipe = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &files.cert, pipe.0, pipe.1, 0).unwrap();
+    for _ in 0..3 {
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP)
+            .unwrap();
+        let asking = async {
+            let mut stream = handshake(server.connect().await, &trusted).await.unwrap();
+            stream.write_all(GET).await.unwrap();
+            assert!(read_some(&mut stream).await.starts_with("HTTP/1.1 200"));
+        };
+        timeout(PATIENCE, asking).await.expect("connections are accepted");
+    }
+    server.shutdown.cancel();
+    server.ended().await;
 }
