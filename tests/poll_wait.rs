@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::support::{Caller, Device, Gateway, put};
+use crate::support::{Caller, Device, Gateway, Setup, Token, bounded, put};
 
 /// A first poll, to wait from; the path of the next one.
 async fn waiting(calls: &Caller, device: &Device, query: &str) -> String {
@@ -105,4 +107,31 @@ async fn a_drain_ends_the_wait() {
         gateway.stop().await;
     });
     assert_eq!(answer.0.expect(200)["frames"], json!([]));
+}
+
+/// A client that sends nothing more while its poll waits may have gone: the
+/// poll ends at once, with its answer for who is still there, and keeps no
+/// place.
+#[tokio::test]
+async fn a_client_that_sends_nothing_more_is_answered_at_once() {
+    let gateway = Setup::new().set("limits.pollers_per_user", "1").start().await;
+    let phone = gateway.device("phone", "u1");
+    let calls = gateway.calls_of(&phone).quiet();
+    calls.register(&phone).await;
+    let path = format!("/api/v1/sync/poll?device_id={}", phone.id);
+    let cursor = calls.get(&path).await.expect(200)["cursor"].clone();
+    let (cursor, token) = (cursor.as_str().unwrap(), Token::device("u1").sign());
+    let request = format!(
+        "GET {path}&wait_s=55&cursor={cursor} HTTP/1.1\r\nhost: x\r\n\
+         authorization: Bearer {token}\r\n\r\n"
+    );
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        bounded("the answer", stream.read_to_string(&mut answer)).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert!(gateway.running().state().pollers.is_empty());
 }

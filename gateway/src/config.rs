@@ -268,8 +268,10 @@ pub struct Limits {
     pub connections_per_user: usize,
     /// Connections of one address; loopback is not counted.
     pub connections_per_address: usize,
-    /// Sockets that have not said hello.
+    /// Sockets that have not said hello and whose header has no good token.
     pub sockets_before_hello: usize,
+    /// Those of one address.
+    pub sockets_before_hello_per_address: usize,
     /// Devices of one user.
     pub devices_per_user: usize,
     /// Polls of one user at once.
@@ -296,12 +298,28 @@ pub struct Limits {
 pub struct Http {
     /// Origins allowed by CORS; `*` for any; empty: none.
     pub cors_origins: Vec<String>,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks whose word for a client's address is believed.
     pub trusted_proxies: Vec<ipnet::IpNet>,
+    /// The header they say it in.
+    pub forwarded_header: ForwardedHeader,
     /// From the first byte to the end of the request head, milliseconds.
     pub header_timeout_ms: u64,
     /// From accept to the first byte, milliseconds.
     pub first_byte_timeout_ms: u64,
+    /// Longest idle time between two requests of a connection, milliseconds.
+    pub keep_alive_timeout_ms: u64,
+}
+
+/// The header in which trusted proxies name the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For` where it is there, otherwise `Forwarded`.
+    Auto,
+    /// `X-Forwarded-For` only.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239) only.
+    Forwarded,
 }
 
 /// Certificate and key, both or neither.

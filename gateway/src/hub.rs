@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::journal::Ready;
 
+pub mod peer;
 pub mod presence;
 pub mod signal;
 pub mod topic;

@@ -20,9 +20,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, ForwardedHeader};
 use crate::metrics::Metrics;
 use crate::retry::{Delays, Schedule};
+use crate::serve::io::Patience;
 use crate::serve::limit::Connections;
 use crate::serve::refuse::Refusals;
 use crate::serve::tls::{Tls, TlsFiles};
@@ -33,6 +34,7 @@ mod io;
 mod limit;
 mod refuse;
 pub mod tls;
+mod turn;
 
 /// Largest request head; also the buffer a connection reads into. Heads carry
 /// a token of a few KiB at most.
@@ -63,12 +65,16 @@ pub struct ServeOptions {
     pub first_byte_timeout: Duration,
     /// From there to the end of the head; the TLS handshake gets as long.
     pub header_timeout: Duration,
+    /// From an answer to the first byte of the next request.
+    pub keep_alive_timeout: Duration,
     /// Longest time that a write may make no progress.
     pub write_timeout: Duration,
     /// After this, what is still open is dropped.
     pub drain_deadline: Duration,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// Networks whose word for a client's address is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The header they say it in.
+    pub forwarded_header: ForwardedHeader,
     /// Certificate and key; `None`: plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Tasks of upgraded sockets, waited for at the end.
@@ -85,9 +91,11 @@ impl ServeOptions {
             connections_per_address: config.limits.connections_per_address,
             first_byte_timeout: Duration::from_millis(config.http.first_byte_timeout_ms),
             header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+            keep_alive_timeout: Duration::from_millis(config.http.keep_alive_timeout_ms),
             write_timeout: Duration::from_millis(config.session.write_timeout_ms),
             drain_deadline: drain_deadline(&config.drain),
             trusted_proxies: config.http.trusted_proxies.clone(),
+            forwarded_header: config.http.forwarded_header,
             tls: (!config.tls.cert_file.is_empty()).then(|| TlsFiles {
                 cert: PathBuf::from(&config.tls.cert_file),
                 key: PathBuf::from(&config.tls.key_file),
@@ -152,6 +160,7 @@ pub async fn serve(
 struct Server {
     router: Router,
     http: http1::Builder,
+    patience: Patience,
     tls: Option<Tls>,
     options: ServeOptions,
     trusted_proxies: Arc<[IpNet]>,
@@ -173,10 +182,18 @@ impl Server {
         shutdown: CancellationToken,
     ) -> Self {
         let mut http = http1::Builder::new();
+        // The stream keeps the time. Hyper's own is for both waits together;
+        // without any it would not look for the next request, and the stream's
+        // would not begin.
         http.timer(TokioTimer::new())
-            .header_read_timeout(options.header_timeout)
+            .header_read_timeout(options.keep_alive_timeout + options.header_timeout)
             .max_buf_size(HEAD_BYTES)
             .max_headers(HEADERS);
+        let patience = Patience {
+            head: options.header_timeout,
+            idle: options.keep_alive_timeout,
+            write: options.write_timeout,
+        };
         let trusted_proxies: Arc<[IpNet]> = options.trusted_proxies.clone().into();
         let limits = Connections::new(
             options.connections_total,
@@ -187,6 +204,7 @@ impl Server {
         Self {
             router,
             http,
+            patience,
             tls,
             trusted_proxies,
             limits: Arc::new(limits),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,12 +17,14 @@ use tidegate_protocol::rest::{
     BatchRow, CommandAccepted, CommandsAccepted, CreateCommand, CreateCommands, Page,
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{Caller, JsonBody, JsonRows, PathOf, QueryOf, parse_json};
 use crate::http::page::{PageQuery, next_cursor};
+use crate::hub::peer::Peer;
 use crate::hub::signal::Signal;
 use crate::ingest::job::{Created, NewCommand};
 use crate::ingest::prepare::CallerKey;
@@ -181,6 +183,7 @@ pub(super) struct GetQuery {
 pub(super) async fn get(
     State(state): State<AppState>,
     caller: Caller,
+    peer: Option<Extension<Peer>>,
     PathOf(id): PathOf,
     QueryOf(query): QueryOf<GetQuery>,
 ) -> ApiResult<Json<CommandView>> {
@@ -197,7 +200,8 @@ pub(super) async fn get(
     let mut view = load(&state, &id).await?;
     if wait_s > 0 && !view.status.is_final() {
         let wait = Duration::from_secs(u64::from(wait_s));
-        view = wait_for_final(&state, &id, &view.user_id, wait).await?;
+        let finished = peer.map(|Extension(peer)| peer.finished).unwrap_or_default();
+        view = wait_for_final(&state, &id, &view.user_id, wait, &finished).await?;
     }
     Ok(Json(view))
 }
@@ -209,6 +213,7 @@ async fn wait_for_final(
     id: &CommandId,
     user_id: &UserId,
     wait: Duration,
+    finished: &CancellationToken,
 ) -> ApiResult<CommandView> {
     let deadline = Instant::now() + wait;
     let signal = Arc::new(Signal::default());
@@ -217,13 +222,16 @@ async fn wait_for_final(
         let view = load(state, id).await?;
         let expires_in = view.expires_at.millis() - state.clock.now().millis();
         let expires_in = Duration::from_millis(u64::try_from(expires_in).unwrap_or(0));
-        if view.status.is_final() || Instant::now() >= deadline || state.draining.is_cancelled() {
+        let must_end = state.draining.is_cancelled() || finished.is_cancelled();
+        if view.status.is_final() || Instant::now() >= deadline || must_end {
             let _ = state.ingest.catch_up_behind().await;
             return load(state, id).await;
         }
         tokio::select! {
             () = signal.woken() => {}
             () = state.draining.cancelled() => {}
+            // The caller may have gone.
+            () = finished.cancelled() => {}
             () = tokio::time::sleep_until(deadline) => {}
             // Its end shows by itself, before it is journalled.
             () = tokio::time::sleep(expires_in) => {}

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use tidegate_protocol::client::Results;
 use tidegate_protocol::code::ErrorCode;
@@ -17,6 +17,7 @@ use utoipa::IntoParams;
 
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{Caller, JsonBody, QueryOf, bearer};
+use crate::hub::peer::Peer;
 use crate::ingest::behind::BehindBatch;
 use crate::ingest::job::Report;
 use crate::state::AppState;
@@ -65,6 +66,7 @@ pub(super) struct PollQuery {
 pub(super) async fn poll(
     State(state): State<AppState>,
     caller: Caller,
+    peer: Option<Extension<Peer>>,
     QueryOf(query): QueryOf<PollQuery>,
 ) -> ApiResult<Json<PollAnswer>> {
     caller.require_device(&query.device_id)?;
@@ -87,6 +89,7 @@ pub(super) async fn poll(
         limit,
         subscribe,
         position: position(query.cursor.as_deref(), query.cursors.as_deref())?,
+        finished: peer.map(|Extension(peer)| peer.finished).unwrap_or_default(),
     };
     poll::poll(&state, request).await.map(Json)
 }

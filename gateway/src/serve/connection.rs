@@ -1,8 +1,7 @@
 //! One connection, from its first byte to its end or its upgrade.
 //!
-//! Every wait has a timeout: for the first byte (hyper's own timer leaves a
-//! client that says nothing alone), for the handshake, for each head, and for
-//! the progress of each write.
+//! Every wait has a timeout: for the first byte, for the handshake, for each
+//! head, for the next request, and for the progress of each write.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use ipnet::IpNet;
@@ -21,12 +20,15 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower::Service as _;
 
+use crate::config::ForwardedHeader;
 use crate::error::ApiError;
+use crate::hub::peer::{Origin, Peer};
 use crate::metrics::Metrics;
 use crate::metrics::label::ConnectionRefusal;
 use crate::serve::io::Admitted;
 use crate::serve::limit::{ClientPlace, ClientSlot, Connections, Permit};
 use crate::serve::tls::Tls;
+use crate::serve::turn::{Told, Turn};
 use crate::serve::{Server, client_addr, refuse};
 
 /// What became of the opening of a connection.
@@ -93,21 +95,29 @@ async fn http<S>(server: &Server, stream: S, permit: Permit, peer: SocketAddr)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let turn = Turn::new();
     let slot = server.limits.is_proxy(peer.ip()).then(ClientSlot::default);
     let clients = slot.as_ref().map(|slot| Clients::of(server, peer, slot));
-    let stream = Admitted::new(stream, permit, slot, server.options.write_timeout);
-    let router = server.router.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let client =
-            clients.as_ref().map(|clients| (clients.enter(&request), clients.slot.clone()));
-        let mut router = router.clone();
+    let stream = Admitted::new(stream, permit, slot, server.patience, turn.clone());
+    let (router, origin) = (server.router.clone(), server.limits.origin(peer.ip()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        turn.asked(request.body().is_end_stream());
+        let (turn, mut router) = (turn.clone(), router.clone());
+        let client = clients.as_ref().map(|clients| clients.enter(&request));
+        let origin = client.as_ref().map_or(origin, |client| client.origin);
+        request.extensions_mut().insert(Peer { origin, finished: turn.finished().clone() });
+        let request = request.map(|body| Told::request(body, turn.clone()));
         async move {
             // A router is always ready.
-            match client {
+            let answer = match client.map(|client| (client.place, client.slot)) {
                 None => router.call(request).await,
                 Some((Ok(place), slot)) => keep(place, &slot, router.call(request).await),
                 Some((Err(refusal), _)) => Ok(refusal.into_response()),
+            };
+            if answer.as_ref().is_ok_and(is_upgraded) {
+                turn.upgraded();
             }
+            answer.map(|answer| answer.map(|body| Told::answer(body, turn)))
         }
     });
     let connection = server.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
@@ -125,10 +135,22 @@ where
     }
 }
 
+fn is_upgraded<B>(answer: &http::Response<B>) -> bool {
+    answer.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// A client behind a proxy, for as long as its request takes.
+struct Client {
+    origin: Origin,
+    place: Result<ClientPlace, ApiError>,
+    slot: Weak<Mutex<Option<ClientPlace>>>,
+}
+
 /// Counts the clients that a trusted proxy speaks for by their own addresses.
 struct Clients {
     limits: Arc<Connections>,
     proxies: Arc<[IpNet]>,
+    header: ForwardedHeader,
     proxy: IpAddr,
     metrics: Metrics,
     /// Owned by the stream, so that the place goes with it.
@@ -140,6 +162,7 @@ impl Clients {
         Self {
             limits: Arc::clone(&server.limits),
             proxies: Arc::clone(&server.trusted_proxies),
+            header: server.options.forwarded_header,
             proxy: proxy.ip(),
             metrics: server.options.metrics.clone(),
             slot: Arc::downgrade(slot),
@@ -147,12 +170,14 @@ impl Clients {
     }
 
     /// A place for the client of this request until it is answered.
-    fn enter(&self, request: &Request<Incoming>) -> Result<ClientPlace, ApiError> {
-        let client = client_addr::of(self.proxy, request.headers(), &self.proxies);
-        self.limits.admit_client(client).map_err(|refusal| {
+    fn enter(&self, request: &Request<Incoming>) -> Client {
+        let address = client_addr::of(self.proxy, request.headers(), &self.proxies, self.header);
+        let origin = address.map_or(Origin::Unreadable, |address| self.limits.origin(address));
+        let place = self.limits.admit_client(origin).map_err(|refusal| {
             self.metrics.connections_refused.of(refusal).inc();
             refuse::too_many()
-        })
+        });
+        Client { origin, place, slot: self.slot.clone() }
     }
 }
 
@@ -163,9 +188,9 @@ fn keep<E>(
     slot: &Weak<Mutex<Option<ClientPlace>>>,
     answer: Result<Response, E>,
 ) -> Result<Response, E> {
-    let is_upgraded =
-        answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::SWITCHING_PROTOCOLS);
-    if is_upgraded && let Some(slot) = slot.upgrade() {
+    if answer.as_ref().is_ok_and(is_upgraded)
+        && let Some(slot) = slot.upgrade()
+    {
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
     }
     answer

@@ -1,6 +1,10 @@
 //! A stream together with its place under the connection limits, so that the
 //! place is kept through the upgrade and given back when the socket ends; and
-//! with an end to writes that nobody reads.
+//! with an end to every wait: for a head, for the next request, and for writes
+//! that nobody reads.
+//!
+//! The waits are bounded here and not by hyper, which has one time for a head
+//! and for the idle time before it.
 
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -11,14 +15,28 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::serve::limit::{ClientSlot, Permit};
+use crate::serve::turn::{Turn, Wait};
+
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// From the first byte of a head to its end.
+    pub(crate) head: Duration,
+    /// From an answer to the next request.
+    pub(crate) idle: Duration,
+    /// For a write to make progress.
+    pub(crate) write: Duration,
+}
 
 /// A stream that holds its permit.
 #[derive(Debug)]
 pub(crate) struct Admitted<S> {
     stream: S,
-    /// Longest time that a write may make no progress.
-    patience: Duration,
-    /// Runs while a write makes none. Takes no memory otherwise.
+    patience: Patience,
+    turn: Turn,
+    /// Runs while a head or a request is waited for, with what it is.
+    awaited: Option<(Wait, Pin<Box<Sleep>>)>,
+    /// Runs while a write makes no progress. Takes no memory otherwise.
     stalled: Option<Pin<Box<Sleep>>>,
     /// The place of the client behind a proxy, from its upgrade on.
     _client: Option<ClientSlot>,
@@ -30,15 +48,33 @@ impl<S> Admitted<S> {
         stream: S,
         permit: Permit,
         client: Option<ClientSlot>,
-        patience: Duration,
+        patience: Patience,
+        turn: Turn,
     ) -> Self {
-        Self { stream, patience, stalled: None, _client: client, _permit: permit }
+        let (awaited, stalled) = (None, None);
+        Self { stream, patience, turn, awaited, stalled, _client: client, _permit: permit }
     }
 }
 
 impl<S: Unpin> Admitted<S> {
-    fn stream(self: Pin<&mut Self>) -> Pin<&mut S> {
-        Pin::new(&mut self.get_mut().stream)
+    /// Nothing came: an error once it was waited for long enough.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let wait = self.turn.wait();
+        let longest = match wait {
+            Wait::Head => self.patience.head,
+            Wait::Idle => self.patience.idle,
+            // Who reads the body or the socket keeps the time.
+            Wait::Body | Wait::Answer | Wait::Socket => {
+                self.awaited = None;
+                return Poll::Pending;
+            }
+        };
+        if self.awaited.as_ref().is_none_or(|(awaited, _)| *awaited != wait) {
+            self.awaited = Some((wait, Box::pin(sleep(longest))));
+        }
+        let Some((_, timer)) = &mut self.awaited else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not ask")))
     }
 
     /// Passes on how a write went; an error once it made no progress for too
@@ -53,7 +89,7 @@ impl<S: Unpin> Admitted<S> {
             this.stalled = None;
             return Poll::Ready(done);
         }
-        let patience = this.patience;
+        let patience = this.patience.write;
         let stalled = this.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read")))
@@ -66,7 +102,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Admitted<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<Result<()>> {
-        self.stream().poll_read(cx, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
+            Poll::Pending => this.wait(cx),
+            // The client has sent all it had to say: it waits for the answer,
+            // or has gone. Hyper would drop the request; it reads again when
+            // it has answered, and sees the end then.
+            Poll::Ready(Ok(()))
+                if buffer.filled().len() == before && this.turn.wait() == Wait::Answer =>
+            {
+                this.turn.finished().cancel();
+                Poll::Pending
+            }
+            Poll::Ready(read) => {
+                if this.turn.received() {
+                    this.awaited = None;
+                }
+                Poll::Ready(read)
+            }
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! How many connections are open, in all and by address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
+use crate::hub::peer::Origin;
 use crate::metrics::label::ConnectionRefusal;
 use crate::metrics::{Held, Metrics};
 
@@ -23,7 +24,7 @@ pub(crate) struct Connections {
 #[derive(Debug, Default)]
 struct Open {
     total: usize,
-    by_address: HashMap<IpAddr, usize>,
+    by_origin: HashMap<Origin, usize>,
 }
 
 impl Connections {
@@ -39,25 +40,29 @@ impl Connections {
 
     /// Counts the connection for as long as the permit lives.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, ConnectionRefusal> {
-        let counted = self.counted_address(peer);
+        let origin = self.origin(peer);
         let mut open = self.lock();
         if open.total >= self.total {
             return Err(ConnectionRefusal::Total);
         }
-        self.count(&mut open, counted)?;
+        self.count(&mut open, origin)?;
         open.total += 1;
         let held = Held::in_gauge(&self.metrics.connections);
-        Ok(Permit { place: ClientPlace { connections: Arc::clone(self), counted }, _held: held })
+        Ok(Permit { place: ClientPlace { connections: Arc::clone(self), origin }, _held: held })
     }
 
     /// Counts a client that a proxy speaks for, for as long as the place lives.
     pub(crate) fn admit_client(
         self: &Arc<Self>,
-        client: IpAddr,
+        client: Origin,
     ) -> Result<ClientPlace, ConnectionRefusal> {
-        let counted = self.counted_address(client);
-        self.count(&mut self.lock(), counted)?;
-        Ok(ClientPlace { connections: Arc::clone(self), counted })
+        self.count(&mut self.lock(), client)?;
+        Ok(ClientPlace { connections: Arc::clone(self), origin: client })
+    }
+
+    /// What an address counts as. Proxies are not counted: they speak for many.
+    pub(crate) fn origin(&self, address: IpAddr) -> Origin {
+        if self.is_proxy(address) { Origin::Many } else { Origin::of(address) }
     }
 
     /// Whether this is one of the proxies.
@@ -66,33 +71,20 @@ impl Connections {
         self.proxies.iter().any(|network| network.contains(&peer))
     }
 
-    fn count(&self, open: &mut Open, address: Option<IpAddr>) -> Result<(), ConnectionRefusal> {
-        let Some(address) = address else { return Ok(()) };
-        let of_address = open.by_address.entry(address).or_default();
-        if *of_address >= self.per_address {
+    fn count(&self, open: &mut Open, origin: Origin) -> Result<(), ConnectionRefusal> {
+        if origin == Origin::Many {
+            return Ok(());
+        }
+        let of_origin = open.by_origin.entry(origin).or_default();
+        if *of_origin >= self.per_address {
             return Err(ConnectionRefusal::PerAddress);
         }
-        *of_address += 1;
+        *of_origin += 1;
         Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The address a connection counts for. None for loopback and proxies,
-    /// which speak for many. An IPv6 client has a whole /64 to choose from.
-    fn counted_address(&self, peer: IpAddr) -> Option<IpAddr> {
-        let peer = peer.to_canonical();
-        if peer.is_loopback() || self.is_proxy(peer) {
-            return None;
-        }
-        Some(match peer {
-            IpAddr::V4(_) => peer,
-            IpAddr::V6(address) => {
-                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)))
-            }
-        })
     }
 }
 
@@ -113,18 +105,17 @@ impl Drop for Permit {
 #[derive(Debug)]
 pub(crate) struct ClientPlace {
     connections: Arc<Connections>,
-    counted: Option<IpAddr>,
+    origin: Origin,
 }
 
 impl Drop for ClientPlace {
     fn drop(&mut self) {
-        let Some(address) = self.counted else { return };
         let mut open = self.connections.lock();
-        if let Some(count) = open.by_address.get_mut(&address) {
+        if let Some(count) = open.by_origin.get_mut(&self.origin) {
             *count -= 1;
             // Addresses that have gone must not fill the map.
             if *count == 0 {
-                open.by_address.remove(&address);
+                open.by_origin.remove(&self.origin);
             }
         }
     }
@@ -168,7 +159,7 @@ mod tests {
         }
         drop(held);
         assert!(admit(&limits, "192.0.2.1").is_ok());
-        assert!(limits.open.lock().unwrap().by_address.is_empty());
+        assert!(limits.open.lock().unwrap().by_origin.is_empty());
     }
 
     #[test]
@@ -177,6 +168,14 @@ mod tests {
         let _held = admit(&limits, "2001:db8:0:1::1").unwrap();
         assert!(admit(&limits, "2001:db8:0:1:ffff::2").is_err());
         assert!(admit(&limits, "2001:db8:0:2::1").is_ok());
+    }
+
+    #[test]
+    fn clients_that_cannot_be_told_apart_are_counted_together() {
+        let limits = limits(100, 1);
+        let _held = limits.admit_client(Origin::Unreadable).unwrap();
+        assert!(limits.admit_client(Origin::Unreadable).is_err());
+        assert!(limits.admit_client(limits.origin("192.0.2.1".parse().unwrap())).is_ok());
     }
 
     #[test]

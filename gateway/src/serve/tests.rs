@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use super::*;
 use crate::metrics::label::ConnectionRefusal;
 
+mod clients;
 mod tls;
+mod waits;
 
 /// Longest time anything may take here; never waited for where all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,9 +31,11 @@ fn options() -> ServeOptions {
         connections_per_address: 100,
         first_byte_timeout: Duration::from_millis(200),
         header_timeout: Duration::from_millis(200),
+        keep_alive_timeout: PATIENCE,
         write_timeout: PATIENCE,
         drain_deadline: PATIENCE,
         trusted_proxies: Vec::new(),
+        forwarded_header: ForwardedHeader::Auto,
         tls: None,
         sockets: TaskTracker::new(),
         metrics: Metrics::new(),
@@ -88,32 +92,6 @@ async fn read_some(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
 }
 
 #[tokio::test]
-async fn a_silent_client_is_closed() {
-    let server = start(options(), hello()).await;
-    assert_eq!(read_all(&mut server.connect().await).await, "");
-    assert_eq!(server.refused(ConnectionRefusal::Silent), 1);
-}
-
-#[tokio::test]
-async fn a_half_head_is_closed() {
-    let server = start(options(), hello()).await;
-    let mut stream = server.connect().await;
-    stream.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
-    let answer = read_all(&mut stream).await;
-    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
-}
-
-#[tokio::test]
-async fn an_idle_connection_kept_alive_is_closed() {
-    let server = start(options(), hello()).await;
-    let mut stream = server.connect().await;
-    stream.write_all(GET).await.unwrap();
-    let answer = read_all(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello"), "{answer}");
-    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
-}
-
-#[tokio::test]
 async fn a_head_that_is_too_large_is_refused() {
     let server = start(patient(), hello()).await;
     let mut stream = server.connect().await;
@@ -143,63 +121,6 @@ async fn connections_beyond_the_total_are_told_and_a_freed_place_is_used() {
     let mut third = server.connect().await;
     third.write_all(GET).await.unwrap();
     assert!(read_some(&mut third).await.starts_with("HTTP/1.1 200"));
-}
-
-/// A client that asks and never reads does not keep its place.
-#[tokio::test]
-async fn an_answer_that_nobody_reads_is_cut() {
-    let large = Router::new().route("/", get(async || vec![0_u8; 64 << 20]));
-    let options = ServeOptions { write_timeout: Duration::from_millis(50), ..patient() };
-    let server = start(options, large).await;
-    let mut stream = server.connect().await;
-    stream.write_all(GET).await.unwrap();
-    let cut = async {
-        while server.options.metrics.connections.get() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(read_some(&mut stream).await.starts_with("HTTP/1.1 200"));
-    timeout(PATIENCE, cut).await.expect("the connection is cut");
-}
-
-/// Clients behind a proxy are counted by their own addresses: for as long as a
-/// request takes, and a socket for as long as it lives. A request that only
-/// asks for an upgrade is a request.
-#[tokio::test]
-async fn clients_behind_a_proxy_have_their_own_limit() {
-    let trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
-    let options = ServeOptions { connections_per_address: 1, trusted_proxies, ..patient() };
-    let closed = Arc::new(Notify::new());
-    let router =
-        upgrading(Arc::clone(&closed)).merge(Router::new().route("/plain", get(async || "hello")));
-    let server = start(options, router).await;
-    let asks = async |path: &str, client: &str| {
-        let mut stream = server.connect().await;
-        let head = format!(
-            "GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\
-             connection: upgrade\r\nupgrade: x\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let answer = read_some(&mut stream).await;
-        (stream, answer)
-    };
-    let (_answered, answer) = asks("/plain", "203.0.113.9").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let (mut socket, answer) = asks("/", "203.0.113.9").await;
-    assert!(answer.starts_with("HTTP/1.1 101"), "the request before has ended: {answer}");
-    for path in ["/", "/plain"] {
-        let (_refused, answer) = asks(path, "203.0.113.9").await;
-        assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
-        assert!(answer.contains("too_many_connections"), "{answer}");
-    }
-    assert_eq!(server.refused(ConnectionRefusal::PerAddress), 2);
-    let (_other, answer) = asks("/plain", "203.0.113.8").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-
-    closed.notify_one();
-    assert_eq!(read_all(&mut socket).await, "");
-    let (_again, answer) = asks("/plain", "203.0.113.9").await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 /// Makes every connection a socket, which lives until it is told to close.

@@ -16,6 +16,7 @@ use tidegate_protocol::rest::PollAnswer;
 use tidegate_protocol::server::{ResetReason, ServerMessage, Snapshot, StreamStatus, Verdict};
 use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Watch;
@@ -55,6 +56,9 @@ pub struct PollRequest {
     pub subscribe: Vec<StreamName>,
     /// What the device holds.
     pub position: Position,
+    /// Cancelled when the device sends nothing more: it may have gone, and
+    /// must not keep its place among the polls.
+    pub finished: CancellationToken,
 }
 
 /// Answers a poll.
@@ -65,7 +69,7 @@ pub async fn poll(state: &AppState, request: PollRequest) -> ApiResult<PollAnswe
     let deadline = Instant::now() + request.wait;
     loop {
         let polling = Polling::open(state, &request, device.clone(), viewer.clone()).await?;
-        let answer = polling.wait(deadline).await?;
+        let answer = polling.wait(deadline, &request.finished).await?;
         // What was read was judged by what the device could do then. If that
         // changed, the cursor may have passed what now concerns it: read again.
         let now = self::viewer(state, &device).await?;
@@ -136,7 +140,11 @@ impl<'a> Polling<'a> {
     }
 
     /// Waits until there is something, at most so long.
-    async fn wait(mut self, deadline: Instant) -> ApiResult<PollAnswer> {
+    async fn wait(
+        mut self,
+        deadline: Instant,
+        finished: &CancellationToken,
+    ) -> ApiResult<PollAnswer> {
         loop {
             self.collect().await?;
             if !self.frames.is_empty() || Instant::now() >= deadline {
@@ -145,6 +153,7 @@ impl<'a> Polling<'a> {
             tokio::select! {
                 biased;
                 () = self.state.draining.cancelled() => break,
+                () = finished.cancelled() => break,
                 () = self.signal.woken() => {}
                 () = tokio::time::sleep_until(deadline) => {}
             }

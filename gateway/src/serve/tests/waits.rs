@@ -1,0 +1,130 @@
+//! What clients are waited for, and how long.
+
+use axum::routing::post;
+use tokio::time::Instant;
+
+use super::*;
+use crate::hub::peer::Peer;
+
+#[tokio::test]
+async fn a_silent_client_is_closed() {
+    let server = start(options(), hello()).await;
+    assert_eq!(read_all(&mut server.connect().await).await, "");
+    assert_eq!(server.refused(ConnectionRefusal::Silent), 1);
+}
+
+#[tokio::test]
+async fn a_half_head_is_closed() {
+    let server = start(options(), hello()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+/// The idle time is its own: a head may be slow for less long than a connection
+/// may be idle, and a connection that was idle for longer than a head may take
+/// is asked again.
+#[tokio::test(start_paused = true)]
+async fn a_connection_kept_alive_may_be_idle_for_its_own_time() {
+    let (almost, idle) = (Duration::from_secs(74), Duration::from_secs(75));
+    let options = ServeOptions { keep_alive_timeout: idle, ..options() };
+    let server = start(options, hello()).await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        stream.write_all(GET).await.unwrap();
+        assert!(read_some(&mut stream).await.ends_with("hello"));
+        tokio::time::advance(almost).await;
+    }
+    stream.write_all(GET).await.unwrap();
+    assert!(read_some(&mut stream).await.ends_with("hello"));
+    let asked = Instant::now();
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "idle for too long");
+    assert!(asked.elapsed() >= idle);
+}
+
+/// The time of a head begins with its first byte, on a connection kept alive
+/// as well.
+#[tokio::test(start_paused = true)]
+async fn a_half_head_after_an_answer_is_closed_in_a_heads_time() {
+    let server = start(options(), hello()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    assert!(read_some(&mut stream).await.ends_with("hello"));
+    stream.write_all(b"GET / HTTP/1.1\r\nhos").await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(read_all(&mut stream).await, "");
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+}
+
+/// Neither the time of a head nor that of idleness runs while a request is
+/// answered or its body comes.
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_and_a_slow_body_are_no_idleness() {
+    let slow = async |body: axum::body::Bytes| {
+        tokio::time::sleep(PATIENCE * 3).await;
+        body
+    };
+    let server = start(options(), Router::new().route("/", post(slow))).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na").await.unwrap();
+    tokio::time::sleep(PATIENCE * 2).await;
+    stream.write_all(b"b").await.unwrap();
+    let mut said = vec![0; 4096];
+    let count = stream.read(&mut said).await.unwrap();
+    let said = String::from_utf8_lossy(&said[..count]);
+    assert!(said.starts_with("HTTP/1.1 200") && said.ends_with("ab"), "{said}");
+}
+
+/// `shutdown(SHUT_WR)` says that nothing follows, not that nobody listens.
+#[tokio::test]
+async fn a_client_that_sends_nothing_more_still_gets_its_answer() {
+    let (entered, leave) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (enter, wait) = (Arc::clone(&entered), Arc::clone(&leave));
+    let slow = async move |axum::Extension(peer): axum::Extension<Peer>| {
+        enter.notify_one();
+        peer.finished.cancelled().await;
+        wait.notified().await;
+        "done"
+    };
+    let server =
+        start(patient(), Router::new().route("/", get(slow).post(async |body: String| body)));
+    let server = server.await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    entered.notified().await;
+    stream.shutdown().await.unwrap();
+    leave.notify_one();
+    let answer = read_all(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
+
+    let mut stream = server.connect().await;
+    let post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody";
+    stream.write_all(post).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("body"), "{answer}");
+
+    let mut stream = server.connect().await;
+    stream.write_all(&post[..post.len() - 1]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(!answer.starts_with("HTTP/1.1 200"), "half a body is none: {answer}");
+}
+
+/// A client that asks and never reads does not keep its place.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_is_cut() {
+    let large = Router::new().route("/", get(async || vec![0_u8; 64 << 20]));
+    let options = ServeOptions { write_timeout: Duration::from_millis(50), ..patient() };
+    let server = start(options, large).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    let cut = async {
+        while server.options.metrics.connections.get() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(read_some(&mut stream).await.starts_with("HTTP/1.1 200"));
+    timeout(PATIENCE, cut).await.expect("the connection is cut");
+}
