@@ -1,7 +1,7 @@
 //! Proves that bad input ends at most the session it came on, with a code and
 //! a reason that arrive, and that nobody else notices.
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -93,9 +93,4 @@ async fn flood(socket: &mut Socket, message: &Message, times: usize) {
         socket.ws.flush().await.unwrap();
     };
     bounded("a flood", sending).await;
-}
-
-/// The connection ends, with a close frame or without.
-async fn expect_end(socket: &mut Socket) {
-    bounded("the end", async { while let Some(Ok(_)) = socket.ws.next().await {} }).await;
 }

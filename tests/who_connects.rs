@@ -99,5 +99,5 @@ async fn a_bad_upgrade_is_refused_by_name() {
         assert_eq!(body["error"]["code"], code);
     }
     let answer = gateway.calls_of(&phone).get("/api/v1/sync/ws").await;
-    answer.expect_error(400, "upgrade_required");
+    answer.expect_error(426, "upgrade_required");
 }

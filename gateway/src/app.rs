@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -27,6 +26,7 @@ use crate::config::Config;
 use crate::config::check::MARKETPLACE;
 use crate::hub::Hub;
 use crate::hub::signal::Signal;
+use crate::hub::silent::Silent;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::metrics::Metrics;
@@ -105,6 +105,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let state = AppState::new(Parts {
         session_options: Arc::new(session_options(&config)),
         shared_streams: shared_streams(&config)?,
+        silent: Silent::new((&config.limits).into()),
         node,
         config,
         store,
@@ -119,7 +120,6 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         rules,
         sockets,
         draining: CancellationToken::new(),
-        before_hello: AtomicUsize::new(0),
         pollers: DashMap::new(),
     });
     let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);

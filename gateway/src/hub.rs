@@ -17,6 +17,7 @@ use crate::journal::Ready;
 pub mod peer;
 pub mod presence;
 pub mod signal;
+pub mod silent;
 pub mod topic;
 
 use signal::Signal;

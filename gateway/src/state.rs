@@ -4,7 +4,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use dashmap::DashMap;
 use tidegate_protocol::id::{StreamName, UserId};
@@ -16,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
+use crate::hub::silent::Silent;
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::push::Push;
@@ -63,7 +63,7 @@ pub struct Parts {
     /// Cancelled when this node goes away.
     pub draining: CancellationToken,
     /// Sockets that have not said hello.
-    pub before_hello: AtomicUsize,
+    pub silent: Arc<Silent>,
     /// Polls that wait, by user.
     pub pollers: DashMap<UserId, usize>,
 }

@@ -7,8 +7,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::bad_input::{Scene, expect_end, flood, refused};
-use crate::support::{Setup, check};
+use crate::bad_input::{Scene, flood, refused};
+use crate::support::{Setup, Token, check};
 
 /// The largest frame (`welcome.limits.frame_bytes`).
 const FRAME_BYTES: usize = 256 * 1024;
@@ -35,42 +35,37 @@ fn unreadable() -> Vec<(&'static str, String, &'static str)> {
         ("half a pair as a name", text(r#"{"type":"pong","\uDBFF":1}"#), "invalid_json"),
         ("no type", text("{}"), "missing_type"),
         ("a number as type", text(r#"{"type":7}"#), "missing_type"),
-        ("no cursors", text(r#"{"type":"ack"}"#), "invalid_field"),
-        ("cursors as list", text(r#"{"type":"ack","cursors":[]}"#), "invalid_field"),
-        (
-            "a negative seq",
-            text(r#"{"type":"ack","cursors":{"user:u1":{"epoch":"aaaaaaaa","seq":-1}}}"#),
-            "invalid_field",
-        ),
-        (
-            "a seq of 2^53",
-            text(
-                r#"{"type":"ack","cursors":{"user:u1":{"epoch":"aaaaaaaa","seq":9007199254740992}}}"#,
-            ),
-            "invalid_field",
-        ),
-        (
-            "a status that is none",
-            text(
-                r#"{"type":"results","results":[{"command_id":"00000000-0000-7000-8000-000000000001","status":"done"}]}"#,
-            ),
-            "invalid_field",
-        ),
-        (
-            "an id that is none",
-            text(
-                r#"{"type":"results","results":[{"command_id":"no command","status":"applied"}]}"#,
-            ),
-            "invalid_field",
-        ),
-        ("no token", text(r#"{"type":"auth"}"#), "invalid_field"),
-        (
-            "a stream's name",
-            text(r#"{"type":"subscribe","streams":["no stream"]}"#),
-            "invalid_field",
-        ),
     ]
 }
+
+/// Frames with a wrong value: what is wrong, the frame, and the field that an
+/// `error` frame names before the close.
+const WRONG_FIELDS: [(&str, &str, &str); 8] = [
+    ("no cursors", r#"{"type":"ack"}"#, "cursors"),
+    ("cursors as list", r#"{"type":"ack","cursors":[]}"#, "cursors"),
+    (
+        "a negative seq",
+        r#"{"type":"ack","cursors":{"user:u1":{"epoch":"aaaaaaaa","seq":-1}}}"#,
+        "cursors.user:u1.seq",
+    ),
+    (
+        "a seq of 2^53",
+        r#"{"type":"ack","cursors":{"user:u1":{"epoch":"aaaaaaaa","seq":9007199254740992}}}"#,
+        "cursors.user:u1.seq",
+    ),
+    (
+        "a status that is none",
+        r#"{"type":"results","results":[{"command_id":"00000000-0000-7000-8000-000000000001","status":"done"}]}"#,
+        "results[0].status",
+    ),
+    (
+        "an id that is none",
+        r#"{"type":"results","results":[{"command_id":"no command","status":"applied"}]}"#,
+        "results[0].command_id",
+    ),
+    ("no token", r#"{"type":"auth"}"#, "token"),
+    ("a stream's name", r#"{"type":"subscribe","streams":["no stream"]}"#, "streams[0]"),
+];
 
 /// In a live session and as its first frame, each is closed with 4400 and the
 /// word for what is wrong.
@@ -78,30 +73,48 @@ fn unreadable() -> Vec<(&'static str, String, &'static str)> {
 async fn unreadable_frames_end_their_session_only() {
     let mut scene = Scene::start().await;
     let device = scene.device();
-    for (what, frame, reason) in unreadable() {
+    let wrong = WRONG_FIELDS
+        .map(|(what, frame, field)| (what, frame.to_owned(), "invalid_field", Some(field)));
+    let unreadable = unreadable().into_iter().map(|(what, frame, reason)| {
+        (what, frame, reason, (reason == "missing_type").then_some("type"))
+    });
+    for (what, frame, reason, field) in unreadable.chain(wrong) {
         scene.say(&format!("-- {what}"));
-        let mut socket = device.open().await;
+        let mut live = device.open().await;
         scene.gateway.said();
-        socket.quiet(true);
-        socket.send_text(&frame).await;
-        socket.expect_close(4400, reason).await;
-
-        let mut socket = device.connect().await;
-        socket.send_text(&frame).await;
-        socket.expect_close(4400, reason).await;
+        live.quiet(true);
+        for mut socket in [live, device.connect().await] {
+            socket.send_text(&frame).await;
+            if let Some(field) = field {
+                let error = socket.expect("error").await;
+                assert_eq!(error["code"], "invalid", "{what}");
+                let message = error["message"].as_str().unwrap();
+                assert!(message.contains(&format!("`{field}`: ")), "{what}: {message}");
+            }
+            socket.expect_close(4400, reason).await;
+        }
         scene.nobody_noticed().await;
     }
 }
 
-/// A text frame must be UTF-8; tungstenite would not send this one.
+/// A text must be UTF-8, whole, in a fragment, and as the reason of a close;
+/// tungstenite would not send these.
 #[tokio::test]
 async fn a_text_that_is_not_utf_8_ends_its_session_only() {
     let mut scene = Scene::start().await;
-    let mut socket = scene.device().open().await;
-    let masked_with_zeros = [0x81, 0x82, 0, 0, 0, 0, 0xFF, 0xFE];
-    socket.ws.get_mut().write_all(&masked_with_zeros).await.unwrap();
-    socket.expect_close(4400, "invalid_json").await;
-    scene.nobody_noticed().await;
+    let device = scene.device();
+    let masked_with_zeros: [&[u8]; 3] = [
+        &[0x81, 0x82, 0, 0, 0, 0, 0xFF, 0xFE],
+        &[0x01, 0x81, 0, 0, 0, 0, 0xFF],
+        &[0x88, 0x83, 0, 0, 0, 0, 0x03, 0xE8, 0xFF],
+    ];
+    for bytes in masked_with_zeros {
+        for mut socket in [device.open().await, device.connect().await] {
+            socket.ws.get_mut().write_all(bytes).await.unwrap();
+            socket.expect_close(1007, "invalid_utf8").await;
+        }
+        scene.nobody_noticed().await;
+    }
 }
 
 /// A type that a later version may know gets an error, and the session stays.
@@ -161,7 +174,7 @@ async fn hello_is_checked_field_by_field() {
         ("/protocol", json!(2), 4406, "protocol_unsupported"),
         ("/protocol", json!("1"), 4400, "invalid_field"),
         ("/device/id", json!("phone"), 4400, "invalid_field"),
-        ("/device/id", json!(device.id.to_uppercase()), 4400, "invalid_field"),
+        ("/device/id", json!(device.id.replace('-', "")), 4400, "invalid_field"),
         ("/device/platform", json!("toaster"), 4400, "invalid_field"),
         ("/device/name", json!(long), 4400, "invalid_field"),
         ("/device/capabilities", json!([""]), 4400, "invalid_field"),
@@ -182,7 +195,13 @@ async fn hello_is_checked_field_by_field() {
         hello.pointer_mut(object).unwrap()[field] = value;
         let mut socket = device.connect().await;
         socket.send_raw(Message::text(hello.to_string())).await;
-        socket.expect_close_after_frames(code, reason).await;
+        if code == 4400 {
+            let error = socket.expect("error").await;
+            let named = pointer[1..].replace('/', ".");
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(&format!("`{named}")), "{pointer}: {message}");
+        }
+        socket.expect_close(code, reason).await;
         scene.nobody_noticed().await;
     }
     for (asked, given) in [(-5, 10), (1_000_000, 300), (77, 77)] {
@@ -198,12 +217,23 @@ async fn hello_is_checked_field_by_field() {
 async fn the_upgrade_needs_the_subprotocol() {
     let mut scene = Scene::start().await;
     let device = scene.device();
-    for (header, value, error) in [
-        ("sec-websocket-protocol", None, "subprotocol_required"),
-        ("sec-websocket-protocol", Some("chat"), "subprotocol_required"),
-        ("sec-websocket-protocol", Some("tidegate.v2"), "subprotocol_required"),
-        ("sec-websocket-version", Some("8"), "upgrade_required"),
-        ("upgrade", Some("h2c"), "upgrade_required"),
+    let (protocol, version, key) =
+        ("sec-websocket-protocol", "sec-websocket-version", "sec-websocket-key");
+    for (header, value, status, error) in [
+        (protocol, None, 400, "subprotocol_required"),
+        (protocol, Some("chat"), 400, "subprotocol_required"),
+        (protocol, Some("tidegate.v2"), 400, "subprotocol_required"),
+        (protocol, Some("Tidegate.V1"), 400, "subprotocol_required"),
+        (version, Some("8"), 426, "upgrade_required"),
+        (version, None, 426, "upgrade_required"),
+        ("upgrade", Some("h2c"), 426, "upgrade_required"),
+        ("connection", Some("keep-alive"), 426, "upgrade_required"),
+        (key, None, 400, "malformed"),
+        (key, Some(""), 400, "malformed"),
+        (key, Some("sixteen bytes..."), 400, "malformed"),
+        (key, Some("MTUgYnl0ZXMgbG9uZy4="), 400, "malformed"),
+        (key, Some("MTcgYnl0ZXMgbG9uZyAuLi4="), 400, "malformed"),
+        (key, Some("MTYgYnl0ZXMgbG9uZyAuLg"), 400, "malformed"),
     ] {
         let mut request = device.request();
         request.headers_mut().remove(header);
@@ -215,13 +245,18 @@ async fn the_upgrade_needs_the_subprotocol() {
         for (name, value) in request.headers() {
             caller = caller.with_header(name.as_str(), value.to_str().unwrap());
         }
-        caller.get("/api/v1/sync/ws").await.expect_error(400, error);
+        let answer = caller.get("/api/v1/sync/ws").await;
+        if status == 426 {
+            assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+            assert_eq!(answer.header("upgrade"), Some("websocket"));
+        }
+        answer.expect_error(status, error);
     }
     let mut request = device.request();
     request.headers_mut().insert("sec-websocket-protocol", "chat".parse().unwrap());
     assert_eq!(refused(&device, request).await, (400, "subprotocol_required".to_owned()));
     let caller = scene.gateway.calls_of(&device).quiet();
-    caller.get("/api/v1/sync/ws").await.expect_error(400, "upgrade_required");
+    caller.get("/api/v1/sync/ws").await.expect_error(426, "upgrade_required");
     scene.nobody_noticed().await;
 }
 
@@ -265,17 +300,28 @@ async fn frames_that_are_too_large_end_their_session_only() {
     scene.nobody_noticed().await;
 }
 
-/// A client that does not mask breaks the WebSocket itself: it is let go.
+/// What breaks the WebSocket itself closes 1002, live and before hello, and
+/// the code arrives although more comes behind it.
 #[tokio::test]
 async fn broken_framing_ends_its_session_only() {
     let mut scene = Scene::start().await;
     let device = scene.device();
-    for bytes in
-        [&[0x81, 0x02, b'{', b'}'][..], &[0xF1, 0x80, 0, 0, 0, 0], &[0x83, 0x80, 0, 0, 0, 0]]
-    {
-        let mut socket = device.open().await;
-        socket.ws.get_mut().write_all(bytes).await.unwrap();
-        expect_end(&mut socket).await;
+    let broken: [(&str, &[u8]); 7] = [
+        ("not masked", &[0x81, 0x02, b'{', b'}']),
+        ("a reserved bit", &[0xF1, 0x80, 0, 0, 0, 0]),
+        ("a reserved data frame", &[0x83, 0x80, 0, 0, 0, 0]),
+        ("a reserved control frame", &[0x8B, 0x80, 0, 0, 0, 0]),
+        ("a ping in pieces", &[0x09, 0x80, 0, 0, 0, 0]),
+        ("a piece of nothing", &[0x80, 0x80, 0, 0, 0, 0]),
+        ("a close of one byte", &[0x88, 0x81, 0, 0, 0, 0, 0x03]),
+    ];
+    for (what, bytes) in broken {
+        scene.say(&format!("-- {what}"));
+        for mut socket in [device.open().await, device.connect().await] {
+            let more = [bytes.to_vec(), vec![0xFF; 64 * 1024]].concat();
+            socket.ws.get_mut().write_all(&more).await.unwrap();
+            socket.expect_close(1002, "protocol_error").await;
+        }
         scene.nobody_noticed().await;
     }
 }
@@ -297,5 +343,17 @@ async fn floods_end_their_session_only() {
         flood(&mut socket, &message, 10_000).await;
         socket.expect_close_after_frames(4429, "too_many_frames").await;
         scene.nobody_noticed().await;
+    }
+    // Before hello only what is no message can be many.
+    for message in
+        [Message::Ping(b"flood".as_slice().into()), Message::Pong(b"flood".as_slice().into())]
+    {
+        for header in [None, Some(Token::device("u1").sign())] {
+            let request = device.request_with(header.as_deref());
+            let mut socket = device.connect_with(request).await.unwrap();
+            flood(&mut socket, &message, 10_000).await;
+            socket.expect_close_after_frames(4429, "too_many_frames").await;
+            scene.nobody_noticed().await;
+        }
     }
 }

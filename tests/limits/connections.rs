@@ -2,12 +2,11 @@
 
 use std::net::UdpSocket;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Error;
 
-use crate::support::{Gateway, Setup, bounded, eventually};
+use crate::support::{Gateway, Setup, Socket, Token, bounded, eventually};
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
 
@@ -119,27 +118,72 @@ async fn sockets_of_a_user_are_limited() {
     drop(again);
 }
 
+/// Silent sockets turn nobody away: the one that has been silent for longest
+/// makes room, of the same address where that has its share, and a socket with
+/// a good token in its header does not count among them.
 #[tokio::test]
-async fn sockets_before_hello_are_limited() {
-    let gateway = Setup::new().set("limits.sockets_before_hello", "2").start().await;
+async fn silent_sockets_make_room() {
+    let gateway = Setup::new()
+        .set("http.trusted_proxies", r#"["127.0.0.0/8"]"#)
+        .set("limits.sockets_before_hello", "4")
+        .set("limits.sockets_before_hello_per_address", "2")
+        .start()
+        .await;
     let device = gateway.device("phone", "u1");
-    let mut first = device.connect().await;
-    let second = device.connect().await;
-    match device.connect_with(device.request()).await.map(drop) {
-        Err(Error::Http(response)) => {
-            assert_eq!(response.status().as_u16(), 429);
-            assert!(response.headers().contains_key("retry-after"));
-            let body = response.body().as_deref().unwrap_or_default();
-            let body: Value = serde_json::from_slice(body).unwrap();
-            assert_eq!(body["error"]["code"], "too_many_connections");
-        }
-        other => panic!("expected a refusal, got {other:?}"),
+    let silent = &gateway.running().state().silent;
+    let from = async |address: &str| {
+        let mut request = device.request_with(None);
+        request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+        device.connect_with(request).await.unwrap()
+    };
+    let known = device.connect().await;
+    let mut attacker = Vec::new();
+    for _ in 0..20 {
+        attacker.push(from("203.0.113.66").await);
     }
-    first.begin(&device.hello()).await;
-    first.snapshot().await;
-    let third = device.connect().await;
-    drop((second, third));
-    let state = gateway.running().state();
-    let waiting = || state.before_hello.load(std::sync::atomic::Ordering::Acquire);
-    eventually("places are given back", async || (waiting() == 0).then_some(())).await;
+    assert_eq!(silent.len(), 3, "its share, and the one with a token");
+    for socket in attacker.drain(..18) {
+        turned_out(socket).await;
+    }
+    // Others have the rest.
+    let mut others = vec![from("203.0.113.1").await, from("203.0.113.2").await];
+    assert_eq!(silent.len(), 5);
+    others.push(from("203.0.113.3").await);
+    assert_eq!(silent.len(), 5);
+    turned_out(attacker.remove(0)).await;
+    for (number, mut socket) in others.into_iter().enumerate() {
+        let other = gateway.device("other", &format!("user-{number}"));
+        let mut hello = other.hello();
+        hello["token"] = json!(Token::device(&other.user).sign());
+        socket.begin(&hello).await;
+    }
+    assert_eq!(silent.len(), 2, "the last of the attacker, and the one with a token");
+    let mut known = known;
+    known.begin(&device.hello()).await;
+    drop(attacker);
+    eventually("places are given back", async || silent.is_empty().then_some(())).await;
+}
+
+async fn turned_out(mut socket: Socket) {
+    socket.expect_close(4429, "too_many_connections").await;
+}
+
+/// A good token is no key to all places: its user has a share.
+#[tokio::test]
+async fn silent_sockets_of_a_user_make_room_for_each_other() {
+    let gateway = Setup::new()
+        .set("limits.sockets_before_hello", "1")
+        .set("limits.connections_per_user", "2")
+        .start()
+        .await;
+    let device = gateway.device("phone", "u1");
+    let unknown = device.connect_with(device.request_with(None)).await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(device.connect().await);
+    }
+    turned_out(held.remove(0)).await;
+    gateway.device("stranger", "u2").open().await;
+    held[1].begin(&device.hello()).await;
+    drop(unknown);
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use crate::command::{CommandResult, Platform, PushRegistration};
 use crate::cursor::Cursors;
 use crate::id::{DeviceId, StreamName};
-use crate::json;
+use crate::json::{self, WrongField};
 
 /// A frame with the `ref` that its answer echoes.
 #[derive(Clone, Debug)]
@@ -133,7 +133,7 @@ pub enum ParseError {
     MissingType,
     /// A field is missing or mistyped.
     #[error("a field is missing or has the wrong type: {0}")]
-    InvalidField(String),
+    InvalidField(WrongField),
     /// `hello.protocol` names a version that this one is not.
     #[error("the protocol version is not supported")]
     UnsupportedProtocol,
@@ -161,9 +161,10 @@ pub fn parse(text: &str) -> Result<ClientFrame, ParseError> {
     let frame_type: String =
         serde_json::from_str(frame_type.get()).map_err(|_| ParseError::MissingType)?;
     if head.reference.as_ref().is_some_and(|reference| reference.get().len() > REFERENCE_BYTES) {
-        return Err(ParseError::InvalidField(format!(
-            "`ref` is longer than {REFERENCE_BYTES} bytes"
-        )));
+        return Err(ParseError::InvalidField(WrongField {
+            field: "ref".to_owned(),
+            reason: format!("at most {REFERENCE_BYTES} bytes"),
+        }));
     }
     let body = match frame_type.as_str() {
         "hello" => {
@@ -195,7 +196,7 @@ fn check_version(text: &str) -> Result<(), ParseError> {
 }
 
 fn body<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ParseError> {
-    serde_json::from_str(text).map_err(|error| ParseError::InvalidField(error.to_string()))
+    json::read(text).map_err(ParseError::InvalidField)
 }
 
 /// Writes a frame: `body` with its `type`, and `ref` where there is one.

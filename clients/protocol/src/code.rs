@@ -51,8 +51,8 @@ words! {
         Malformed = "malformed", 400;
         /// The upgrade lacks the subprotocol `tidegate.v1`.
         SubprotocolRequired = "subprotocol_required", 400;
-        /// The request is not a WebSocket upgrade.
-        UpgradeRequired = "upgrade_required", 400;
+        /// The request is not a WebSocket upgrade of version 13.
+        UpgradeRequired = "upgrade_required", 426;
         /// No valid token.
         Unauthenticated = "unauthenticated", 401;
         /// The token's role may not do this.
@@ -152,8 +152,14 @@ words! {
         Overtaken = "overtaken", 4410;
         /// More frames than allowed.
         TooManyFrames = "too_many_frames", 4429;
-        /// The user has the most sockets allowed.
+        /// The user has the most sockets allowed, or the place of a socket that
+        /// had not said hello was needed.
         TooManyConnections = "too_many_connections", 4429;
+        /// A frame that RFC 6455 does not allow: not masked, a reserved bit or
+        /// opcode, a fragment out of order.
+        ProtocolError = "protocol_error", 1002;
+        /// A text that is not UTF-8.
+        InvalidUtf8 = "invalid_utf8", 1007;
         /// A frame larger than the limit.
         TooLarge = "too_large", 1009;
         /// Something failed inside.

@@ -1,6 +1,50 @@
 //! Checks on raw JSON text that must happen before a parser recurses into it.
 
+use serde::Deserialize;
+
 use crate::limits::JSON_DEPTH;
+
+/// Longest reason given for a field: reasons may repeat what was sent.
+const REASON_CHARS: usize = 200;
+
+/// Which value of a JSON text is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {reason}")]
+pub struct WrongField {
+    /// Its path from the root, such as `device.capabilities[2]`; empty where
+    /// the text as a whole is meant.
+    pub field: String,
+    /// What is wrong, at most 200 characters. May repeat what was sent: for
+    /// the sender's eyes, not for a log.
+    pub reason: String,
+}
+
+/// Reads a value, and names the field where that fails. [`check`] the text
+/// before.
+pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WrongField> {
+    // The path costs time, so it is looked for only where one is needed.
+    serde_json::from_str(text).map_err(|error| {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+            Err(error) => wrong_field(&error.path().to_string(), &error.inner().to_string()),
+            // What follows the value is wrong.
+            Ok(_) => wrong_field(".", &error.to_string()),
+        }
+    })
+}
+
+/// Names a missing field as one that is there would be named.
+fn wrong_field(path: &str, message: &str) -> WrongField {
+    let reason = message.rfind(" at line ").map_or(message, |end| &message[..end]);
+    let parent = if path == "." { "" } else { path };
+    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let (field, reason) = match missing {
+        Some(name) if parent.is_empty() => (name.to_owned(), "must be there"),
+        Some(name) => (format!("{parent}.{name}"), "must be there"),
+        None => (parent.to_owned(), reason),
+    };
+    WrongField { field, reason: reason.chars().take(REASON_CHARS).collect() }
+}
 
 /// Why a text is refused before it is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,6 +142,31 @@ mod tests {
         ] {
             assert_eq!(check(half), Err(Unacceptable::LoneSurrogate), "{half}");
         }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_by_its_path() {
+        #[derive(Debug, Deserialize)]
+        struct Outer {
+            #[serde(rename = "inner")]
+            _inner: Inner,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Inner {
+            #[serde(rename = "list")]
+            _list: Vec<u8>,
+        }
+        let wrong = |text: &str| {
+            let WrongField { field, reason } = read::<Outer>(text).unwrap_err();
+            (field, reason)
+        };
+        let missing = "must be there".to_owned();
+        assert_eq!(wrong("{}"), ("inner".to_owned(), missing.clone()));
+        assert_eq!(wrong(r#"{"inner":{}}"#), ("inner.list".to_owned(), missing));
+        assert_eq!(wrong(r#"{"inner":{"list":[1,true]}}"#).0, "inner.list[1]");
+        assert_eq!(wrong("7").0, "");
+        let long = format!(r#"{{"inner":"{}"}}"#, "x".repeat(1000));
+        assert_eq!(wrong(&long).1.chars().count(), REASON_CHARS);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use tidegate_protocol::client::{self, Ack, Auth, ClientMessage, Results, Subscribe};
+use tidegate_protocol::client::{self, Ack, Auth, ClientMessage, ParseError, Results, Subscribe};
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
@@ -26,16 +26,27 @@ type Reference = Option<Box<serde_json::value::RawValue>>;
 impl Live {
     /// Acts on a frame.
     pub(super) async fn frame(&mut self, text: &str) -> Result<(), End> {
-        let frame = client::parse(text).map_err(|error| {
-            self.state.metrics.frames_received.of(FrameIn::Invalid).inc();
-            hello::close_reason(&error)
-        })?;
+        let frame = match client::parse(text) {
+            Ok(frame) => frame,
+            // Boxed: an idle session must not have room for it.
+            Err(error) => return Box::pin(self.unreadable(error)).await,
+        };
         self.state.metrics.frames_received.of(FrameIn::from(&frame.body)).inc();
         match frame.body {
             ClientMessage::Ack(ack) => self.ack(ack),
             // Boxed: an idle session must not have room for it.
             other => Box::pin(self.act(other, frame.reference)).await,
         }
+    }
+
+    /// Names what is wrong with a frame, and ends the session.
+    async fn unreadable(&mut self, error: ParseError) -> Result<(), End> {
+        self.state.metrics.frames_received.of(FrameIn::Invalid).inc();
+        let (reason, named) = hello::refusal(error);
+        if let Some(error) = named {
+            self.refuse(&error, None).await?;
+        }
+        Err(reason.into())
     }
 
     async fn act(&mut self, body: ClientMessage, reference: Reference) -> Result<(), End> {

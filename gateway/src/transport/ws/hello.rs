@@ -8,8 +8,10 @@ use tidegate_protocol::client::{self, ClientMessage, Hello, ParseError};
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::StreamName;
+use tidegate_protocol::json::WrongField;
 use tidegate_protocol::limits as wire;
 use tidegate_protocol::server::{ErrorFrame, FrameLimits, ServerMessage, StreamStatuses, Welcome};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Claims, Role};
@@ -17,10 +19,12 @@ use crate::error::{ApiError, ApiResult};
 use crate::hub::SessionKey;
 use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
+use crate::hub::silent::Place;
 use crate::ingest::job::Registration;
 use crate::metrics::label::{FrameIn, SocketEnd};
-use crate::session::Session;
+use crate::session::bucket::Bucket;
 use crate::session::verdict::Beginning;
+use crate::session::{Session, SessionOptions};
 use crate::state::AppState;
 use crate::transport::open::{self, Opened, Wanted};
 use crate::transport::ws::live::Live;
@@ -53,11 +57,12 @@ pub(super) async fn open(
     state: &AppState,
     upgraded: hyper::upgrade::Upgraded,
     claims: Option<Claims>,
+    place: Place,
     session_id: Uuid,
 ) -> Option<Box<Live>> {
     let write_timeout = Duration::from_millis(state.config.session.write_timeout_ms);
     let mut socket = Socket::accept(upgraded, state.metrics.clone(), write_timeout).await;
-    let reason = match begin(state, &mut socket, claims, session_id).await {
+    let reason = match begin(state, &mut socket, claims, place, session_id).await {
         Ok(begun) => return Some(begun.into_live(state.clone(), socket, session_id)),
         Err(Stop::Gone) => {
             state.metrics.sockets_closed.of(SocketEnd::Lost).inc();
@@ -106,12 +111,13 @@ async fn begin(
     state: &AppState,
     socket: &mut Socket,
     header: Option<Claims>,
+    place: Place,
     session_id: Uuid,
 ) -> Result<Begun, Stop> {
     if let Some(claims) = &header {
         check_role(claims)?;
     }
-    let (hello, reference) = wait_for_hello(state, socket).await?;
+    let (hello, reference) = wait_for_hello(state, socket, place).await?;
     let claims = authenticate(state, &hello, header).await?;
     check(state, &hello).map_err(|error| Stop::Refuse(CloseReason::InvalidField, error))?;
     let signal = Arc::new(Signal::default());
@@ -184,27 +190,21 @@ const LIMITS: FrameLimits = FrameLimits {
 async fn wait_for_hello(
     state: &AppState,
     socket: &mut Socket,
+    place: Place,
 ) -> Result<(Hello, Option<Box<serde_json::value::RawValue>>), Stop> {
     let wait = Duration::from_millis(state.config.session.hello_timeout_ms);
-    let first = async {
-        loop {
-            match socket.next().await {
-                Incoming::Frame(text) => return Ok(text),
-                Incoming::Alive => {}
-                Incoming::Refused(reason) => return Err(Stop::Close(reason)),
-                Incoming::Gone => return Err(Stop::Gone),
-            }
-        }
-    };
     let first = tokio::select! {
         biased;
         () = state.draining.cancelled() => return Err(CloseReason::Drain.into()),
-        first = tokio::time::timeout(wait, first) => first,
+        () = place.needed() => return Err(CloseReason::TooManyConnections.into()),
+        first = tokio::time::timeout(wait, first_frame(state, socket)) => first,
     };
+    // It is not silent any more, whatever it said.
+    drop(place);
     let text = first.map_err(|_| Stop::Close(CloseReason::HelloTimeout))??;
     let frame = client::parse(&text).map_err(|error| {
         state.metrics.frames_received.of(FrameIn::Invalid).inc();
-        close_reason(&error)
+        unreadable(error)
     })?;
     state.metrics.frames_received.of(FrameIn::from(&frame.body)).inc();
     match frame.body {
@@ -213,13 +213,45 @@ async fn wait_for_hello(
     }
 }
 
-/// The close reason of a frame that cannot be read.
-pub(super) const fn close_reason(error: &ParseError) -> CloseReason {
+/// Waits for the first frame. Pings before it count as frames do in a session.
+async fn first_frame(state: &AppState, socket: &mut Socket) -> Result<Utf8Bytes, Stop> {
+    let SessionOptions { frames_per_second, frames_burst, .. } = *state.session_options;
+    let mut bucket = Bucket::full(frames_burst, state.now().mono_ms);
+    loop {
+        let incoming = socket.next().await;
+        if !matches!(incoming, Incoming::Gone)
+            && !bucket.take(state.now().mono_ms, frames_per_second, frames_burst)
+        {
+            return Err(CloseReason::TooManyFrames.into());
+        }
+        match incoming {
+            Incoming::Frame(text) => return Ok(text),
+            Incoming::Alive => {}
+            Incoming::Refused(reason) => return Err(Stop::Close(reason)),
+            Incoming::Gone => return Err(Stop::Gone),
+        }
+    }
+}
+
+/// The close reason of a frame that cannot be read, and the field at fault
+/// where there is one: an `error` frame names it first.
+pub(super) fn refusal(error: ParseError) -> (CloseReason, Option<ApiError>) {
     match error {
-        ParseError::InvalidJson => CloseReason::InvalidJson,
-        ParseError::MissingType => CloseReason::MissingType,
-        ParseError::InvalidField(_) => CloseReason::InvalidField,
-        ParseError::UnsupportedProtocol => CloseReason::ProtocolUnsupported,
+        ParseError::InvalidJson => (CloseReason::InvalidJson, None),
+        ParseError::MissingType => {
+            (CloseReason::MissingType, Some(ApiError::invalid("type", "must be a text")))
+        }
+        ParseError::InvalidField(WrongField { field, reason }) => {
+            (CloseReason::InvalidField, Some(ApiError::invalid(field, reason)))
+        }
+        ParseError::UnsupportedProtocol => (CloseReason::ProtocolUnsupported, None),
+    }
+}
+
+fn unreadable(error: ParseError) -> Stop {
+    match refusal(error) {
+        (reason, Some(error)) => Stop::Refuse(reason, error),
+        (reason, None) => Stop::Close(reason),
     }
 }
 

@@ -15,9 +15,9 @@ use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::encoding::{DecodeError, Encoding};
 use tidegate_protocol::limits::{FRAME_BYTES, PAGE_BYTES};
 use tidegate_protocol::server::ServerMessage;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
@@ -110,7 +110,12 @@ impl Socket {
             Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                 Incoming::Refused(CloseReason::TooLarge)
             }
-            Some(Err(Error::Utf8(_))) => Incoming::Refused(CloseReason::InvalidJson),
+            Some(Err(Error::Utf8(_))) => Incoming::Refused(CloseReason::InvalidUtf8),
+            // The connection ended, or something came after the client's close.
+            Some(Err(Error::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing,
+            ))) => Incoming::Gone,
+            Some(Err(Error::Protocol(_))) => Incoming::Refused(CloseReason::ProtocolError),
             Some(Ok(Message::Close(_) | Message::Frame(_)) | Err(_)) | None => Incoming::Gone,
         }
     }
@@ -198,9 +203,25 @@ impl Socket {
             if self.ws.send(Message::Close(Some(frame))).await.is_err() {
                 return;
             }
-            while let Some(Ok(_)) = self.ws.next().await {}
+            while let Some(Ok(message)) = self.ws.next().await {
+                if matches!(message, Message::Close(_)) {
+                    return;
+                }
+            }
+            self.discard().await;
         };
         let _ = tokio::time::timeout(wait, closing).await;
+    }
+
+    /// What comes cannot be read as frames any more, so the client's close
+    /// would not be noticed: says that nothing follows, and throws away what
+    /// comes until the client says so too. Closing with unread bytes would
+    /// reset the connection and destroy the close frame.
+    async fn discard(&mut self) {
+        let io = self.ws.get_mut();
+        if io.shutdown().await.is_ok() {
+            let _ = tokio::io::copy(io, &mut tokio::io::sink()).await;
+        }
     }
 }
 
