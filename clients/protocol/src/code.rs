@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
+// A word is taken as a bare token: wrapped as a `literal`, utoipa does not see it
+// in the attribute, and the OpenAPI document would show Rust's names.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal $(, $number:literal)?;)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:tt $(, $number:literal)?;)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
