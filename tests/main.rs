@@ -28,6 +28,7 @@ mod hello;
 mod idempotency;
 mod limits;
 mod market;
+mod openapi;
 mod operation;
 mod poll;
 mod poll_wait;

@@ -2,6 +2,7 @@
 //! everything they say to each other.
 
 mod calls;
+mod contract;
 mod database;
 mod gateway;
 mod http;
@@ -14,6 +15,7 @@ mod transcript;
 mod wait;
 
 pub(crate) use calls::{cursor, put};
+pub(crate) use contract::{Operation, check as is_documented};
 pub(crate) use database::PostgresDatabase;
 pub(crate) use gateway::{Gateway, Setup};
 pub(crate) use http::{Answer, Caller};

@@ -24,13 +24,13 @@ mod sync;
 /// All routes with their state, and the layers every request goes through.
 pub fn router(state: AppState) -> Router {
     let (router, document) = routes(state.config.environment).split_for_parts();
-    let document = serde_json::to_string(&document).unwrap_or_default();
+    let document = openapi::finish(document).to_string();
     let answer = move || {
         let document = document.clone();
         async move { ([(http::header::CONTENT_TYPE, "application/json")], document) }
     };
     let router = router
-        .route("/api/v1/openapi.json", axum::routing::get(answer))
+        .route(openapi::PATH, axum::routing::get(answer))
         .route("/api/v1/sync/ws", axum::routing::get(sync::socket));
     let (config, metrics) = (state.config.clone(), state.metrics.clone());
     layers::apply(router.with_state(state), &config, metrics)

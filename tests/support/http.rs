@@ -4,6 +4,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::support::contract;
 use crate::support::transcript::Transcript;
 use crate::support::wait::bounded;
 
@@ -105,10 +106,11 @@ impl Caller {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// Calls; bodies are `application/json` unless a header says otherwise.
+    /// Calls; bodies are `application/json` unless a header says otherwise. The
+    /// answer must be one that the OpenAPI document allows.
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<&str>) -> Answer {
         self.write_request(&method, path, body);
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
         if let Some(body) = body {
             if !self.headers.contains_key("content-type") {
                 request = request.header("content-type", "application/json");
@@ -124,6 +126,9 @@ impl Caller {
             Answer { status, headers, bytes, body }
         });
         let answer = answer.await;
+        if let Some(operation) = contract::check(&method, path, body, &answer) {
+            self.transcript.answered(operation, answer.status.as_u16());
+        }
         self.write_answer(&answer);
         answer
     }

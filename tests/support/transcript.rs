@@ -1,5 +1,6 @@
 //! What was said between the gateway and its clients, one line each.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,7 @@ pub(crate) struct Transcript(Arc<Mutex<State>>);
 struct State {
     redactor: Redactor,
     lines: Vec<String>,
+    answers: BTreeSet<(String, u16)>,
 }
 
 impl Transcript {
@@ -43,6 +45,16 @@ impl Transcript {
         let mut text = std::mem::take(&mut self.state().lines).join("\n");
         text.push('\n');
         text
+    }
+
+    /// An operation of the OpenAPI document answered with this status.
+    pub(crate) fn answered(&self, operation: String, status: u16) {
+        self.state().answers.insert((operation, status));
+    }
+
+    /// Which operations answered with which status so far.
+    pub(crate) fn answers(&self) -> BTreeSet<(String, u16)> {
+        self.state().answers.clone()
     }
 
     /// Everything said, for the message of a failure.

@@ -59,6 +59,7 @@ pub struct Page<T> {
     /// The page.
     pub items: Vec<T>,
     /// Send it as `cursor` for the next page; null at the end.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub next_cursor: Option<String>,
 }
 
@@ -131,6 +132,7 @@ pub struct DeviceView {
     /// Its system.
     pub platform: Platform,
     /// Its name, where it has one.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub name: Option<String>,
     /// What it can carry out.
     pub capabilities: Vec<String>,
@@ -171,7 +173,7 @@ pub struct AckRequest {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub device_id: DeviceId,
     /// What it holds.
-    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, crate::cursor::Cursor>))]
     pub cursors: Cursors,
 }
 
@@ -180,7 +182,7 @@ pub struct AckRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AckAnswer {
     /// The positions now acked; lower ones than stored change nothing.
-    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, Object>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, crate::cursor::Cursor>))]
     pub cursors: Cursors,
 }
 

@@ -30,7 +30,7 @@ fn time(millis: Option<i64>) -> Option<Timestamp> {
 }
 
 /// How the synchronisation stands.
-#[utoipa::path(get, path = "/api/v1/admin/sync/status", tag = "admin",
+#[utoipa::path(get, path = "/api/v1/admin/sync/status", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 200, body = SyncStatus)))]
 pub(super) async fn sync_status(
     State(state): State<AppState>,
@@ -63,7 +63,7 @@ pub(super) async fn sync_status(
 }
 
 /// Runs a synchronisation now.
-#[utoipa::path(post, path = "/api/v1/admin/sync/trigger", tag = "admin",
+#[utoipa::path(post, path = "/api/v1/admin/sync/trigger", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 202, body = SyncTriggered), (status = 409, description = "One runs already"),
         (status = 501, description = "No marketplace is configured")))]
 pub(super) async fn sync_trigger(
@@ -91,7 +91,7 @@ fn config_view(state: &AppState, row: &sync_state::Model) -> SyncConfig {
 }
 
 /// What the synchronisation goes by.
-#[utoipa::path(get, path = "/api/v1/admin/sync/config", tag = "admin",
+#[utoipa::path(get, path = "/api/v1/admin/sync/config", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 200, body = SyncConfig)))]
 pub(super) async fn sync_config(
     State(state): State<AppState>,
@@ -103,7 +103,7 @@ pub(super) async fn sync_config(
 }
 
 /// Changes strategy or interval for all nodes, at once.
-#[utoipa::path(put, path = "/api/v1/admin/sync/config", tag = "admin",
+#[utoipa::path(put, path = "/api/v1/admin/sync/config", tag = "admin", security(("bearer" = ["admin"])),
     request_body = ChangeSyncConfig, responses((status = 200, body = SyncConfig)))]
 pub(super) async fn change_sync_config(
     State(state): State<AppState>,
@@ -125,8 +125,9 @@ pub(super) async fn change_sync_config(
 
 /// Uploads ratings now instead of with the next batch, also those that wait
 /// after a failure; not those that upstream asked patience for.
-#[utoipa::path(post, path = "/api/v1/admin/sync/ratings", tag = "admin",
-    responses((status = 202, body = Asked)))]
+#[utoipa::path(post, path = "/api/v1/admin/sync/ratings", tag = "admin", security(("bearer" = ["admin"])),
+    responses((status = 202, body = Asked),
+        (status = 501, description = "No marketplace is configured")))]
 pub(super) async fn upload_ratings(
     State(state): State<AppState>,
     caller: Caller,
@@ -149,7 +150,7 @@ fn asked(message: &str) -> Asked {
 }
 
 /// How the upstream socket stands.
-#[utoipa::path(get, path = "/api/v1/admin/websocket/status", tag = "admin",
+#[utoipa::path(get, path = "/api/v1/admin/websocket/status", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 200, body = SocketStatus)))]
 pub(super) async fn socket_status(
     State(state): State<AppState>,
@@ -174,8 +175,9 @@ pub(super) async fn socket_status(
 }
 
 /// Brings the upstream socket up anew.
-#[utoipa::path(post, path = "/api/v1/admin/websocket/reconnect", tag = "admin",
-    responses((status = 202, body = Asked), (status = 409, description = "It is disabled")))]
+#[utoipa::path(post, path = "/api/v1/admin/websocket/reconnect", tag = "admin", security(("bearer" = ["admin"])),
+    responses((status = 202, body = Asked), (status = 409, description = "It is disabled"),
+        (status = 501, description = "No marketplace is configured")))]
 pub(super) async fn socket_reconnect(
     State(state): State<AppState>,
     caller: Caller,
@@ -187,7 +189,7 @@ pub(super) async fn socket_reconnect(
 }
 
 /// Lets the upstream socket be used.
-#[utoipa::path(post, path = "/api/v1/admin/websocket/enable", tag = "admin",
+#[utoipa::path(post, path = "/api/v1/admin/websocket/enable", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 200, body = Asked)))]
 pub(super) async fn socket_enable(
     State(state): State<AppState>,
@@ -197,7 +199,7 @@ pub(super) async fn socket_enable(
 }
 
 /// Uses polling only.
-#[utoipa::path(post, path = "/api/v1/admin/websocket/disable", tag = "admin",
+#[utoipa::path(post, path = "/api/v1/admin/websocket/disable", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 200, body = Asked)))]
 pub(super) async fn socket_disable(
     State(state): State<AppState>,
@@ -214,7 +216,7 @@ async fn set_socket(state: &AppState, caller: &Caller, is_enabled: bool) -> ApiR
 }
 
 /// Ratings that upstream did not take, oldest first.
-#[utoipa::path(get, path = "/api/v1/admin/ratings/failed", tag = "admin", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/admin/ratings/failed", tag = "admin", security(("bearer" = ["admin"])), params(PageQuery),
     responses((status = 200, body = Page<FailedRating>)))]
 pub(super) async fn failed_ratings(
     State(state): State<AppState>,
@@ -243,9 +245,10 @@ fn failed_rating(row: skill_rating::Model) -> FailedRating {
 }
 
 /// Uploads a dead letter again.
-#[utoipa::path(post, path = "/api/v1/admin/ratings/failed/{id}/retry", tag = "admin",
+#[utoipa::path(post, path = "/api/v1/admin/ratings/failed/{id}/retry", tag = "admin", security(("bearer" = ["admin"])),
     params(("id" = String, Path)),
-    responses((status = 202, body = Asked), (status = 404, description = "No such dead letter")))]
+    responses((status = 202, body = Asked), (status = 404, description = "No such dead letter"),
+        (status = 501, description = "No marketplace is configured")))]
 pub(super) async fn retry_rating(
     State(state): State<AppState>,
     caller: Caller,

@@ -36,6 +36,7 @@ mod view;
 
 /// Makes a command. Accepted means durable.
 #[utoipa::path(post, path = "/api/v1/commands", tag = "commands",
+    security(("bearer" = ["service"])),
     params(("Idempotency-Key" = Option<String>, Header)), request_body = CreateCommand,
     responses((status = 202, body = CommandAccepted),
         (status = 200, description = "Made before with the same key", body = CommandAccepted),
@@ -103,6 +104,7 @@ fn check_key(key: &str, field: &str) -> ApiResult<()> {
 
 /// Makes many commands, each accepted or refused by itself.
 #[utoipa::path(post, path = "/api/v1/commands/batch", tag = "commands",
+    security(("bearer" = ["service"])),
     request_body = CreateCommands, responses((status = 207, body = CommandsAccepted)))]
 pub(super) async fn create_batch(
     State(state): State<AppState>,
@@ -178,6 +180,7 @@ pub(super) struct GetQuery {
 
 /// A command with its timeline.
 #[utoipa::path(get, path = "/api/v1/commands/{id}", tag = "commands",
+    security(("bearer" = ["service"])),
     params(("id" = String, Path), GetQuery),
     responses((status = 200, body = CommandView), (status = 404, description = "No such command")))]
 pub(super) async fn get(
@@ -270,7 +273,8 @@ pub(super) struct ListQuery {
 }
 
 /// Commands, newest first.
-#[utoipa::path(get, path = "/api/v1/commands", tag = "commands", params(ListQuery),
+#[utoipa::path(get, path = "/api/v1/commands", tag = "commands",
+    security(("bearer" = ["service"])), params(ListQuery),
     responses((status = 200, body = Page<CommandView>)))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -298,6 +302,7 @@ pub(super) async fn list(
 
 /// Takes a command back.
 #[utoipa::path(delete, path = "/api/v1/commands/{id}", tag = "commands",
+    security(("bearer" = ["service"])),
     params(("id" = String, Path)),
     responses((status = 200, body = CommandView), (status = 409, description = "It has its final status")))]
 pub(super) async fn cancel(

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidegate_entity::conflict;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::ConflictStatus;
@@ -29,7 +29,7 @@ use crate::store::conflict::Filter;
 
 mod view;
 
-use view::{ConflictView, views};
+use view::{ConflictView, Present, RulingRefused, views};
 
 /// Conflicts resolved by one call at most.
 const BULK_MAX: usize = 100;
@@ -41,8 +41,9 @@ const JUSTIFICATION_BYTES: usize = 2_000;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ConflictQuery {
-    /// `open` or `resolved`; all unless asked.
+    /// All unless asked.
     #[serde(default)]
+    #[param(value_type = Option<ConflictStatus>)]
     status: Option<String>,
     /// `CRITICAL`, `HIGH`, `MEDIUM` or `LOW`, in any case.
     #[serde(default)]
@@ -142,9 +143,10 @@ pub(super) async fn get_for_operators(
 /// Decides an open conflict, on the version of the published state that the
 /// caller saw. 409 with the present one when that moved.
 #[utoipa::path(post, path = "/api/v1/conflicts/{id}/resolve", tag = "conflicts",
-    params(("id" = String, Path)), request_body = Object,
+    security(("bearer" = ["admin"])), params(("id" = String, Path)), request_body = Decision,
     responses((status = 200, body = ConflictView),
-        (status = 409, description = "It is decided, or the published state moved")))]
+        (status = 409, description = "It is decided, or the published state moved", body = RulingRefused),
+        (status = 501, description = "Conflicts of this kind are only kept")))]
 pub(super) async fn resolve(
     State(state): State<AppState>,
     caller: Caller,
@@ -158,9 +160,10 @@ pub(super) async fn resolve(
 
 /// Brings back a side that lost, within 30 days.
 #[utoipa::path(post, path = "/api/v1/conflicts/{id}/restore", tag = "conflicts",
-    params(("id" = String, Path)), request_body = Object,
+    security(("bearer" = ["admin"])), params(("id" = String, Path)), request_body = Undo,
     responses((status = 200, body = ConflictView),
-        (status = 409, description = "Nothing to restore, or the published state moved")))]
+        (status = 409, description = "Nothing to restore, or the published state moved", body = RulingRefused),
+        (status = 501, description = "Conflicts of this kind are only kept")))]
 pub(super) async fn restore(
     State(state): State<AppState>,
     caller: Caller,
@@ -193,7 +196,7 @@ async fn answer(state: &AppState, ruling: Ruling) -> ApiResult<Response> {
         Err(RulingError::Refused(error)) => Err(error),
         Err(RulingError::Moved(remote)) => {
             let error = moved(&remote);
-            let body = json!({ "error": error.detail(), "remote": remote_view(&remote) });
+            let body = RulingRefused { error: error.detail(), remote: Some(present(*remote)) };
             Ok((StatusCode::CONFLICT, Json(body)).into_response())
         }
     }
@@ -205,21 +208,21 @@ fn moved(remote: &Side) -> ApiError {
         .with_current_version("expected_remote_version", remote.version)
 }
 
-fn remote_view(remote: &Side) -> Value {
-    json!({ "version": remote.version, "data": remote.data })
+fn present(remote: Side) -> Present {
+    Present { version: remote.version, data: remote.data }
 }
 
 /// Several decisions at once.
 #[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct BulkResolve {
     /// 1 to 100 decisions, each with the conflict it is about.
-    #[schema(value_type = Vec<Object>)]
     conflicts: Vec<OneOfBulk>,
 }
 
 /// A [`Decision`] and what it is about. Written out: of a flattened one no
 /// refusal could name the field.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ConflictDecision)]
 struct OneOfBulk {
     conflict_id: String,
     choice: Choice,
@@ -250,10 +253,9 @@ pub(super) struct BulkResult {
     conflict: Option<ConflictView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDetail>,
-    /// With `remote_moved`: the present state, `{version, data}`.
+    /// With `remote_moved`: the present state.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    remote: Option<Value>,
+    remote: Option<Present>,
 }
 
 /// What became of several decisions.
@@ -269,7 +271,8 @@ pub(super) struct BulkResults {
 
 /// Decides several conflicts, each by itself.
 #[utoipa::path(post, path = "/api/v1/conflicts/bulk-resolve", tag = "conflicts",
-    request_body = BulkResolve, responses((status = 207, body = BulkResults)))]
+    security(("bearer" = ["admin"])), request_body = BulkResolve,
+    responses((status = 207, body = BulkResults)))]
 pub(super) async fn bulk_resolve(
     State(state): State<AppState>,
     caller: Caller,
@@ -311,7 +314,7 @@ async fn bulk_result(
                 remote: None,
             });
         }
-        Err(RulingError::Moved(remote)) => (moved(&remote), Some(remote_view(&remote))),
+        Err(RulingError::Moved(remote)) => (moved(&remote), Some(present(*remote))),
         Err(RulingError::Refused(error)) => (error, None),
     };
     let status = error.code.number();

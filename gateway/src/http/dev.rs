@@ -13,8 +13,12 @@ use crate::state::AppState;
 
 /// Makes a command for the caller's own devices.
 #[utoipa::path(post, path = "/api/v1/dev/trigger-write", tag = "development",
-    request_body = TriggerWrite,
-    responses((status = 202, body = CommandAccepted), (status = 404, description = "No such device")))]
+    security(("bearer" = ["device"])),
+    params(("Idempotency-Key" = Option<String>, Header)), request_body = TriggerWrite,
+    responses((status = 202, body = CommandAccepted),
+        (status = 200, description = "Made before with the same key", body = CommandAccepted),
+        (status = 404, description = "No such device"),
+        (status = 409, description = "The key was used with another request")))]
 pub(super) async fn trigger_write(
     State(state): State<AppState>,
     caller: Caller,

@@ -25,8 +25,8 @@ use crate::transport::open::{check_device, device_key};
 
 /// Registers a device, or refreshes what is known of it.
 #[utoipa::path(post, path = "/api/v1/devices/register", tag = "devices",
-    request_body = RegisterDevice,
-    responses((status = 200, body = Registered), (status = 422, description = "Wrong values")))]
+    security(("bearer" = ["device"])), request_body = RegisterDevice,
+    responses((status = 200, body = Registered)))]
 pub(super) async fn register(
     State(state): State<AppState>,
     caller: Caller,
@@ -69,7 +69,8 @@ fn push_of(request: &RegisterDevice) -> ApiResult<Option<Option<PushRegistration
 }
 
 /// The caller's own devices.
-#[utoipa::path(get, path = "/api/v1/devices", tag = "devices", params(PageQuery),
+#[utoipa::path(get, path = "/api/v1/devices", tag = "devices",
+    security(("bearer" = ["device"])), params(PageQuery),
     responses((status = 200, body = Page<DeviceView>)))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -82,7 +83,7 @@ pub(super) async fn list(
 
 /// Any user's devices, with presence.
 #[utoipa::path(get, path = "/api/v1/users/{user_id}/devices", tag = "devices",
-    params(("user_id" = String, Path), PageQuery),
+    security(("bearer" = ["service"])), params(("user_id" = String, Path), PageQuery),
     responses((status = 200, body = Page<DeviceView>)))]
 pub(super) async fn list_of_user(
     State(state): State<AppState>,
@@ -124,7 +125,7 @@ fn view(state: &AppState, user_id: &UserId, row: device::Model) -> ApiResult<Dev
 /// Deletes one of the caller's devices: ends its session, forgets its push
 /// token, cancels the commands addressed to it.
 #[utoipa::path(delete, path = "/api/v1/devices/{id}", tag = "devices",
-    params(("id" = String, Path)),
+    security(("bearer" = ["device"])), params(("id" = String, Path)),
     responses((status = 204), (status = 404, description = "No such device")))]
 pub(super) async fn remove(
     State(state): State<AppState>,
@@ -162,7 +163,8 @@ pub(super) async fn webpush_key(
 
 /// Ends all sessions of a user: for a sign-out everywhere.
 #[utoipa::path(delete, path = "/api/v1/users/{user_id}/sessions", tag = "devices",
-    params(("user_id" = String, Path)), responses((status = 204)))]
+    security(("bearer" = ["service"])), params(("user_id" = String, Path)),
+    responses((status = 204), (status = 422, description = "No user has such an id")))]
 pub(super) async fn end_sessions(
     State(state): State<AppState>,
     caller: Caller,

@@ -102,8 +102,9 @@ impl SkillQuery {
 }
 
 /// Skills that match, in order of ids.
-#[utoipa::path(get, path = "/api/v1/marketplace/skills", tag = "marketplace", params(SkillQuery),
-    responses((status = 200, body = SkillPage), (status = 304, description = "As it was")))]
+#[utoipa::path(get, path = "/api/v1/marketplace/skills", tag = "marketplace",
+    params(SkillQuery, ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = SkillPage)))]
 pub(super) async fn skills(
     State(state): State<AppState>,
     _: Caller,
@@ -127,7 +128,8 @@ pub(super) async fn skills(
 
 /// All categories, in order of names.
 #[utoipa::path(get, path = "/api/v1/marketplace/categories", tag = "marketplace",
-    responses((status = 200, body = Page<ItemView>), (status = 304, description = "As it was")))]
+    params(("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = Page<ItemView>)))]
 pub(super) async fn categories(
     State(state): State<AppState>,
     _: Caller,
@@ -144,8 +146,8 @@ pub(super) async fn categories(
 
 /// One skill.
 #[utoipa::path(get, path = "/api/v1/marketplace/skills/{id}", tag = "marketplace",
-    params(("id" = String, Path)),
-    responses((status = 200, body = ItemView), (status = 304, description = "As it was"),
+    params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = ItemView),
         (status = 404, description = "No such skill"),
         (status = 503, description = "Upstream has been away for too long to vouch for it")))]
 pub(super) async fn skill(
@@ -162,6 +164,7 @@ pub(super) async fn skill(
 /// Edits a skill: an RFC 7396 merge patch on its data. `If-Match` names the
 /// version it was made on.
 #[utoipa::path(patch, path = "/api/v1/marketplace/skills/{id}", tag = "marketplace",
+    security(("bearer" = ["admin"])),
     params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
     request_body = Object,
     responses((status = 200, body = ItemView), (status = 404, description = "No such skill"),

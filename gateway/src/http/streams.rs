@@ -17,6 +17,7 @@ use crate::state::AppState;
 
 /// Changes records of a shared stream: all or none.
 #[utoipa::path(post, path = "/api/v1/streams/{stream}/records", tag = "streams",
+    security(("bearer" = ["service"])),
     params(("stream" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = PublishRecords,
     responses((status = 202, body = Published), (status = 200, description = "Published before", body = Published),

@@ -61,7 +61,8 @@ pub(super) struct PollQuery {
 }
 
 /// What is new for a device. Sending a cursor acks what it holds.
-#[utoipa::path(get, path = "/api/v1/sync/poll", tag = "sync", params(PollQuery),
+#[utoipa::path(get, path = "/api/v1/sync/poll", tag = "sync",
+    security(("bearer" = ["device"])), params(PollQuery),
     responses((status = 200, body = PollAnswer), (status = 404, description = "Unknown device")))]
 pub(super) async fn poll(
     State(state): State<AppState>,
@@ -122,8 +123,10 @@ fn position(cursor: Option<&str>, cursors: Option<&str>) -> ApiResult<Position> 
 }
 
 /// Says what a device holds, without a socket or a poll.
-#[utoipa::path(post, path = "/api/v1/sync/ack", tag = "sync", request_body = AckRequest,
-    responses((status = 200, body = AckAnswer), (status = 409, description = "Another epoch")))]
+#[utoipa::path(post, path = "/api/v1/sync/ack", tag = "sync",
+    security(("bearer" = ["device"])), request_body = AckRequest,
+    responses((status = 200, body = AckAnswer), (status = 404, description = "Unknown device"),
+        (status = 409, description = "Another epoch")))]
 pub(super) async fn ack(
     State(state): State<AppState>,
     caller: Caller,
@@ -172,7 +175,8 @@ async fn acked(state: &AppState, device: &DeviceKey, names: &[StreamName]) -> Ap
 
 /// Reports outcomes of commands, for devices without a socket.
 #[utoipa::path(post, path = "/api/v1/sync/results", tag = "sync",
-    request_body = ResultsRequest, responses((status = 200, body = ResultsAnswer)))]
+    security(("bearer" = ["device"])), request_body = ResultsRequest,
+    responses((status = 200, body = ResultsAnswer), (status = 404, description = "Unknown device")))]
 pub(super) async fn results(
     State(state): State<AppState>,
     caller: Caller,

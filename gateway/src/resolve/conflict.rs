@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_protocol::time::Timestamp;
+use utoipa::ToSchema;
 
 use crate::resolve::rules::{SeverityFields, Strategy, TypeFields};
 use crate::resolve::side::{Base, Edits, Origin, Side};
@@ -12,7 +13,9 @@ use crate::resolve::side::{Base, Edits, Origin, Side};
 pub const WHOLE: &str = "$";
 
 /// What the sides disagree about; the first hit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConflictType {
     /// Which version this is.
@@ -26,7 +29,9 @@ pub enum ConflictType {
 }
 
 /// How grave that is; the first hit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Severity {
     /// What runs, or which item it is.
@@ -109,7 +114,8 @@ impl Severity {
 }
 
 /// A field in which the sides differ.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DisputedField)]
 pub struct Disputed {
     /// Its name, [`WHOLE`] where the values are not objects.
     pub field: String,
@@ -118,7 +124,7 @@ pub struct Disputed {
 }
 
 /// Who changed a field since the base.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangedBy {
     /// Only local.
@@ -165,7 +171,8 @@ impl DecidedBy {
 }
 
 /// The effective value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConflictResult)]
 pub struct Outcome {
     /// Its version: remote's own where the value is remote's, otherwise one
     /// above every side's.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_protocol::time::Timestamp;
+use utoipa::ToSchema;
 
 use crate::resolve::conflict::{Conflict, DecidedBy, Outcome};
 use crate::resolve::merge::{Decide, Trio, put};
@@ -19,7 +20,7 @@ use crate::resolve::{local_wins, newest, number};
 pub const RESTORE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// What a person chose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Choice {
     /// Local's changes, on current remote.
@@ -33,7 +34,7 @@ pub enum Choice {
 }
 
 /// A person's decision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Decision {
     /// What was chosen.
     pub choice: Choice,
@@ -206,7 +207,7 @@ fn disputed_units(fields: impl Iterator<Item = String>, rules: &KindRules) -> BT
 }
 
 /// Bringing back a loser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Undo {
     /// The side to bring back.
     pub loser: Origin,

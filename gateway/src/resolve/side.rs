@@ -4,11 +4,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_protocol::time::Timestamp;
+use utoipa::ToSchema;
 
 /// The last state both sides agreed on. It is found by version, never by a
 /// clock; who cannot find it any more gives none, and the sides are compared
 /// with each other alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConflictBase)]
 pub struct Base {
     /// Its version.
     pub version: i64,
@@ -17,7 +19,8 @@ pub struct Base {
 }
 
 /// What one side made of the item.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ConflictSide)]
 pub struct Side {
     /// The number this state has, or would have, on its side. Remote's is the
     /// number under which it is published: a result that is remote's keeps it.
@@ -27,6 +30,7 @@ pub struct Side {
     /// not tell from a delete: items are objects, checked where they come in.
     pub data: Option<Value>,
     /// When it was edited, by the clock of who edited it.
+    #[schema(value_type = String, format = DateTime)]
     pub edited_at: Timestamp,
     /// Who edited it: a device, an upstream, a person.
     pub source_id: String,
@@ -40,7 +44,9 @@ impl Side {
 }
 
 /// One of the two sides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The edit that waits to be accepted.

@@ -70,6 +70,7 @@ pub struct SkillPage {
     /// Pages of them.
     pub total_pages: u64,
     /// Send it as `cursor` for the next page; null at the end.
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub next_cursor: Option<String>,
 }
 

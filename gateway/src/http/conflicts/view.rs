@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_entity::conflict;
+use tidegate_protocol::entry::ConflictStatus;
+use tidegate_protocol::rest::ErrorDetail;
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ApiResult};
-use crate::resolve::conflict::Conflict;
+use crate::resolve::conflict::{Conflict, ConflictType, Disputed, Outcome, Severity};
+use crate::resolve::rules::Strategy;
+use crate::resolve::side::{Base, Origin, Side};
 use crate::state::AppState;
 use crate::store;
 use crate::store::market::SKILL;
@@ -22,37 +26,33 @@ pub(in crate::http) struct ConflictView {
     subject: String,
     /// Whose edit is in it.
     user_id: Option<String>,
-    /// `open` or `resolved`.
+    /// Whether somebody still has to decide.
+    #[schema(value_type = ConflictStatus)]
     status: String,
-    /// `VERSION_MISMATCH`, `CONTENT_MISMATCH`, `DEPENDENCY_CONFLICT`, `OTHER`.
-    conflict_type: &'static str,
-    /// `CRITICAL`, `HIGH`, `MEDIUM`, `LOW`.
-    severity: String,
-    /// The fields in which the sides differ, `[{field, changed_by}]`.
-    #[schema(value_type = Vec<Object>)]
-    fields: Value,
-    /// What both started from, `{version, data}`; null where that is not known.
-    #[schema(value_type = Object)]
-    base: Value,
-    /// The local edit, `{version, data, edited_at, source_id}`.
-    #[schema(value_type = Object)]
-    local: Value,
-    /// What upstream had, in the same shape.
-    #[schema(value_type = Object)]
-    remote: Value,
-    /// The effective value, `{version, data}`; upstream's while it is open.
-    #[schema(value_type = Object)]
-    result: Value,
+    /// What the sides disagree about.
+    conflict_type: ConflictType,
+    /// How grave that is.
+    severity: Severity,
+    /// The fields in which the sides differ.
+    fields: Vec<Disputed>,
+    /// What both started from; null where that is not known.
+    base: Option<Base>,
+    /// The local edit.
+    local: Side,
+    /// What upstream had.
+    remote: Side,
+    /// The effective value; upstream's while it is open.
+    result: Outcome,
     /// Sides that are not, or not wholly, in the result: they can be restored.
-    #[schema(value_type = Vec<String>)]
-    losers: Value,
+    losers: Vec<Origin>,
     /// While it is open: what merging would give.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     proposal: Option<Value>,
     /// While it is open: fields that only a person can decide.
     undecided: Vec<String>,
-    strategy: &'static str,
+    /// How it was, or is to be, decided.
+    strategy: Strategy,
     /// `strategy`, `delete` or a person's id; null while it is open.
     decided_by: Option<String>,
     justification: Option<String>,
@@ -67,6 +67,23 @@ pub(in crate::http) struct ConflictView {
     /// When a loser was brought back.
     #[schema(value_type = Option<String>, format = DateTime)]
     restored_at: Option<Timestamp>,
+}
+
+/// The published state, which another one than the caller expected.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct Present {
+    pub(super) version: i64,
+    /// Null: deleted.
+    pub(super) data: Option<Value>,
+}
+
+/// Why a word on a conflict was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::http) struct RulingRefused {
+    pub(super) error: ErrorDetail,
+    /// With `remote_moved`: the present state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) remote: Option<Present>,
 }
 
 /// The rows as the API shows them.
@@ -102,17 +119,17 @@ fn view(row: conflict::Model, current_version: Option<i64>) -> serde_json::Resul
         subject: row.subject,
         user_id: row.user_id,
         status: row.status,
-        conflict_type: verdict.conflict_type.as_str(),
-        severity: row.severity,
-        fields: serde_json::to_value(&verdict.fields)?,
-        base: serde_json::to_value(&verdict.base)?,
-        local: serde_json::to_value(&verdict.local)?,
-        remote: serde_json::to_value(&verdict.remote)?,
-        result: serde_json::to_value(&verdict.result)?,
-        losers: serde_json::to_value(&verdict.losers)?,
+        conflict_type: verdict.conflict_type,
+        severity: verdict.severity,
+        fields: verdict.fields,
+        base: verdict.base,
+        local: verdict.local,
+        remote: verdict.remote,
+        result: verdict.result,
+        losers: verdict.losers,
         proposal: verdict.proposal,
         undecided: verdict.undecided,
-        strategy: verdict.strategy.as_str(),
+        strategy: verdict.strategy,
         decided_by: verdict.decided_by.word(),
         justification: verdict.justification,
         current_version,
