@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run sandbox test bench fmt lint doc deny
+.PHONY: run sandbox test openapi-client bench fmt lint doc deny
 
 # Builds, migrates an embedded SQLite, starts the gateway in development mode,
 # and prints its URL, a token and the next command to try.
@@ -23,6 +23,13 @@ sandbox:
 test:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
+
+# A TypeScript client made from the OpenAPI document, and compiled. Needs Node
+# 18 or newer with npm, which `make test` does not.
+openapi-client:
+	$(CARGO) build --locked --package tidegate
+	./target/debug/tidegate openapi > tests/openapi-client/openapi.json
+	cd tests/openapi-client && npm ci --no-audit --no-fund && npm run check
 
 # Memory, fan-out, latency and durable writes; writes bench/results.json.
 bench:
