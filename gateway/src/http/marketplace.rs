@@ -166,7 +166,7 @@ pub(super) async fn skill(
 #[utoipa::path(patch, path = "/api/v1/marketplace/skills/{id}", tag = "marketplace",
     security(("bearer" = ["admin"])),
     params(("id" = String, Path), ("If-Match" = Option<String>, Header)),
-    request_body = Object,
+    request_body(content((Object = "application/json"), (Object = "application/merge-patch+json"))),
     responses((status = 200, body = ItemView), (status = 404, description = "No such skill"),
         (status = 409, description = "The version moved, or a conflict is open")))]
 pub(super) async fn edit(
