@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 use tidegate_protocol::id::UserId;
 
-use crate::support::{Answer, Caller, Gateway, Setup, eventually};
+use crate::support::{Answer, Setup, eventually};
 
 mod connections;
+mod devices;
 mod overload;
 
 /// Requires a refusal that says when to try again.
@@ -14,37 +15,6 @@ fn expect_busy(answer: Answer, status: u16, code: &str) {
     let wait_s = answer.header("retry-after").map(str::parse::<u32>);
     assert!(matches!(wait_s, Some(Ok(1..=60))), "{answer:?}");
     answer.expect_error(status, code);
-}
-
-async fn register(caller: &Caller) -> Answer {
-    caller.post("/api/v1/devices/register", &json!({ "platform": "ios" })).await
-}
-
-/// The default of 50 devices: another one is refused on both ways in, one
-/// that is known is not, and a place is free again after a delete.
-#[tokio::test]
-async fn a_user_has_so_many_devices() {
-    let gateway = Gateway::start().await;
-    let phone = gateway.device("phone", "u1");
-    phone.open().await;
-    let caller = gateway.calls_of(&phone).quiet();
-    let mut others = Vec::new();
-    for _ in 1..50 {
-        let device = register(&caller).await.expect(200)["device_id"].clone();
-        others.push(device.as_str().unwrap().to_owned());
-    }
-    register(&caller).await.expect_error(429, "too_many_devices");
-    let tablet = gateway.device("tablet", "u1");
-    let mut socket = tablet.connect().await;
-    socket.send(&tablet.hello()).await;
-    assert_eq!(socket.expect("error").await["code"], "too_many_devices");
-    socket.expect_close(4403, "forbidden").await;
-    phone.open().await;
-
-    caller.delete(&format!("/api/v1/devices/{}", others[0])).await;
-    tablet.open().await;
-    let stranger = gateway.device("stranger", "u2");
-    register(&gateway.calls_of(&stranger).quiet()).await.expect(200);
 }
 
 /// Polls that are held count; the next one is refused, and another user's is

@@ -157,6 +157,8 @@ table! {
     upstream_messages: Family<UpstreamMessage, IntCounter> = "tidegate_marketplace_messages_total", by "result";
     /// Uploads of ratings, by how they ended.
     rating_uploads: Family<UploadResult, IntCounter> = "tidegate_rating_uploads_total", by "result";
+    /// Devices removed to make room for a new one of their user.
+    devices_replaced: IntCounter = "tidegate_devices_replaced_total";
     /// Timeline rows dropped because the queue written behind was full.
     behind_dropped: IntCounter = "tidegate_behind_dropped_total";
     /// From the end of the request head to the start of the answer.

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::{STREAMS_PER_STEP, SWEEP_COMMANDS};
 use crate::state::AppState;
 use crate::store;
+use crate::transport::open::device_key;
 
 pub mod history;
 mod retention;
@@ -27,6 +28,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the heads of followed streams are read again. Well below the
 /// shortest heartbeat (10 s), so that a heartbeat names true heads.
 const HEADS_INTERVAL: Duration = Duration::from_secs(4);
+
+/// How often it is noted that devices with a live session are here: pongs are
+/// not stored, and after a crash nothing else tells who was here last.
+const PRESENCE_INTERVAL: Duration = Duration::from_mins(5);
 
 /// How often the write-ahead log is folded into the database.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,6 +49,7 @@ pub fn tasks(
         ("sweep", every(SWEEP_INTERVAL, of(), "sweep", sweep).boxed()),
         ("write behind", every(behind, of(), "write behind", flush).boxed()),
         ("heads", every(HEADS_INTERVAL, of(), "heads", refresh_heads).boxed()),
+        ("presence", every(PRESENCE_INTERVAL, of(), "presence", note_presence).boxed()),
         ("checkpoint", every(CHECKPOINT_INTERVAL, of(), "checkpoint", checkpoint).boxed()),
         ("retention", every(trim, of(), "retention", retention::retain).boxed()),
         ("history", history::watch(state.clone(), stop.clone()).boxed()),
@@ -93,6 +99,14 @@ async fn sweep(state: AppState) -> anyhow::Result<()> {
 
 async fn flush(state: AppState) -> anyhow::Result<()> {
     Ok(state.ingest.flush_behind().await?)
+}
+
+/// Notes that the devices with a live session here were seen.
+async fn note_presence(state: AppState) -> anyhow::Result<()> {
+    for online in state.hub.online_devices() {
+        state.ingest.behind().seen(&device_key(&online.user_id, &online.device_id));
+    }
+    Ok(())
 }
 
 async fn checkpoint(state: AppState) -> anyhow::Result<()> {

@@ -93,7 +93,7 @@ words! {
         Invalid = "invalid", 422;
         /// The user has the most commands without a final status allowed.
         TooManyPending = "too_many_pending", 429;
-        /// The user has the most devices allowed.
+        /// The user has the most devices allowed, and all of them are online.
         TooManyDevices = "too_many_devices", 429;
         /// The user has the most concurrent polls allowed.
         TooManyPollers = "too_many_pollers", 429;
@@ -140,6 +140,9 @@ words! {
         DeviceMismatch = "device_mismatch", 4403;
         /// The device was deleted.
         DeviceDeleted = "device_deleted", 4403;
+        /// The user has the most devices allowed, and all of them are online.
+        /// The `error` frame before says when trying again makes sense.
+        TooManyDevices = "too_many_devices", 4403;
         /// `hello.protocol` is not supported.
         ProtocolUnsupported = "protocol_unsupported", 4406;
         /// No `hello` in time.

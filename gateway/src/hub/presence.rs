@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use dashmap::mapref::multiple::RefMulti;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::{DeviceId, UserId};
 use tokio::time::{Duration, Instant};
@@ -89,6 +90,18 @@ impl Hub {
         let Some(sessions) = self.sessions.get(user_id) else { return 0 };
         sessions.iter().for_each(|session| session.signal.close(reason));
         sessions.len()
+    }
+
+    /// The devices that have a live session here.
+    pub fn online_devices(&self) -> Vec<SessionKey> {
+        let key = |user_id: &UserId, session: &LiveSession| SessionKey {
+            user_id: user_id.clone(),
+            device_id: session.device_id.clone(),
+        };
+        let keys = |entry: RefMulti<'_, UserId, UserSessions>| -> Vec<SessionKey> {
+            entry.value().iter().map(|session| key(entry.key(), session)).collect()
+        };
+        self.sessions.iter().flat_map(keys).collect()
     }
 
     /// The signals of all sessions, for a drain.

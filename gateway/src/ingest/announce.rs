@@ -28,6 +28,10 @@ impl Writer {
                 report.results.iter().for_each(|r| metrics.results.of(r.status).inc());
             }
         }
+        for device in &working.changes.replaced_devices {
+            metrics.devices_replaced.inc();
+            tracing::info!(device.id = device.device_id, "a device made room for a new one");
+        }
         for found in &working.changes.verdicts {
             metrics.conflicts_detected.of(found.conflict_type).inc();
             if !found.is_open() {

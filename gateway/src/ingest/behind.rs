@@ -100,6 +100,13 @@ impl BehindBatch {
         late.commands.extend(told.chain(pushed).map(|id| id.as_str().to_owned()));
     }
 
+    /// The devices of a user that it tells of: they were seen just now.
+    pub fn seen_of(&self, user_id: &str) -> HashSet<String> {
+        let acking = self.acks.keys().map(|(device, _)| device);
+        let of_user = acking.chain(&self.seen).filter(|device| device.user_id == user_id);
+        of_user.map(|device| device.device_id.clone()).collect()
+    }
+
     /// Notes that a device holds a stream up to a position; which commands
     /// that passes is looked up when it is written.
     pub fn ack(&mut self, device: &DeviceKey, stream: &StreamName, cursor: Cursor, at: Timestamp) {
@@ -224,6 +231,11 @@ impl Behind {
         if batch.seen.len() < BEHIND_CURSORS {
             batch.seen.insert(device.clone());
         }
+    }
+
+    /// The devices of a user that were seen and whose rows do not say so yet.
+    pub fn seen_of(&self, user_id: &str) -> HashSet<String> {
+        lock(&self.batch).seen_of(user_id)
     }
 
     /// Notes what came of a wake-up by push.

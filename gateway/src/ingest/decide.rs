@@ -1,6 +1,8 @@
 //! What each job does to the working rows: pure functions without I/O, in
 //! one file per area.
 
+use std::sync::Arc;
+
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::ResultAnswer;
 use tidegate_protocol::id::{CommandId, Seq, StreamName};
@@ -89,7 +91,10 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
             needs.removed_devices.push(key.clone());
         }
         Job::Sweep(ids) => needs.unplaced_commands.extend(ids.iter().cloned()),
-        Job::Behind(batch) => batch.needs(&mut needs.late),
+        Job::Behind(batch) => {
+            batch.needs(&mut needs.late);
+            needs.behind.push(Arc::clone(batch));
+        }
         Job::Observe(observed) => market::needs(observed, needs),
         Job::EditSkill(edit) => market::edit::needs(edit, needs),
         Job::Rule(ruling) => market::rule::needs(ruling, needs),

@@ -1,7 +1,7 @@
 //! The rows a batch works on: loaded once for all its jobs, changed in memory
 //! by pure decisions, written back in a few statements.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use sea_orm::{ConnectionTrait, DbErr};
@@ -14,6 +14,7 @@ use tidegate_protocol::time::Timestamp;
 
 use crate::hub::{Hub, SessionKey};
 use crate::ingest::IngestOptions;
+use crate::ingest::behind::{Behind, BehindBatch};
 use crate::resolve::conflict::Conflict;
 use crate::resolve::rules::Strategy;
 use crate::store::device::{DeviceKey, TokenOwner};
@@ -27,11 +28,15 @@ use crate::store::{self};
 mod heads;
 mod late;
 mod market;
+mod room;
 mod shift;
 
 pub(crate) use heads::new_epoch;
 pub(crate) use late::Late;
 pub(crate) use shift::Shift;
+
+/// Devices by user and id.
+pub(crate) type Devices = HashMap<String, BTreeMap<String, device::Model>>;
 
 /// Everything a batch reads and changes.
 pub(crate) struct Working {
@@ -41,7 +46,10 @@ pub(crate) struct Working {
     pub(crate) hub: Arc<Hub>,
     /// Locked: whoever holds a stream's head may change what the stream tells.
     pub(crate) heads: Heads,
-    pub(crate) devices: HashMap<String, BTreeMap<String, device::Model>>,
+    pub(crate) devices: Devices,
+    /// Devices that may make room for a new one of their user, first to last;
+    /// what they leave behind is loaded.
+    pub(crate) replaceable: HashMap<String, VecDeque<DeviceKey>>,
     pub(crate) commands: HashMap<String, CommandState>,
     pub(crate) idempotency: HashMap<(String, String), idempotency_key::Model>,
     pub(crate) records: HashMap<RecordKey, shared_record::Model>,
@@ -80,6 +88,8 @@ pub(crate) struct Changes {
     pub(crate) removed_devices: Vec<DeviceKey>,
     /// Streams whose history went back: they begin anew, in a new epoch.
     pub(crate) restarted: Vec<String>,
+    /// Those among them that made room for another one; for log and metrics.
+    pub(crate) replaced_devices: Vec<DeviceKey>,
     /// Devices with other capabilities than their live sessions judge by.
     pub(crate) outdated: Vec<SessionKey>,
     pub(crate) tokens: HashMap<(String, String), TokenOwner>,
@@ -143,6 +153,10 @@ pub(crate) struct Needs {
     /// Commands whose user must be found out before anything is locked.
     pub(crate) unplaced_commands: BTreeSet<String>,
     pub(crate) removed_devices: Vec<DeviceKey>,
+    /// Devices that register.
+    pub(crate) registering: BTreeSet<DeviceKey>,
+    /// What the batch writes late, with the devices that were seen.
+    pub(crate) behind: Vec<Arc<BehindBatch>>,
     /// What registering devices say they can do.
     pub(crate) capabilities: Vec<(DeviceKey, Vec<String>)>,
     pub(crate) keys: BTreeSet<(String, String)>,
@@ -166,6 +180,7 @@ impl Working {
         now: Timestamp,
         options: IngestOptions,
         hub: &Arc<Hub>,
+        behind: &Behind,
     ) -> Result<Self, DbErr> {
         place(db, &mut needs).await?;
         let heads = heads::lock(db, &needs.streams).await?;
@@ -173,10 +188,11 @@ impl Working {
         let keys: Vec<_> = needs.keys.iter().cloned().collect();
         let idempotency = store::idempotency::load(db, &keys).await?;
         needs.commands.extend(idempotency.iter().filter_map(|row| row.command_id.clone()));
-        let mut devices: HashMap<String, BTreeMap<String, device::Model>> = HashMap::new();
+        let mut devices = Devices::new();
         for row in store::device::lock_of_users(db, &list(&needs.users)).await? {
             devices.entry(row.user_id.clone()).or_default().insert(row.device_id.clone(), row);
         }
+        let replaceable = room::find(&mut needs, &devices, options.devices_per_user, hub, behind);
         commands_of_devices(db, &mut needs, &devices).await?;
         let ids = list(&needs.commands);
         let mut commands: HashMap<_, _> = store::command::lock(db, &ids)
@@ -197,6 +213,7 @@ impl Working {
             hub: Arc::clone(hub),
             heads,
             devices,
+            replaceable,
             commands,
             idempotency: idempotency
                 .into_iter()
@@ -333,7 +350,7 @@ impl Working {
 async fn commands_of_devices(
     db: &impl ConnectionTrait,
     needs: &mut Needs,
-    devices: &HashMap<String, BTreeMap<String, device::Model>>,
+    devices: &Devices,
 ) -> Result<(), DbErr> {
     for key in &needs.removed_devices {
         let device_id = Some(key.device_id.as_str());

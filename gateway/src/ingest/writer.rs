@@ -260,7 +260,8 @@ impl Writer {
             decide::needs(job, &self.options, &mut needs);
         }
         needs.streams.extend(lock(&self.doubtful).iter().cloned());
-        let mut working = Working::load(tx, needs, now, self.options.clone(), &self.hub).await?;
+        let options = self.options.clone();
+        let mut working = Working::load(tx, needs, now, options, &self.hub, &self.behind).await?;
         self.restart_what_went_back(tx, &mut working).await?;
         let drafts = jobs
             .iter()

@@ -198,7 +198,7 @@ async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
         }
         for device in unseen {
             if state.hub.is_online(&device.user_id, &device.device_id) {
-                // It is here, only silent: pongs are not stored.
+                // It is here, and noted to be so only now and then.
                 let now = state.clock.now();
                 let batch = std::slice::from_ref(&device);
                 let tx = state.store.begin_write().await?;

@@ -18,6 +18,7 @@ use crate::store::device::{DeviceKey, TokenOwner, token_hash};
 pub(super) fn needs(registration: &Registration, needs: &mut Needs) {
     needs.streams.extend(registration.streams.iter().map(stream_key));
     needs.users.insert(registration.user_id.as_str().to_owned());
+    needs.registering.insert(key_of(registration));
     if let Some(capabilities) = capabilities_of(&registration.device) {
         needs.capabilities.push((key_of(registration), capabilities.to_vec()));
     }
@@ -42,12 +43,8 @@ pub(super) fn register(
 ) -> ApiResult<(DeviceKey, Vec<String>)> {
     let key = key_of(registration);
     let now = working.now.millis();
-    let devices_max = working.options.devices_per_user;
+    make_room(working, &key)?;
     let devices = working.devices.entry(key.user_id.clone()).or_default();
-    if !devices.contains_key(&key.device_id) && devices.len() >= devices_max {
-        let message = format!("the user has {devices_max} devices; delete one first");
-        return Err(ApiError::new(ErrorCode::TooManyDevices, message).with_retry_after(60));
-    }
     let capabilities = capabilities_of(&registration.device);
     let shift = devices
         .get(&key.device_id)
@@ -81,6 +78,43 @@ pub(super) fn register(
     let streams: Vec<String> = registration.streams.iter().map(stream_key).collect();
     working.changes.ensured.extend(streams.iter().cloned());
     Ok((key, streams))
+}
+
+/// Seconds after which a device that found no room tries again: one of the
+/// others may have gone offline.
+const RETRY_AFTER_S: u32 = 60;
+
+/// Removes the device of the user that is offline and unseen for longest, if a
+/// new one needs its place.
+fn make_room(working: &mut Working, new: &DeviceKey) -> ApiResult<()> {
+    let devices_max = working.options.devices_per_user;
+    let Some(devices) = working.devices.get(&new.user_id) else { return Ok(()) };
+    if devices.contains_key(&new.device_id) || devices.len() < devices_max {
+        return Ok(());
+    }
+    let mut replaceable = working.replaceable.remove(&new.user_id).unwrap_or_default();
+    let oldest = loop {
+        let Some(key) = replaceable.pop_front() else { break None };
+        // It may have come online, or have been deleted, since it was found.
+        let is_online = working.hub.is_online(&key.user_id, &key.device_id);
+        if devices.contains_key(&key.device_id) && !is_online {
+            break Some(key);
+        }
+    };
+    working.replaceable.insert(new.user_id.clone(), replaceable);
+    let Some(oldest) = oldest else {
+        let is_online = |device_id: &String| working.hub.is_online(&new.user_id, device_id);
+        if !devices.keys().all(is_online) {
+            // It came in this same batch, or went offline just now.
+            return Err(ApiError::unavailable("too many devices come at once; try again"));
+        }
+        let message = format!("the user has {devices_max} devices, and all of them are online");
+        let error = ApiError::new(ErrorCode::TooManyDevices, message);
+        return Err(error.with_retry_after(RETRY_AFTER_S));
+    };
+    remove(working, &oldest)?;
+    working.changes.replaced_devices.push(oldest);
+    Ok(())
 }
 
 /// Commands that wait for a capability this device has from now on: its cursor

@@ -329,6 +329,9 @@ fn refuse(mut error: ApiError) -> Stop {
     if error.code.number() >= 500 {
         return Stop::Refuse(error.close_reason(), error);
     }
+    if error.code == ErrorCode::TooManyDevices {
+        return Stop::Refuse(CloseReason::TooManyDevices, error);
+    }
     // A client does not come back after this code without a change.
     error.retry_after_s = None;
     Stop::Refuse(CloseReason::Forbidden, error)
