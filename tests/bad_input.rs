@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::support::{Caller, Device, Gateway, Setup, Socket, bounded};
 
 mod bodies;
+mod doors;
 mod frames;
 mod packed;
 mod positions;

@@ -272,3 +272,33 @@ async fn a_device_is_the_same_in_any_case() {
     calls.delete(&format!("/api/v1/devices/{capitals}")).await.expect(204);
     socket.expect_close_after_frames(4403, "device_deleted").await;
 }
+
+/// So it is where a device makes a command for itself: another one of the same
+/// user is refused, and where it names none it means its own.
+#[tokio::test]
+async fn a_bound_token_makes_commands_for_one_device() {
+    const TRIGGER: &str = "/api/v1/dev/trigger-write";
+    let gateway = Gateway::start().await;
+    let (phone, tablet) = (gateway.device("phone", "u1"), gateway.device("tablet", "u1"));
+    for device in [&phone, &tablet] {
+        gateway.calls_of(device).quiet().register(device).await;
+    }
+    let bound = Token::device("u1").claim("device_id", phone.id.clone()).sign();
+    let calls = gateway.caller("phone", &bound).quiet();
+    let body =
+        |device_id: Value| json!({ "data_type": "steps", "value": 1, "device_id": device_id });
+    let other = body(json!(tablet.id));
+    calls.post(TRIGGER, &other).await.expect_error(403, "device_mismatch");
+    // Whatever else is wrong with it.
+    let wrong = json!({ "device_id": tablet.id, "data_type": 7 });
+    calls.post(TRIGGER, &wrong).await.expect_error(403, "device_mismatch");
+    for own in [json!(phone.id), json!(null)] {
+        let made = calls.post(TRIGGER, &body(own)).await.expect(202);
+        let id = made["command_id"].as_str().unwrap();
+        assert_eq!(gateway.backend().command(id).await["device_id"], json!(phone.id));
+    }
+    let free = gateway.calls_of(&phone).quiet();
+    let made = free.post(TRIGGER, &body(json!(null))).await.expect(202);
+    let id = made["command_id"].as_str().unwrap();
+    assert_eq!(gateway.backend().command(id).await["device_id"], json!(null));
+}

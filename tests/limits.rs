@@ -6,6 +6,7 @@ use tidegate_protocol::id::UserId;
 
 use crate::support::{Answer, Setup, eventually};
 
+mod bodies;
 mod connections;
 mod devices;
 mod overload;

@@ -123,6 +123,22 @@ fn sql_lives_in_the_stores() {
     }
 }
 
+/// Another way to a body would judge its sender late, or bound it by nothing.
+/// Routes hand `Json` out and never take it.
+#[test]
+fn bodies_come_through_one_door() {
+    const WAYS: [&str; 6] =
+        ["FromRequest ", "FromRequest<", "body::Bytes", "): Json<", "body: Body", "Form("];
+    check(&rust_files("gateway/src/http/"), |file| {
+        if file.path.starts_with("gateway/src/http/body") {
+            return Vec::new();
+        }
+        let code = file.code();
+        let found = WAYS.iter().filter(|way| code.contains(**way));
+        found.map(|way| format!("`{way}` outside of `http::body`")).collect()
+    });
+}
+
 /// A task that nobody waits for outlives the drain, and its panic is lost.
 /// Tasks belong to a tracker; the two that live as long as the gateway are
 /// started in `app`, which waits for both.

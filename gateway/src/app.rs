@@ -11,7 +11,6 @@ use anyhow::{Context, anyhow};
 use axum::Router;
 use dashmap::DashMap;
 use futures_util::FutureExt as _;
-use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::StreamName;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::needed::needed;
 use crate::auth::{Authenticator, secret};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::check::MARKETPLACE;
@@ -39,6 +39,7 @@ use crate::{http, serve, upkeep};
 
 pub mod database;
 pub mod epochs;
+mod farewell;
 mod needed;
 mod node;
 pub mod quick_start;
@@ -101,6 +102,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     );
     let (listener, address) = listen(config.listen).await?;
     let sockets = TaskTracker::new();
+    let bodies = Budget::new(config.limits.bodies_total_bytes);
     let options = serve::ServeOptions::from_config(&config, sockets.clone(), metrics.clone());
     let state = AppState::new(Parts {
         session_options: Arc::new(session_options(&config)),
@@ -120,6 +122,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         rules,
         sockets,
         draining: CancellationToken::new(),
+        bodies,
         pollers: DashMap::new(),
     });
     let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);
@@ -244,7 +247,7 @@ impl Running {
 
     async fn say_goodbye(&mut self) {
         self.state.draining.cancel();
-        drain_sessions(&self.state).await;
+        farewell::drain_sessions(&self.state).await;
         self.serve_stop.cancel();
         if let Err(error) = (&mut self.serving).await {
             tracing::error!(%error, "serving panicked");
@@ -267,32 +270,6 @@ impl Running {
         if let Err(error) = state.store.clone().close().await {
             tracing::warn!(%error, "the database did not close cleanly");
         }
-    }
-}
-
-/// Closes these one after the other, and lasts as long as the window.
-async fn close_over(sessions: &[Arc<Signal>], window: Duration) {
-    let step = window / u32::try_from(sessions.len().max(1)).unwrap_or(u32::MAX);
-    let mut due = Instant::now();
-    for session in sessions {
-        session.close(CloseReason::Drain);
-        // After the last one too: whoever watches readiness needs the window.
-        // By the clock: a sleep takes a millisecond at least, and thousands of
-        // sessions would take many times the window.
-        due += step;
-        if due > Instant::now() {
-            tokio::time::sleep_until(due).await;
-        }
-    }
-}
-
-/// Tells every session to go, over the window.
-async fn drain_sessions(state: &AppState) {
-    let spread = Duration::from_millis(state.config.drain.spread_ms);
-    close_over(&state.hub.all_sessions(), spread).await;
-    // Those that said hello in the meantime.
-    for session in state.hub.all_sessions() {
-        session.close(CloseReason::Drain);
     }
 }
 
@@ -333,22 +310,4 @@ fn shared_streams(config: &Config) -> anyhow::Result<HashSet<StreamName>> {
     let mut streams: HashSet<StreamName> = config.streams.shared.iter().cloned().collect();
     streams.insert(StreamName::parse(MARKETPLACE)?);
     Ok(streams)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// In time that stands still but for sleeps: each takes a millisecond.
-    #[tokio::test(start_paused = true)]
-    async fn thousands_of_sessions_are_told_within_the_window() {
-        for count in [1, 7, 20_000] {
-            let sessions: Vec<Arc<Signal>> = (0..count).map(|_| Arc::default()).collect();
-            let (began, window) = (Instant::now(), Duration::from_millis(100));
-            close_over(&sessions, window).await;
-            let took = began.elapsed();
-            assert!((window..window * 2).contains(&took), "{count}: {took:?}");
-            assert!(sessions.iter().all(|session| session.order().is_some()));
-        }
-    }
 }

@@ -280,8 +280,16 @@ pub struct Limits {
     pub streams_per_session: usize,
     /// Commands of one user without a final status.
     pub pending_per_user: i64,
-    /// Bytes of a request body.
+    /// Bytes of a request body with many commands or records; of any other too.
     pub body_bytes: usize,
+    /// Bytes of a body that a device sends.
+    pub device_body_bytes: usize,
+    /// Bytes of all bodies together.
+    pub bodies_total_bytes: usize,
+    /// Bytes of the bodies of one user's devices.
+    pub bodies_per_user_bytes: usize,
+    /// Bytes of the bodies of one backend or operator.
+    pub bodies_per_backend_bytes: usize,
     /// Frames a client may send, per second and in a burst.
     pub frames_per_second: u32,
     /// See `frames_per_second`.
@@ -308,6 +316,8 @@ pub struct Http {
     pub first_byte_timeout_ms: u64,
     /// Longest idle time between two requests of a connection, milliseconds.
     pub keep_alive_timeout_ms: u64,
+    /// How long a body may make no progress, milliseconds.
+    pub body_stall_ms: u64,
 }
 
 /// The header in which trusted proxies name the client.

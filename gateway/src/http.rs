@@ -8,6 +8,7 @@ use utoipa_axum::routes;
 use crate::state::AppState;
 
 mod admin;
+pub mod body;
 mod commands;
 mod conflicts;
 mod dev;

@@ -159,6 +159,12 @@ table! {
     rating_uploads: Family<UploadResult, IntCounter> = "tidegate_rating_uploads_total", by "result";
     /// Devices removed to make room for a new one of their user.
     devices_replaced: IntCounter = "tidegate_devices_replaced_total";
+    /// Memory that bodies of requests take until they are answered.
+    body_bytes: IntGauge = "tidegate_body_bytes";
+    /// Bodies refused because bodies took all the memory they may.
+    bodies_refused: IntCounter = "tidegate_bodies_refused_total";
+    /// Bodies given up because they did not come in time.
+    bodies_stalled: IntCounter = "tidegate_bodies_stalled_total";
     /// Timeline rows dropped because the queue written behind was full.
     behind_dropped: IntCounter = "tidegate_behind_dropped_total";
     /// From the end of the request head to the start of the answer.

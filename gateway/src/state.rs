@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
@@ -64,6 +65,8 @@ pub struct Parts {
     pub draining: CancellationToken,
     /// Sockets that have not said hello.
     pub silent: Arc<Silent>,
+    /// Memory that bodies of requests take: whether a device's user, and who.
+    pub bodies: Budget<(bool, UserId)>,
     /// Polls that wait, by user.
     pub pollers: DashMap<UserId, usize>,
 }

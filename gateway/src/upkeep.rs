@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::{STREAMS_PER_STEP, SWEEP_COMMANDS};
 use crate::state::AppState;
 use crate::store;
-use crate::transport::open::device_key;
+use crate::store::device::DeviceKey;
 
 pub mod history;
 mod retention;
@@ -104,7 +104,8 @@ async fn flush(state: AppState) -> anyhow::Result<()> {
 /// Notes that the devices with a live session here were seen.
 async fn note_presence(state: AppState) -> anyhow::Result<()> {
     for online in state.hub.online_devices() {
-        state.ingest.behind().seen(&device_key(&online.user_id, &online.device_id));
+        let (user_id, device_id) = (online.user_id.to_string(), online.device_id.to_string());
+        state.ingest.behind().seen(&DeviceKey { user_id, device_id });
     }
     Ok(())
 }

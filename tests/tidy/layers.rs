@@ -7,7 +7,7 @@ use crate::tidy::{check, report};
 
 /// Lowest first.
 const LAYERS: [&[&str]; 9] = [
-    &["clock", "limits", "resolve"],
+    &["budget", "clock", "limits", "resolve"],
     &["config", "metrics", "error", "retry", "file"],
     &["store", "auth"],
     &["journal"],

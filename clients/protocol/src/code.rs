@@ -69,6 +69,8 @@ words! {
         StreamNotFound = "stream_not_found", 404;
         /// The path exists, the method does not.
         MethodNotAllowed = "method_not_allowed", 405;
+        /// The body did not come in time.
+        BodyTimeout = "body_timeout", 408;
         /// The same Idempotency-Key came with another body.
         IdempotencyMismatch = "idempotency_mismatch", 409;
         /// The cursor belongs to another epoch of the stream.
@@ -99,6 +101,8 @@ words! {
         TooManyPollers = "too_many_pollers", 429;
         /// A connection limit is reached.
         TooManyConnections = "too_many_connections", 429;
+        /// The caller sends more bodies at once than may be held in memory.
+        TooManyBodies = "too_many_bodies", 429;
         /// Something failed inside; the request id finds it in the log.
         Internal = "internal", 500;
         /// Part of the protocol, not yet of this gateway.

@@ -17,7 +17,8 @@ use crate::auth::Role;
 use crate::config::check;
 use crate::config::mask::masked_url;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
+use crate::http::body::{Admin, Sent};
+use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::resolve::rules::Strategy;
 use crate::state::AppState;
@@ -107,10 +108,8 @@ pub(super) async fn sync_config(
     request_body = ChangeSyncConfig, responses((status = 200, body = SyncConfig)))]
 pub(super) async fn change_sync_config(
     State(state): State<AppState>,
-    caller: Caller,
-    JsonBody(request): JsonBody<ChangeSyncConfig>,
+    Sent { caller, body: request, .. }: Sent<Admin, ChangeSyncConfig>,
 ) -> ApiResult<Json<SyncConfig>> {
-    caller.require_role(Role::Admin)?;
     let strategy = request.strategy.as_deref().map(str::parse::<Strategy>).transpose();
     let strategy = strategy.map_err(|error| ApiError::invalid("strategy", error.to_string()))?;
     let range = check::range_of("marketplace.interval_s");

@@ -22,7 +22,8 @@ use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, JsonRows, PathOf, QueryOf, parse_json};
+use crate::http::body::{Sent, SentRows, Service, ServiceBatch};
+use crate::http::extract::{Caller, PathOf, QueryOf, parse_json};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::hub::peer::Peer;
 use crate::hub::signal::Signal;
@@ -45,11 +46,9 @@ mod view;
         (status = 429, description = "Too many commands wait for this user")))]
 pub(super) async fn create(
     State(state): State<AppState>,
-    caller: Caller,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<CreateCommand>,
+    Sent { caller, body: request, .. }: Sent<Service, CreateCommand>,
 ) -> ApiResult<(StatusCode, Json<CommandAccepted>)> {
-    caller.require_role(Role::Service)?;
     accept(&state, &caller, &headers, &request).await
 }
 
@@ -108,10 +107,8 @@ fn check_key(key: &str, field: &str) -> ApiResult<()> {
     request_body = CreateCommands, responses((status = 207, body = CommandsAccepted)))]
 pub(super) async fn create_batch(
     State(state): State<AppState>,
-    caller: Caller,
-    JsonRows(request): JsonRows<CreateCommands>,
+    SentRows { caller, body: request, .. }: SentRows<ServiceBatch, CreateCommands>,
 ) -> ApiResult<(StatusCode, Json<CommandsAccepted>)> {
-    caller.require_role(Role::Service)?;
     if request.commands.len() > COMMANDS_PER_BATCH {
         let reason = format!("at most {COMMANDS_PER_BATCH} commands");
         return Err(ApiError::invalid("commands", reason));

@@ -17,7 +17,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
+use crate::http::body::{Admin, AdminBatch, Sent};
+use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::ingest::market::{Ruling, RulingError, Word};
 use crate::resolve::conflict::Severity;
@@ -149,11 +150,9 @@ pub(super) async fn get_for_operators(
         (status = 501, description = "Conflicts of this kind are only kept")))]
 pub(super) async fn resolve(
     State(state): State<AppState>,
-    caller: Caller,
     PathOf(id): PathOf,
-    JsonBody(decision): JsonBody<Decision>,
+    Sent { caller, body: decision, .. }: Sent<Admin, Decision>,
 ) -> ApiResult<Response> {
-    caller.require_role(Role::Admin)?;
     check("", &decision)?;
     answer(&state, ruling(&caller, id, Word::Settle(decision))).await
 }
@@ -166,11 +165,9 @@ pub(super) async fn resolve(
         (status = 501, description = "Conflicts of this kind are only kept")))]
 pub(super) async fn restore(
     State(state): State<AppState>,
-    caller: Caller,
     PathOf(id): PathOf,
-    JsonBody(undo): JsonBody<Undo>,
+    Sent { caller, body: undo, .. }: Sent<Admin, Undo>,
 ) -> ApiResult<Response> {
-    caller.require_role(Role::Admin)?;
     answer(&state, ruling(&caller, id, Word::Restore(undo))).await
 }
 
@@ -275,10 +272,8 @@ pub(super) struct BulkResults {
     responses((status = 207, body = BulkResults)))]
 pub(super) async fn bulk_resolve(
     State(state): State<AppState>,
-    caller: Caller,
-    JsonBody(request): JsonBody<BulkResolve>,
+    Sent { caller, body: request, .. }: Sent<AdminBatch, BulkResolve>,
 ) -> ApiResult<(StatusCode, Json<BulkResults>)> {
-    caller.require_role(Role::Admin)?;
     if !(1..=BULK_MAX).contains(&request.conflicts.len()) {
         return Err(ApiError::invalid("conflicts", format!("1 to {BULK_MAX} decisions")));
     }

@@ -5,10 +5,9 @@ use axum::extract::State;
 use http::{HeaderMap, StatusCode};
 use tidegate_protocol::rest::{CommandAccepted, CreateCommand, TriggerWrite};
 
-use crate::auth::Role;
 use crate::error::ApiResult;
+use crate::http::body::{Device, Sent};
 use crate::http::commands;
-use crate::http::extract::{Caller, JsonBody};
 use crate::state::AppState;
 
 /// Makes a command for the caller's own devices.
@@ -21,14 +20,13 @@ use crate::state::AppState;
         (status = 409, description = "The key was used with another request")))]
 pub(super) async fn trigger_write(
     State(state): State<AppState>,
-    caller: Caller,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<TriggerWrite>,
+    Sent { caller, body: request, .. }: Sent<Device, TriggerWrite>,
 ) -> ApiResult<(StatusCode, Json<CommandAccepted>)> {
-    caller.require_role(Role::Device)?;
     let command = CreateCommand {
         user_id: caller.0.sub.clone(),
-        device_id: request.device_id,
+        // A token bound to a device speaks for that one only.
+        device_id: request.device_id.or_else(|| caller.0.device_id.clone()),
         data_type: request.data_type,
         value: request.value,
         priority: None,

@@ -15,7 +15,8 @@ use utoipa::ToSchema;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
+use crate::http::body::{Device, Sent};
+use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::hub::SessionKey;
 use crate::ingest::job::Registration;
@@ -29,8 +30,7 @@ use crate::transport::open::{check_device, device_key};
     responses((status = 200, body = Registered)))]
 pub(super) async fn register(
     State(state): State<AppState>,
-    caller: Caller,
-    JsonBody(request): JsonBody<RegisterDevice>,
+    Sent { caller, body: request, .. }: Sent<Device, RegisterDevice>,
 ) -> ApiResult<Json<Registered>> {
     let push = push_of(&request)?;
     let bound = caller.0.device_id.clone();

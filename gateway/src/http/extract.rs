@@ -1,17 +1,13 @@
 //! What routes take from a request, and the one shape of every refusal.
 //!
-//! Bodies are read from their text as received, so that payloads keep their
-//! key order and spelling. Extractors never look at the database.
-
-use std::time::Duration;
+//! Bodies have a way of their own: see [`body`](crate::http::body). Extractors
+//! never look at the database.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION,
-    UPGRADE, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -23,10 +19,6 @@ use tidegate_protocol::json;
 
 use crate::auth::{Authenticator, Claims, Role};
 use crate::error::{ApiError, ApiResult};
-
-/// How long a body may take, from the end of its head: the largest one allowed
-/// by default comes in time at 70 KB/s.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Longest reason given for a field: reasons may repeat what was sent.
 const REASON_CHARS: usize = 200;
@@ -53,78 +45,16 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A JSON object as body. 415 unless it is called `application/json` and comes
-/// without a `Content-Encoding`, 413 beyond the limit, 400 where it is not
-/// JSON, 422 with the field where a value is wrong.
-#[derive(Debug)]
-pub struct JsonBody<T>(pub T);
-
-impl<S, T> FromRequest<S> for JsonBody<T>
-where
-    S: Send + Sync,
-    T: DeserializeOwned,
-{
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        let bytes = read_body(request, state).await?;
-        parse_json(text_of(&bytes)?).map(Self)
-    }
-}
-
-/// The same for a list of things judged one by one: each is to be read by
-/// [`parse_json`], so that what is wrong in one refuses only that one. `T` must
-/// take them as raw values, which are read without recursion.
-#[derive(Debug)]
-pub struct JsonRows<T>(pub T);
-
-impl<S, T> FromRequest<S> for JsonRows<T>
-where
-    S: Send + Sync,
-    T: DeserializeOwned,
-{
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
-        let bytes = read_body(request, state).await?;
-        parse_unchecked(text_of(&bytes)?).map(Self)
-    }
-}
-
-async fn read_body<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
-    let unsupported = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
-    if !is_json(request.headers()) {
-        return unsupported("the body must be `application/json`");
-    }
-    if is_encoded(request.headers()) {
-        return unsupported("the body must not have a `Content-Encoding`");
-    }
-    let reading = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
-    let read = reading.await.map_err(|_| {
-        ApiError::new(ErrorCode::Malformed, "the body did not come to its end in time")
-    })?;
-    read.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            ApiError::new(ErrorCode::TooLarge, "the body is larger than allowed")
-        } else {
-            ApiError::new(ErrorCode::Malformed, "the body could not be read to its end")
-        }
-    })
-}
-
-fn text_of(bytes: &Bytes) -> ApiResult<&str> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::new(ErrorCode::Malformed, "the body is not UTF-8"))
-}
-
-/// Reads a JSON text as [`JsonBody`] does.
+/// Reads the text of a JSON object: 400 where it is not JSON, 422 with the field
+/// where a value is wrong.
 pub fn parse_json<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
     // Before parsing: serde_json would recurse twice as deep as we allow.
     json::check(text).map_err(|error| ApiError::new(ErrorCode::Invalid, error.to_string()))?;
     parse_unchecked(text)
 }
 
-fn parse_unchecked<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
+/// The same, of a text whose depth its parts are judged by.
+pub(super) fn parse_unchecked<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
     // serde would take a list for a struct, its elements for the fields.
     if !text.trim_start().starts_with('{') && is_valid_json(text) {
         return Err(ApiError::new(ErrorCode::Invalid, "the body must be a JSON object"));
@@ -218,28 +148,18 @@ impl Caller {
         if self.0.is_for(device) {
             return Ok(());
         }
-        Err(ApiError::new(ErrorCode::DeviceMismatch, "the token is bound to another device"))
+        Err(device_mismatch())
     }
+}
+
+pub(super) fn device_mismatch() -> ApiError {
+    ApiError::new(ErrorCode::DeviceMismatch, "the token is bound to another device")
 }
 
 /// The bearer token of a request; `None` where there is no such header.
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-    let media_type = media_type.trim();
-    // RFC 7396 gives patches a name of their own.
-    ["application/json", "application/merge-patch+json"]
-        .iter()
-        .any(|known| media_type.eq_ignore_ascii_case(known))
-}
-
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity")
 }
 
 fn is_valid_json(text: &str) -> bool {

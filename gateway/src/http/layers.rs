@@ -1,6 +1,6 @@
 //! What every request passes through, whatever its route: request id, span,
-//! figures, a net for panics, CORS, compression, the body's limit, and answers
-//! to paths and methods that do not exist.
+//! figures, a net for panics, CORS, compression, and answers to paths and methods
+//! that do not exist.
 //!
 //! Layers never decide who may do what.
 
@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
@@ -54,7 +54,6 @@ pub fn apply(router: Router, config: &Config, metrics: Metrics) -> Router {
         .method_not_allowed_fallback(async || {
             ApiError::new(ErrorCode::MethodNotAllowed, "the path has no such method")
         })
-        .layer(DefaultBodyLimit::max(config.limits.body_bytes))
         .layer(CompressionLayer::new().gzip(true).zstd(true).compress_when(worth_compressing()));
     let router = match cors(&config.http.cors_origins) {
         Some(cors) => router.layer(cors),
@@ -135,7 +134,6 @@ mod tests {
 
     use super::*;
     use crate::config::load::load;
-    use crate::http::extract::JsonBody;
 
     fn app(env: &[(&str, &str)]) -> (Router, Metrics) {
         let env = env.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
@@ -143,7 +141,7 @@ mod tests {
         let routes = Router::new()
             .route("/long", get(async || "x".repeat(2000)))
             .route("/short", get(async || "x"))
-            .route("/items/{id}", post(async |JsonBody(_): JsonBody<Value>| ()))
+            .route("/items/{id}", post(async || ()))
             .route("/panic", get(async || -> () { panic!("on purpose") }));
         (apply(routes, &load(None, env).unwrap(), metrics.clone()), metrics)
     }
@@ -212,17 +210,6 @@ mod tests {
             let response = get_with(&app, path, (ACCEPT_ENCODING, asked)).await;
             let encoding = response.headers().get(CONTENT_ENCODING);
             assert_eq!(encoding.map(|value| value.to_str().unwrap()), used, "{path} {asked}");
-        }
-    }
-
-    #[tokio::test]
-    async fn bodies_beyond_the_limit_are_refused_with_our_envelope() {
-        let (app, _) = app(&[("TIDEGATE_LIMITS__BODY_BYTES", "1024")]);
-        for (length, status) in [(1016, 200), (1017, 413)] {
-            let text = format!("{{\"a\":\"{}\"}}", "x".repeat(length));
-            let request = Request::post("/items/7").header(CONTENT_TYPE, "application/json");
-            let response = app.clone().oneshot(request.body(Body::from(text)).unwrap());
-            assert_eq!(response.await.unwrap().status(), status);
         }
     }
 

@@ -17,9 +17,9 @@ use tidegate_protocol::rest::marketplace::{
 use tidegate_protocol::time::Timestamp;
 use utoipa::IntoParams;
 
-use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, PathOf, QueryOf};
+use crate::http::body::{Admin, Anyone, Sent};
+use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::ingest::market::SkillEdit;
 use crate::state::AppState;
 use crate::store;
@@ -171,12 +171,10 @@ pub(super) async fn skill(
         (status = 409, description = "The version moved, or a conflict is open")))]
 pub(super) async fn edit(
     State(state): State<AppState>,
-    caller: Caller,
     headers: HeaderMap,
     PathOf(id): PathOf,
-    JsonBody(patch): JsonBody<Map<String, Value>>,
+    Sent { caller, body: patch, .. }: Sent<Admin, Map<String, Value>>,
 ) -> ApiResult<Response> {
-    caller.require_role(Role::Admin)?;
     let expected_version = expected_version(&headers)?;
     let editor = caller.0.sub.as_str().to_owned();
     let row = state.ingest.edit_skill(SkillEdit { id, patch, expected_version, editor }).await?;
@@ -192,9 +190,8 @@ pub(super) async fn edit(
     responses((status = 202, body = RatingView), (status = 404, description = "No such skill")))]
 pub(super) async fn rate(
     State(state): State<AppState>,
-    caller: Caller,
     PathOf(id): PathOf,
-    JsonBody(request): JsonBody<RateSkill>,
+    Sent { caller, body: request, .. }: Sent<Anyone, RateSkill>,
 ) -> ApiResult<(StatusCode, Json<RatingView>)> {
     let rating = u8::try_from(request.rating).ok().filter(|rating| (1..=5).contains(rating));
     let rating = rating.ok_or_else(|| ApiError::invalid("rating", "a whole number, 1 to 5"))?;

@@ -9,10 +9,10 @@ use tidegate_protocol::id::StreamName;
 use tidegate_protocol::limits::SHORT_TEXT_BYTES;
 use tidegate_protocol::rest::{PublishRecords, Published, RECORDS_PER_PUBLISH, RecordChange};
 
-use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
+use crate::http::body::{Sent, ServiceBatch};
 use crate::http::commands::idempotency_key;
-use crate::http::extract::{Caller, JsonBody, PathOf};
+use crate::http::extract::PathOf;
 use crate::state::AppState;
 
 /// Changes records of a shared stream: all or none.
@@ -24,12 +24,10 @@ use crate::state::AppState;
         (status = 409, description = "A base version moved, or the key was used otherwise")))]
 pub(super) async fn publish(
     State(state): State<AppState>,
-    caller: Caller,
     PathOf(stream): PathOf,
     headers: HeaderMap,
-    JsonBody(request): JsonBody<PublishRecords>,
+    Sent { caller, body: request, .. }: Sent<ServiceBatch, PublishRecords>,
 ) -> ApiResult<(StatusCode, Json<Published>)> {
-    caller.require_role(Role::Service)?;
     let stream = StreamName::parse(&stream)
         .ok()
         .filter(|stream| state.config.streams.shared.contains(stream))

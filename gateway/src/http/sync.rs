@@ -16,7 +16,8 @@ use tidegate_protocol::rest::{AckAnswer, AckRequest, PollAnswer, ResultsAnswer, 
 use utoipa::IntoParams;
 
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{Caller, JsonBody, QueryOf, bearer};
+use crate::http::body::{Device, DeviceFrame, Sent};
+use crate::http::extract::{Caller, QueryOf, bearer};
 use crate::hub::peer::Peer;
 use crate::ingest::behind::BehindBatch;
 use crate::ingest::job::Report;
@@ -129,8 +130,7 @@ fn position(cursor: Option<&str>, cursors: Option<&str>) -> ApiResult<Position> 
         (status = 409, description = "Another epoch")))]
 pub(super) async fn ack(
     State(state): State<AppState>,
-    caller: Caller,
-    JsonBody(request): JsonBody<AckRequest>,
+    Sent { caller, body: request, .. }: Sent<Device, AckRequest>,
 ) -> ApiResult<Json<AckAnswer>> {
     let device = known_device(&state, &caller, &request.device_id).await?;
     let names: Vec<StreamName> = request.cursors.keys().cloned().collect();
@@ -179,8 +179,7 @@ async fn acked(state: &AppState, device: &DeviceKey, names: &[StreamName]) -> Ap
     responses((status = 200, body = ResultsAnswer), (status = 404, description = "Unknown device")))]
 pub(super) async fn results(
     State(state): State<AppState>,
-    caller: Caller,
-    JsonBody(request): JsonBody<ResultsRequest>,
+    Sent { caller, body: request, .. }: Sent<DeviceFrame, ResultsRequest>,
 ) -> ApiResult<Json<ResultsAnswer>> {
     let device = known_device(&state, &caller, &request.device_id).await?;
     state.ingest.behind().seen(&device);

@@ -193,7 +193,7 @@ impl Working {
             devices.entry(row.user_id.clone()).or_default().insert(row.device_id.clone(), row);
         }
         let replaceable = room::find(&mut needs, &devices, options.devices_per_user, hub, behind);
-        commands_of_devices(db, &mut needs, &devices).await?;
+        room::commands(db, &mut needs, &devices).await?;
         let ids = list(&needs.commands);
         let mut commands: HashMap<_, _> = store::command::lock(db, &ids)
             .await?
@@ -343,30 +343,6 @@ impl Working {
         let stored = self.heads.get(stream).map_or(0, |head| head.pending);
         stored + self.changes.pending.get(stream).copied().unwrap_or(0)
     }
-}
-
-/// Adds the commands that a deleted device leaves behind, and those that a
-/// device can carry out from now on, or no longer.
-async fn commands_of_devices(
-    db: &impl ConnectionTrait,
-    needs: &mut Needs,
-    devices: &Devices,
-) -> Result<(), DbErr> {
-    for key in &needs.removed_devices {
-        let device_id = Some(key.device_id.as_str());
-        needs.commands.extend(store::command::open_ids(db, &key.user_id, device_id).await?);
-        needs.commands.extend(store::command::open_ids(db, &key.user_id, None).await?);
-    }
-    for (key, capabilities) in &needs.capabilities {
-        let row = devices.get(&key.user_id).and_then(|devices| devices.get(&key.device_id));
-        let shift = row.map(|row| Shift::between(row, capabilities)).unwrap_or_default();
-        let concerned = [shift.gained, shift.lost].concat();
-        if !concerned.is_empty() {
-            let ids = store::command::open_requiring(db, &key.user_id, &concerned).await?;
-            needs.commands.extend(ids);
-        }
-    }
-    Ok(())
 }
 
 /// Finds out whose the commands are, so that their streams can be locked

@@ -1,11 +1,15 @@
 //! Which devices may make room for new ones of users that have the most
-//! devices allowed.
+//! devices allowed, and the commands that are looked at because devices come, go
+//! or change.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use sea_orm::{ConnectionTrait, DbErr};
+
 use crate::hub::Hub;
 use crate::ingest::behind::Behind;
-use crate::ingest::working::{Devices, Needs};
+use crate::ingest::working::{Devices, Needs, Shift};
+use crate::store;
 use crate::store::device::DeviceKey;
 
 /// Finds for each new device one that may make room for it: offline, and unseen
@@ -50,4 +54,28 @@ pub(super) fn find(
     }
     needs.removed_devices.extend(replaceable.values().flatten().cloned());
     replaceable
+}
+
+/// Adds the commands that a deleted device leaves behind, and those that a
+/// device can carry out from now on, or no longer.
+pub(super) async fn commands(
+    db: &impl ConnectionTrait,
+    needs: &mut Needs,
+    devices: &Devices,
+) -> Result<(), DbErr> {
+    for key in &needs.removed_devices {
+        let device_id = Some(key.device_id.as_str());
+        needs.commands.extend(store::command::open_ids(db, &key.user_id, device_id).await?);
+        needs.commands.extend(store::command::open_ids(db, &key.user_id, None).await?);
+    }
+    for (key, capabilities) in &needs.capabilities {
+        let row = devices.get(&key.user_id).and_then(|devices| devices.get(&key.device_id));
+        let shift = row.map(|row| Shift::between(row, capabilities)).unwrap_or_default();
+        let concerned = [shift.gained, shift.lost].concat();
+        if !concerned.is_empty() {
+            let ids = store::command::open_requiring(db, &key.user_id, &concerned).await?;
+            needs.commands.extend(ids);
+        }
+    }
+    Ok(())
 }

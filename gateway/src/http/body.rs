@@ -1,0 +1,342 @@
+//! The one way to a body: who may send it is settled first, then how much of
+//! it, and only then it is read.
+//!
+//! A route names its [`Door`] and gets a body that came through it. Bodies are
+//! read from their text as received, so that payloads keep their key order and
+//! spelling.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{FromRef, FromRequest, FromRequestParts as _, Request};
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::id::{DeviceId, UserId};
+use tidegate_protocol::limits::FRAME_BYTES;
+use tokio::time::timeout;
+
+use crate::auth::{Authenticator, Role};
+use crate::budget::{Budget, Full, Share};
+use crate::config::{Config, Limits};
+use crate::error::{ApiError, ApiResult};
+use crate::http::extract::{Caller, device_mismatch, parse_json, parse_unchecked};
+use crate::metrics::Metrics;
+use crate::state::AppState;
+
+/// How long a body may take, from the end of its head: the largest one allowed
+/// by default comes in time at 70 KB/s.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Memory that a body takes at first; it doubles as the body comes.
+const FIRST_BYTES: usize = 4 * 1024;
+
+/// Who may send a body, and how large it may be.
+pub trait Door {
+    /// What the caller must be; `None`: whoever has a token.
+    const ROLE: Option<Role>;
+
+    /// Most bytes of the body.
+    fn most(limits: &Limits) -> usize;
+}
+
+macro_rules! doors {
+    ($($(#[$doc:meta])* $name:ident: $role:expr, $most:expr;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
+
+        impl Door for $name {
+            const ROLE: Option<Role> = $role;
+
+            fn most(limits: &Limits) -> usize {
+                let most: fn(&Limits) -> usize = $most;
+                most(limits).min(limits.body_bytes)
+            }
+        }
+    )+};
+}
+
+/// One command or item, with the JSON around it: what a frame holds.
+const ONE_BYTES: usize = FRAME_BYTES;
+
+doors! {
+    /// A device.
+    Device: Some(Role::Device), |limits| limits.device_body_bytes;
+    /// A device that sends what a frame of its socket may hold.
+    DeviceFrame: Some(Role::Device), |limits| limits.device_body_bytes.max(FRAME_BYTES);
+    /// Whoever has a token.
+    Anyone: None, |limits| limits.device_body_bytes;
+    /// A backend that sends one thing.
+    Service: Some(Role::Service), |_| ONE_BYTES;
+    /// A backend that sends many.
+    ServiceBatch: Some(Role::Service), |limits| limits.body_bytes;
+    /// An operator that sends one thing.
+    Admin: Some(Role::Admin), |_| ONE_BYTES;
+    /// An operator that sends many.
+    AdminBatch: Some(Role::Admin), |limits| limits.body_bytes;
+}
+
+/// A JSON object that came through a [`Door`]. In this order: 401 without a
+/// good token, 403 where the role may not, 415 unless it is called
+/// `application/json` and comes without a `Content-Encoding`, 413 beyond the
+/// door's size, 429 and 503 where bodies take all the memory they may, 408 when
+/// it does not come, 400 where it is not JSON, 403 where it names another
+/// device than the one the token is bound to, 422 with the field where a value
+/// is wrong.
+///
+/// Take it apart with `..`: what is left holds the body's place in memory until
+/// the route has answered.
+#[derive(Debug)]
+pub struct Sent<D, T> {
+    /// Who sent it.
+    pub caller: Caller,
+    /// What it says.
+    pub body: T,
+    _place: Place,
+    _door: PhantomData<D>,
+}
+
+impl<S, D, T> FromRequest<S> for Sent<D, T>
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+    Intake: FromRef<S>,
+    D: Door,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let Received { caller, bytes, place } = receive::<S, D>(request, state).await?;
+        let text = text_of(&bytes)?;
+        check_binding(&caller, text)?;
+        Ok(Self { body: parse_json(text)?, caller, _place: place, _door: PhantomData })
+    }
+}
+
+/// The same for a list of things judged one by one: each is to be read by
+/// [`parse_json`], so that what is wrong in one refuses only that one. `T` must
+/// take them as raw values, which are read without recursion.
+#[derive(Debug)]
+pub struct SentRows<D, T> {
+    /// Who sent it.
+    pub caller: Caller,
+    /// What it says.
+    pub body: T,
+    _place: Place,
+    _door: PhantomData<D>,
+}
+
+impl<S, D, T> FromRequest<S> for SentRows<D, T>
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+    Intake: FromRef<S>,
+    D: Door,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let Received { caller, bytes, place } = receive::<S, D>(request, state).await?;
+        let body = parse_unchecked(text_of(&bytes)?)?;
+        Ok(Self { body, caller, _place: place, _door: PhantomData })
+    }
+}
+
+/// What bodies are read by.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    limits: Limits,
+    stall: Duration,
+    budget: Budget<Sender>,
+    metrics: Metrics,
+}
+
+/// Whose bodies are counted together: a device's user and a backend of the same
+/// name are two.
+pub type Sender = (bool, UserId);
+
+impl Intake {
+    /// As configured; `budget` is that of the node.
+    pub fn new(config: &Config, budget: Budget<Sender>, metrics: Metrics) -> Self {
+        let stall = Duration::from_millis(config.http.body_stall_ms);
+        Self { limits: config.limits.clone(), stall, budget, metrics }
+    }
+
+    /// A place for a body of this caller; it takes nothing yet.
+    fn place(&self, caller: &Caller) -> Place {
+        let is_device = caller.0.role == Role::Device;
+        let most = if is_device {
+            self.limits.bodies_per_user_bytes
+        } else {
+            self.limits.bodies_per_backend_bytes
+        };
+        let share = self.budget.share((is_device, caller.0.sub.clone()), most);
+        Place { share, metrics: self.metrics.clone() }
+    }
+}
+
+impl FromRef<AppState> for Intake {
+    fn from_ref(state: &AppState) -> Self {
+        Self::new(&state.config, state.bodies.clone(), state.metrics.clone())
+    }
+}
+
+/// What a body takes of the memory for bodies.
+#[derive(Debug)]
+struct Place {
+    share: Share<Sender>,
+    metrics: Metrics,
+}
+
+impl Place {
+    fn grow(&mut self, bytes: usize) -> ApiResult<()> {
+        let grown = self.share.grow(bytes);
+        match grown {
+            Ok(()) => {
+                self.metrics.body_bytes.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+                return Ok(());
+            }
+            Err(_) => self.metrics.bodies_refused.inc(),
+        }
+        Err(match grown {
+            Err(Full::Caller) => {
+                let message = "you are sending too many bodies at once; try again";
+                ApiError::new(ErrorCode::TooManyBodies, message).with_retry_after(1)
+            }
+            _ => ApiError::unavailable("too many bodies come at once; try again"),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.metrics.body_bytes.sub(i64::try_from(self.share.bytes()).unwrap_or(i64::MAX));
+    }
+}
+
+/// A body that came whole.
+struct Received {
+    caller: Caller,
+    bytes: Vec<u8>,
+    place: Place,
+}
+
+async fn receive<S, D>(request: Request, state: &S) -> ApiResult<Received>
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+    Intake: FromRef<S>,
+    D: Door,
+{
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, state).await?;
+    if let Some(role) = D::ROLE {
+        caller.require_role(role)?;
+    }
+    check_type(&parts.headers)?;
+    let intake = Intake::from_ref(state);
+    let most = D::most(&intake.limits);
+    let mut place = intake.place(&caller);
+    let reading = read(body, most, intake.stall, &mut place);
+    let read = timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_| Err(too_slow()));
+    let bytes = read.inspect_err(|error| {
+        if error.code == ErrorCode::BodyTimeout {
+            intake.metrics.bodies_stalled.inc();
+        }
+    })?;
+    Ok(Received { caller, bytes, place })
+}
+
+fn check_type(headers: &HeaderMap) -> ApiResult<()> {
+    let unsupported = |message| Err(ApiError::new(ErrorCode::UnsupportedMediaType, message));
+    if !is_json(headers) {
+        return unsupported("the body must be `application/json`");
+    }
+    if headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+        return unsupported("the body must not have a `Content-Encoding`");
+    }
+    Ok(())
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    let media_type = media_type.trim();
+    // RFC 7396 gives patches a name of their own.
+    ["application/json", "application/merge-patch+json"]
+        .iter()
+        .any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
+/// Reads a body into memory that its place was made for.
+async fn read(
+    mut body: Body,
+    most: usize,
+    stall: Duration,
+    place: &mut Place,
+) -> ApiResult<Vec<u8>> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    loop {
+        let next = timeout(stall, body.frame()).await.map_err(|_| too_slow())?;
+        let Some(frame) = next else { return Ok(bytes) };
+        let frame = frame.map_err(|_| {
+            ApiError::new(ErrorCode::Malformed, "the body could not be read to its end")
+        })?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        let needed = bytes.len() + chunk.len();
+        if needed > most {
+            return Err(too_large());
+        }
+        if needed > bytes.capacity() {
+            let capacity = needed.max(bytes.capacity() * 2).max(FIRST_BYTES).min(most);
+            place.grow(capacity - bytes.capacity())?;
+            bytes.reserve_exact(capacity - bytes.len());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(ErrorCode::TooLarge, "the body is larger than allowed")
+}
+
+fn too_slow() -> ApiError {
+    ApiError::new(ErrorCode::BodyTimeout, "the body did not come in time")
+}
+
+fn text_of(bytes: &[u8]) -> ApiResult<&str> {
+    std::str::from_utf8(bytes)
+        .map_err(|_| ApiError::new(ErrorCode::Malformed, "the body is not UTF-8"))
+}
+
+/// Refuses a body that names another device than the one its sender's token is
+/// bound to, before anything else of it is judged.
+fn check_binding(caller: &Caller, text: &str) -> ApiResult<()> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        device_id: Option<DeviceId>,
+    }
+    if caller.0.device_id.is_none() {
+        return Ok(());
+    }
+    match parse_json::<Named>(text) {
+        Ok(Named { device_id: Some(named) }) if !caller.0.is_for(&named) => Err(device_mismatch()),
+        // What is wrong with it is said when the whole of it is read.
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
