@@ -37,6 +37,7 @@ mod properties;
 mod publish;
 mod push;
 mod push_tokens;
+mod reading;
 mod replacement;
 mod results;
 mod results_http;

@@ -21,10 +21,6 @@ pub const RING_BYTES_SHARED: usize = 1024 * 1024;
 /// See [`RING_BYTES_SHARED`]; there are many user streams.
 pub const RING_BYTES_USER: usize = 64 * 1024;
 
-/// Rows one database read fetches: with the largest entries it stays below
-/// 13 MB, and a page of small ones takes two reads.
-pub const ROWS_PER_READ: u64 = 100;
-
 /// Timeline rows waiting to be written behind. More are dropped and counted:
 /// they are hints for people.
 pub const BEHIND_EVENTS: usize = 100_000;

@@ -111,6 +111,10 @@ table! {
     entries_trimmed: IntCounter = "tidegate_entries_trimmed_total";
     /// Reads of the journal, by what answered.
     journal_reads: Family<JournalSource, IntCounter> = "tidegate_journal_reads_total", by "source";
+    /// Rows read from the database for delivery: entries, and items of snapshots.
+    delivery_rows_read: IntCounter = "tidegate_delivery_rows_read_total";
+    /// Bytes of these rows.
+    delivery_bytes_read: IntCounter = "tidegate_delivery_bytes_read_total";
     /// Entries between a session's position and the head, seen at its heartbeat.
     journal_lag_entries: Histogram = "tidegate_journal_lag_entries", in LAG_ENTRIES;
     /// Long polls that wait right now.

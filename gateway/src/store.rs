@@ -29,6 +29,7 @@ pub mod journal;
 pub mod lease;
 pub mod market;
 pub mod outcome;
+pub mod portion;
 pub mod probe;
 pub mod rating;
 pub mod record;

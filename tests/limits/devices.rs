@@ -6,10 +6,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tidegate::store;
 use tidegate::store::device::DeviceKey;
+use tidegate::store::portion::Portion;
 use tidegate_protocol::time::Timestamp;
 
 use crate::limits::expect_busy;
 use crate::support::{Answer, Caller, Device, Gateway, Setup, Socket, eventually};
+
+const ALL: Portion = Portion { rows: 100, bytes: usize::MAX };
 
 /// A gateway where a user has three devices, and one that they call from.
 async fn three() -> Gateway {
@@ -129,7 +132,7 @@ async fn a_command_cancelled_so_is_closed_in_the_journal() {
     register(&gateway, &new).await.expect(200);
     register(&gateway, &old).await.expect(200);
     let store = &gateway.running().state().store;
-    let page = store::journal::page(store.readers(), "user:u1", 0, 10).await.unwrap().unwrap();
+    let page = store::journal::page(store.readers(), "user:u1", 0, ALL).await.unwrap().unwrap();
     let kinds: Vec<(&str, Option<&str>)> = page
         .rows
         .iter()

@@ -10,7 +10,7 @@ use tidegate_protocol::id::{CommandId, UserId};
 use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 
 use crate::simulation::client::{Records, fold};
-use crate::simulation::world::{Row, World};
+use crate::simulation::world::{ALL, Row, World};
 
 /// More turns than any device needs to catch up.
 const TURNS: usize = 10_000;
@@ -86,7 +86,7 @@ impl World {
     async fn holds_what_is_open(&self, at: usize) {
         let (device, readers) = (&self.devices[at], self.node.store.readers());
         let user = device.user.as_str();
-        let rows = store::command::open_after(readers, user, 0, 10_000).await.unwrap();
+        let rows = store::command::open_after(readers, user, 0, ALL).await.unwrap().rows;
         let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let settled = store::outcome::settled_by(readers, device.id.as_str(), &ids).await.unwrap();
         let lasting_ms = self.clock.now().millis() + 3_600_000;

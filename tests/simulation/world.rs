@@ -17,6 +17,7 @@ use tidegate::ingest::job::Report;
 use tidegate::ingest::{Ingest, IngestOptions};
 use tidegate::metrics::Metrics;
 use tidegate::session::Moment;
+use tidegate::store::portion::Portion;
 use tidegate::store::{self, Store, StoreOptions};
 use tidegate_protocol::command::{Channel, CommandResult, Outcome};
 use tidegate_protocol::id::{CommandId, UserId};
@@ -71,6 +72,9 @@ pub(super) struct World {
     _database: Option<PostgresDatabase>,
     _folder: TempDir,
 }
+
+/// A read that nothing bounds.
+pub(super) const ALL: Portion = Portion { rows: 1_000_000, bytes: usize::MAX };
 
 /// How long a result may take, as in the defaults.
 const ACK_TIMEOUT_MS: u64 = 10_000;
@@ -234,9 +238,10 @@ impl World {
     }
 
     async fn publish(&mut self) {
-        let records = store::record::page(self.node.store.readers(), "news", ("", ""), 100).await;
+        let readers = self.node.store.readers();
+        let records = store::record::page(readers, "news", ("", ""), ALL).await.unwrap().rows;
         let present: HashMap<String, bool> =
-            records.unwrap().into_iter().map(|row| (row.id, row.data.is_some())).collect();
+            records.into_iter().map(|row| (row.id, row.data.is_some())).collect();
         let id = self.rng.random_range(0..8).to_string();
         let is_present = present.get(&id).copied().unwrap_or(false);
         let mut change = json!({ "collection": "c", "id": id });
@@ -370,7 +375,7 @@ impl World {
     /// The rows of a stream after a position.
     pub(super) async fn rows(&self, stream: &str, after: i64) -> Vec<Row> {
         let readers = self.node.store.readers();
-        let page = store::journal::page(readers, stream, after, 1_000_000).await.unwrap();
+        let page = store::journal::page(readers, stream, after, ALL).await.unwrap();
         let row = |row: store::journal::JournalRow| Row {
             seq: row.entry.seq,
             kind: row.entry.kind,

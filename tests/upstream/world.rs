@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::store;
+use tidegate::store::portion::Portion;
 use tidegate_fakes::atom::{FakeAtom, Generation, skill_id};
 use tidegate_fakes::clock::FakeClock;
 
@@ -155,8 +156,13 @@ impl World {
     /// All rows of items, as the database has them.
     pub(super) async fn dump(&self) -> Vec<String> {
         let readers = self.gateway.running().state().store.readers();
-        let rows = store::market::page(readers, ("", ""), 100_000).await.unwrap();
-        rows.iter().map(|row| format!("{row:?}")).collect()
+        let all = Portion { rows: 100_000, bytes: usize::MAX };
+        let items = store::market::page(readers, ("", ""), all).await.unwrap().rows;
+        let keys: Vec<_> = items.into_iter().map(|item| (item.kind, item.id)).collect();
+        let rows = store::market::load(readers, &keys).await.unwrap();
+        let mut rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
+        rows.sort_unstable();
+        rows
     }
 
     /// What the API lists: data by id.

@@ -13,8 +13,8 @@ use tidegate_protocol::time::Timestamp;
 use crate::journal::frame::EventsFrame;
 use crate::journal::ring::Stretch;
 use crate::journal::{Ready, Viewer};
-use crate::limits::ROWS_PER_READ;
 use crate::store::journal::{JournalPage, JournalRow};
+use crate::store::portion::{Cost, Portion};
 use crate::store::{self, Store};
 
 /// How much a page may deliver.
@@ -73,12 +73,19 @@ impl Selection {
             || (self.bytes >= self.room.bytes && !self.entries.is_empty())
     }
 
+    /// What the next read of the database should bring. The fewer rows of the
+    /// last one were for the viewer, the more; never more than the page takes.
+    fn wanted(&self, rows: usize) -> Portion {
+        let bytes = self.room.bytes.saturating_sub(self.bytes).max(1);
+        Portion { rows: rows.clamp(1, PAGE_ENTRIES), bytes }
+    }
+
     /// The page.
     pub fn page(self, stretch: &Stretch<'_>, upto: Seq, head: Seq) -> Page {
         let frame = (!self.entries.is_empty()).then(|| {
             Arc::new(EventsFrame::build(stretch.stream, stretch.sent, upto, &self.entries))
         });
-        Page { upto, head, frame }
+        Page { upto, head, frame, cost: Cost::default() }
     }
 }
 
@@ -91,6 +98,8 @@ pub struct Page {
     pub head: Seq,
     /// What concerns the viewer; `None` when nothing does.
     pub frame: Option<Arc<EventsFrame>>,
+    /// What was read from the database for it.
+    pub cost: Cost,
 }
 
 /// What reading a stretch can come to.
@@ -112,28 +121,32 @@ pub async fn stretch(
 ) -> Result<Read, DbErr> {
     let _turn = store.turn().await;
     let mut selection = stretch.room.select();
-    let mut at = stretch.after;
+    let (mut at, mut cost, mut rows) = (stretch.after, Cost::default(), stretch.room.entries);
     loop {
         let name = stretch.stream.name.as_str();
-        let page = store::journal::page(store.readers(), name, at.get(), ROWS_PER_READ).await?;
+        let portion = selection.wanted(rows);
+        let page = store::journal::page(store.readers(), name, at.get(), portion).await?;
         let Some(page) = page else { return Ok(Read::Overtaken) };
         if page.epoch != stretch.stream.epoch.as_str() || page.trimmed > at.get() {
             return Ok(Read::Overtaken);
         }
         let settled = settled(store, &page, viewer).await?;
-        let exhausted = page.rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
+        cost += Cost::of(page.rows.iter().map(|row| row.entry.body.len()));
+        let head = Seq::new(page.head);
         for row in &page.rows {
             let ready = visible(row, &settled, viewer, now);
             if let Some(ready) = ready
                 && !selection.take(&ready)
             {
-                return Ok(Read::Page(selection.page(stretch, at, Seq::new(page.head))));
+                return Ok(Read::Page(Page { cost, ..selection.page(stretch, at, head) }));
             }
             at = Seq::new(row.entry.seq);
         }
-        if exhausted || selection.is_full() {
-            return Ok(Read::Page(selection.page(stretch, at, Seq::new(page.head))));
+        // Positions are dense: whoever is not at the head has more to read.
+        if at >= head || page.rows.is_empty() || selection.is_full() {
+            return Ok(Read::Page(Page { cost, ..selection.page(stretch, at, head) }));
         }
+        rows *= 2;
     }
 }
 

@@ -11,6 +11,7 @@ use crate::journal::frame::{EventsFrame, StreamId};
 use crate::journal::read::{Page, Room};
 use crate::journal::{Ready, Viewer};
 use crate::limits;
+use crate::store::portion::Cost;
 
 /// Entries without a gap, newest last.
 #[derive(Debug)]
@@ -88,7 +89,8 @@ impl Ring {
         }
         let shareable = self.shared && stretch.sent == stretch.after && stretch.room.is_full();
         if shareable && let Some(frame) = self.frames.iter().find(|f| f.prev == stretch.sent) {
-            return Some(Page { upto: frame.seq, head: last, frame: Some(Arc::clone(frame)) });
+            let (upto, frame) = (frame.seq, Some(Arc::clone(frame)));
+            return Some(Page { upto, head: last, frame, cost: Cost::default() });
         }
         let page = self.select(stretch, viewer, now)?;
         if shareable && let Some(frame) = &page.frame {

@@ -3,7 +3,7 @@
 use sea_orm::DbErr;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
-use tidegate_entity::{command, conflict, market_item, shared_record};
+use tidegate_entity::{command, conflict, shared_record};
 use tidegate_protocol::command::Priority;
 use tidegate_protocol::entry::{
     CommandBody, ConflictBody, ConflictStatus, Item, ItemBody, RecordBody, RecordOp, kind,
@@ -15,8 +15,9 @@ use tidegate_protocol::time::Timestamp;
 use crate::config::check::MARKETPLACE;
 use crate::journal::Viewer;
 use crate::journal::frame::StreamId;
-use crate::limits::ROWS_PER_READ;
 use crate::resolve::conflict::Conflict;
+use crate::store::market::Held;
+use crate::store::portion::{Cost, Portion, Portioned};
 use crate::store::{self, Store};
 
 /// How far a snapshot has come: after which item the next page begins.
@@ -44,6 +45,8 @@ pub struct SnapshotPage {
     pub commands: Vec<(CommandId, i32)>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<SnapshotAt>,
+    /// What was read from the database for it.
+    pub cost: Cost,
 }
 
 /// Reads a page of current state of a stream.
@@ -73,6 +76,7 @@ pub async fn snapshot(
             let rest = conflicts(store, user_id, "", room).await?;
             page.items.extend(rest.items);
             page.next = rest.next;
+            page.cost += rest.cost;
         }
         return Ok(page);
     }
@@ -96,13 +100,14 @@ async fn commands(
     viewer: &Viewer,
     now: Timestamp,
 ) -> Result<SnapshotPage, DbErr> {
-    let rows = store::command::open_after(store.readers(), user_id, after, ROWS_PER_READ).await?;
+    let portion = SnapshotRoom::of(limit).portion();
+    let read = store::command::open_after(store.readers(), user_id, after, portion).await?;
+    let Portioned { rows, is_last, cost } = read;
     let retried: Vec<String> =
         rows.iter().filter(|row| row.attempt > 1).map(|row| row.id.clone()).collect();
     let settled =
         store::outcome::settled_by(store.readers(), viewer.device_id.as_str(), &retried).await?;
-    let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
-    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
+    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost };
     let (mut at, mut bytes) = (after, 0);
     for row in &rows {
         if page.items.len() >= limit || bytes >= PAGE_BYTES {
@@ -120,7 +125,7 @@ async fn commands(
             page.commands.push((command_id, row.attempt));
         }
     }
-    page.next = (!exhausted).then_some(SnapshotAt::Commands(at));
+    page.next = (!is_last).then_some(SnapshotAt::Commands(at));
     Ok(page)
 }
 
@@ -131,13 +136,13 @@ async fn conflicts(
     room: SnapshotRoom,
 ) -> Result<SnapshotPage, DbErr> {
     let db = store.readers();
-    let rows = store::conflict::open_of_user(db, user_id, after, ROWS_PER_READ).await?;
-    let read = rows.into_iter().map(|row| {
+    let read = store::conflict::open_of_user(db, user_id, after, room.portion()).await?;
+    let item = |row: conflict::Model| {
         let at = SnapshotAt::Conflicts(row.id.clone());
         let body = conflict_body(&row).and_then(|body| to_raw_value(&body).ok());
         (at, body.map(|body| Item { kind: kind::CONFLICT.to_owned(), body }))
-    });
-    Ok(gather(&SnapshotAt::Conflicts(after.to_owned()), read, room))
+    };
+    Ok(gather(&SnapshotAt::Conflicts(after.to_owned()), read, item, room))
 }
 
 /// What devices are told of a conflict. `None` if a stored verdict is not what
@@ -159,17 +164,18 @@ pub fn conflict_body(row: &conflict::Model) -> Option<ConflictBody> {
 }
 
 async fn market(store: &Store, after: (&str, &str), limit: usize) -> Result<SnapshotPage, DbErr> {
-    let rows = store::market::page(store.readers(), after, ROWS_PER_READ).await?;
-    let read = rows.into_iter().map(|row| {
+    let room = SnapshotRoom::of(limit);
+    let read = store::market::page(store.readers(), after, room.portion()).await?;
+    let item = |row: Held| {
         let at = SnapshotAt::Market(row.kind.clone(), row.id.clone());
         (at, market_item(row))
-    });
+    };
     let start = SnapshotAt::Market(after.0.to_owned(), after.1.to_owned());
-    Ok(gather(&start, read, SnapshotRoom::of(limit)))
+    Ok(gather(&start, read, item, room))
 }
 
-fn market_item(row: market_item::Model) -> Option<Item> {
-    let data = RawValue::from_string(row.data?).ok()?;
+fn market_item(row: Held) -> Option<Item> {
+    let data = RawValue::from_string(row.data).ok()?;
     let body = ItemBody {
         id: row.id,
         version: row.version,
@@ -194,21 +200,28 @@ impl SnapshotRoom {
     const fn of(items: usize) -> Self {
         Self { items, taken: 0 }
     }
+
+    /// What to read for it. Also where there is no room: whether anything
+    /// follows must be known.
+    fn portion(self) -> Portion {
+        Portion { rows: self.items.max(1), bytes: PAGE_BYTES.saturating_sub(self.taken).max(1) }
+    }
 }
 
-/// Fills a page from what one read brought: each row with where the page
+/// Fills a page from what one read brought. `item` tells of a row where the page
 /// after it begins, and its item if it makes one. A page without room goes on
 /// from `start`.
-fn gather(
+fn gather<T>(
     start: &SnapshotAt,
-    rows: impl ExactSizeIterator<Item = (SnapshotAt, Option<Item>)>,
+    read: Portioned<T>,
+    item: impl Fn(T) -> (SnapshotAt, Option<Item>),
     room: SnapshotRoom,
 ) -> SnapshotPage {
-    let exhausted = rows.len() < usize::try_from(ROWS_PER_READ).unwrap_or(usize::MAX);
-    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None };
+    let Portioned { rows, is_last, cost } = read;
+    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost };
     let mut bytes = room.taken;
     let mut last = None;
-    for (at, item) in rows {
+    for (at, item) in rows.into_iter().map(item) {
         if page.items.len() >= room.items || bytes >= PAGE_BYTES {
             page.next = Some(last.unwrap_or_else(|| start.clone()));
             return page;
@@ -219,7 +232,7 @@ fn gather(
             page.items.push(item);
         }
     }
-    page.next = if exhausted { None } else { last };
+    page.next = if is_last { None } else { last };
     page
 }
 
@@ -250,13 +263,14 @@ async fn records(
     limit: usize,
 ) -> Result<SnapshotPage, DbErr> {
     let name = stream.name.as_str();
-    let rows = store::record::page(store.readers(), name, after, ROWS_PER_READ).await?;
-    let read = rows.into_iter().map(|row| {
+    let room = SnapshotRoom::of(limit);
+    let read = store::record::page(store.readers(), name, after, room.portion()).await?;
+    let item = |row: shared_record::Model| {
         let at = SnapshotAt::Records(row.collection.clone(), row.id.clone());
         (at, record_item(row))
-    });
+    };
     let start = SnapshotAt::Records(after.0.to_owned(), after.1.to_owned());
-    Ok(gather(&start, read, SnapshotRoom::of(limit)))
+    Ok(gather(&start, read, item, room))
 }
 
 fn record_item(row: shared_record::Model) -> Option<Item> {

@@ -3,11 +3,12 @@
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter, QueryOrder,
-    QuerySelect,
+    QuerySelect, Select,
 };
 use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::portion::{Portion, Portioned};
 
 /// One command.
 pub async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
@@ -99,14 +100,40 @@ pub async fn open_requiring(
         .await
 }
 
-/// A user's open commands after a position, in order.
+/// The user's open commands after a position that the portion holds, in order.
 pub async fn open_after(
+    db: &impl ConnectionTrait,
+    user_id: &str,
+    after: i64,
+    portion: Portion,
+) -> Result<Portioned<Model>, DbErr> {
+    let open = |after: i64| {
+        Condition::all()
+            .add(Column::UserId.eq(user_id))
+            .add(Column::Open.eq(true))
+            .add(Column::LastSeq.gt(after))
+    };
+    let in_portion = portion.holds::<Entity, _>([Column::LastSeq], &[Column::Value], open(after));
+    let query = Entity::find().filter(open(after)).filter(in_portion);
+    let rows = query.order_by_asc(Column::LastSeq).limit(portion.rows as u64).all(db).await?;
+    let bytes = |row: &Model| row.value.len();
+    portion.of::<Entity, _>(db, rows, bytes, |row| open(row.last_seq)).await
+}
+
+/// Rows without their value, which is most of them and may be large.
+fn without_value() -> Select<Entity> {
+    let columns = Column::iter().filter(|column| !matches!(column, Column::Value));
+    Entity::find().select_only().columns(columns).expr_as(Expr::val(""), "value")
+}
+
+/// A user's open commands after a position, in order, with empty values.
+pub async fn open_after_without_value(
     db: &impl ConnectionTrait,
     user_id: &str,
     after: i64,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
+    without_value()
         .filter(Column::UserId.eq(user_id))
         .filter(Column::Open.eq(true))
         .filter(Column::LastSeq.gt(after))
@@ -127,7 +154,8 @@ pub struct AckedRange {
     pub upto: i64,
 }
 
-/// Open commands whose current attempt lies in one of these stretches.
+/// Open commands whose current attempt lies in one of these stretches, with
+/// empty values.
 pub async fn open_in(
     db: &impl ConnectionTrait,
     ranges: &[AckedRange],
@@ -143,7 +171,7 @@ pub async fn open_in(
                     .add(Column::LastSeq.lte(range.upto)),
             )
         });
-        found.extend(Entity::find().filter(any).all(db).await?);
+        found.extend(without_value().filter(any).all(db).await?);
     }
     Ok(found)
 }

@@ -2,12 +2,13 @@
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::portion::{Portion, Portioned};
 
 /// `status` of a conflict that a person has to decide.
 pub const OPEN: &str = "open";
@@ -63,21 +64,24 @@ pub async fn page(
     query.order_by_desc(Column::Id).limit(limit).all(db).await
 }
 
-/// Open conflicts of a user after an id, in order of ids.
+/// Open conflicts of a user after an id that the portion holds, in order of ids.
 pub async fn open_of_user(
     db: &impl ConnectionTrait,
     user_id: &str,
     after: &str,
-    limit: u64,
-) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::UserId.eq(user_id))
-        .filter(Column::Status.eq(OPEN))
-        .filter(Column::Id.gt(after))
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .all(db)
-        .await
+    portion: Portion,
+) -> Result<Portioned<Model>, DbErr> {
+    let open = |after: &str| {
+        Condition::all()
+            .add(Column::UserId.eq(user_id))
+            .add(Column::Status.eq(OPEN))
+            .add(Column::Id.gt(after))
+    };
+    let in_portion = portion.holds::<Entity, _>([Column::Id], &[Column::Verdict], open(after));
+    let query = Entity::find().filter(open(after)).filter(in_portion);
+    let rows = query.order_by_asc(Column::Id).limit(portion.rows as u64).all(db).await?;
+    let bytes = |row: &Model| row.verdict.len();
+    portion.of::<Entity, _>(db, rows, bytes, |row| open(&row.id)).await
 }
 
 /// How many are open.

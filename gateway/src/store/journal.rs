@@ -3,14 +3,15 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query, SelectStatement};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, FromQueryResult, JoinType,
-    Order, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, FromQueryResult,
+    JoinType, Order, QueryFilter, QueryOrder, QuerySelect,
 };
 use serde::{Deserialize, Deserializer};
 use tidegate_entity::journal_entry::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::{command, stream_head};
 
 use crate::store::bulk::insert_rows;
+use crate::store::portion::Portion;
 
 /// An entry with what delivery must know of its command.
 #[derive(Clone, Debug)]
@@ -68,15 +69,17 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
     insert_rows(db, rows.into_iter().map(ActiveModel::from), None).await
 }
 
-/// Reads at most `limit` entries after `after`, with the head, in one
+/// Reads the entries after `after` that the portion holds, with the head, in one
 /// statement: head, trimmed and entries belong to the same moment on both
 /// databases. `None` when the stream does not exist.
 pub async fn page(
     db: &impl ConnectionTrait,
     stream: &str,
     after: i64,
-    limit: u64,
+    portion: Portion,
 ) -> Result<Option<JournalPage>, DbErr> {
+    let newer = Condition::all().add(Column::Stream.eq(stream)).add(Column::Seq.gt(after));
+    let in_portion = portion.holds::<Entity, _>([Column::Seq], &[Column::Body], newer);
     let head = |column| Expr::col((stream_head::Entity, column));
     let entry = |column| Expr::col((Entity, column));
     let state = |column| Expr::col((command::Entity, column));
@@ -100,7 +103,8 @@ pub async fn page(
             Entity,
             entry(Column::Stream)
                 .equals((stream_head::Entity, stream_head::Column::Stream))
-                .and(entry(Column::Seq).gt(after)),
+                .and(entry(Column::Seq).gt(after))
+                .and(in_portion),
         )
         .join(
             JoinType::LeftJoin,
@@ -109,7 +113,7 @@ pub async fn page(
         )
         .and_where(head(stream_head::Column::Stream).eq(stream))
         .order_by((Entity, Column::Seq), Order::Asc)
-        .limit(limit)
+        .limit(portion.rows as u64)
         .take();
     let rows: Vec<Joined> = if db.get_database_backend() == DatabaseBackend::Sqlite {
         packed(db, statement).await?

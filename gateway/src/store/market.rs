@@ -9,6 +9,7 @@ use tidegate_entity::market_item::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 use crate::store::later;
+use crate::store::portion::{Portion, Portioned};
 
 /// Names an item: `skill` or `category`, and its id.
 pub type ItemKey = (String, String);
@@ -34,21 +35,43 @@ pub async fn load(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Mod
     Ok(found)
 }
 
+/// What devices hold of an item.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// `skill` or `category`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: i64,
+    /// Its data.
+    pub data: String,
+}
+
 /// Existing items after this kind and id, in that order: categories, then
 /// skills.
 pub async fn page(
     db: &impl ConnectionTrait,
-    (kind, id): (&str, &str),
-    limit: u64,
-) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Data.is_not_null())
-        .filter(later([Column::Kind, Column::Id], [kind, id]))
+    after: (&str, &str),
+    portion: Portion,
+) -> Result<Portioned<Held>, DbErr> {
+    let keys = [Column::Kind, Column::Id];
+    let existing =
+        |after: [&str; 2]| Condition::all().add(Column::Data.is_not_null()).add(later(keys, after));
+    let after = [after.0, after.1];
+    let query = Entity::find()
+        .select_only()
+        .columns([Column::Kind, Column::Id, Column::Version, Column::Data])
+        .filter(existing(after))
+        .filter(portion.holds::<Entity, _>(keys, &[Column::Data], existing(after)))
         .order_by_asc(Column::Kind)
         .order_by_asc(Column::Id)
-        .limit(limit)
-        .all(db)
-        .await
+        .limit(portion.rows as u64);
+    let rows: Vec<(String, String, i64, String)> = query.into_tuple().all(db).await?;
+    let rows = rows.into_iter().map(|(kind, id, version, data)| Held { kind, id, version, data });
+    let bytes = |row: &Held| row.data.len();
+    let after = |row: &Held| existing([&row.kind, &row.id]);
+    portion.of::<Entity, _>(db, rows.collect(), bytes, after).await
 }
 
 /// What a sweep needs to know of an item.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use tidegate_entity::shared_record::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::later;
+use crate::store::portion::{Portion, Portioned};
 
 /// Names a record: stream, collection, id.
 pub type RecordKey = (String, String, String);
@@ -40,18 +42,24 @@ pub async fn page(
     db: &impl ConnectionTrait,
     stream: &str,
     after: (&str, &str),
-    limit: u64,
-) -> Result<Vec<Model>, DbErr> {
-    let (collection, id) = after;
-    Entity::find()
-        .filter(Column::Stream.eq(stream))
-        .filter(Column::Data.is_not_null())
-        .filter(later([Column::Collection, Column::Id], [collection, id]))
+    portion: Portion,
+) -> Result<Portioned<Model>, DbErr> {
+    let keys = [Column::Collection, Column::Id];
+    let existing = |after: [&str; 2]| {
+        Condition::all()
+            .add(Column::Stream.eq(stream))
+            .add(Column::Data.is_not_null())
+            .add(later(keys, after))
+    };
+    let after = [after.0, after.1];
+    let query = Entity::find()
+        .filter(existing(after))
+        .filter(portion.holds::<Entity, _>(keys, &[Column::Data], existing(after)))
         .order_by_asc(Column::Collection)
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .all(db)
-        .await
+        .order_by_asc(Column::Id);
+    let rows = query.limit(portion.rows as u64).all(db).await?;
+    let bytes = |row: &Model| row.data.as_ref().map_or(0, String::len);
+    portion.of::<Entity, _>(db, rows, bytes, |row| existing([&row.collection, &row.id])).await
 }
 
 /// Writes new and changed records.

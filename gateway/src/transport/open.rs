@@ -19,11 +19,13 @@ use crate::hub::signal::Signal;
 use crate::hub::{Hub, Watch};
 use crate::journal::frame::StreamId;
 use crate::journal::{Viewer, read};
+use crate::metrics::Metrics;
 use crate::session::stream::StreamState;
 use crate::session::verdict::{Beginning, judge};
 use crate::state::AppState;
 use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
+use crate::store::portion::Cost;
 
 /// Streams asked for, sorted by what the caller may have of them.
 #[derive(Debug, Default)]
@@ -107,6 +109,12 @@ pub fn viewer(device: &device::Model) -> ApiResult<Viewer> {
     let capabilities: Vec<String> =
         serde_json::from_str(&device.capabilities).map_err(|error| ApiError::internal(&error))?;
     Ok(Viewer { device_id, capabilities: capabilities.into() })
+}
+
+/// Counts what was read from the database to be delivered.
+pub fn count(metrics: &Metrics, cost: Cost) {
+    metrics.delivery_rows_read.inc_by(cost.rows as u64);
+    metrics.delivery_bytes_read.inc_by(cost.bytes as u64);
 }
 
 /// The device's key.

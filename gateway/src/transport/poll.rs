@@ -207,7 +207,8 @@ impl<'a> Polling<'a> {
         let now = self.state.clock.now();
         let read = read::stretch(&self.state.store, &stretch, &self.viewer, now).await;
         match read.map_err(|error| ApiError::internal(&error))? {
-            Read::Page(Page { upto, head, frame }) => {
+            Read::Page(Page { upto, head, frame, cost }) => {
+                open::count(&self.state.metrics, cost);
                 self.watches[index].advance(head);
                 self.session.read(index, upto, frame.as_deref());
                 if let Some(frame) = frame {
@@ -245,6 +246,7 @@ impl<'a> Polling<'a> {
         let page =
             snapshot::snapshot(&self.state.store, &id, at, self.left, &self.viewer, now).await;
         let page = page.map_err(|error| ApiError::internal(&error))?;
+        open::count(&self.state.metrics, page.cost);
         self.left = self.left.saturating_sub(page.items.len());
         let snapshot = ServerMessage::Snapshot(Snapshot {
             stream: id.name,

@@ -1,7 +1,7 @@
 //! What the dispatcher looks at: what waits for a device, who lags, and what
 //! was never noted.
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{command, device, push_wake};
 use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
@@ -143,15 +143,17 @@ fn leave(
     Ok(leave)
 }
 
-/// Commands that wait for the device, oldest first.
+/// Commands that wait for the device, oldest first; their values are empty where
+/// there is more than one.
 async fn waiting(state: &AppState, device: &device::Model) -> Result<Vec<command::Model>, DbErr> {
     let db = state.store.readers();
     let now_ms = state.clock.now().millis();
     let (mut waiting, mut after) = (Vec::new(), 0);
     loop {
-        let open = store::command::open_after(db, &device.user_id, after, COMMANDS_PER_STEP);
+        let user_id = &device.user_id;
+        let open = store::command::open_after_without_value(db, user_id, after, COMMANDS_PER_STEP);
         let mut open: Vec<command::Model> = open.await?;
-        let Some(last) = open.last() else { return Ok(waiting) };
+        let Some(last) = open.last() else { return with_value(db, waiting).await };
         after = last.last_seq;
         let is_last = (open.len() as u64) < COMMANDS_PER_STEP;
         open.retain(|command| command.expires_at > now_ms && is_eligible(command, device));
@@ -162,8 +164,19 @@ async fn waiting(state: &AppState, device: &device::Model) -> Result<Vec<command
         // Those of the user's other devices may come first.
         if is_last || waiting.len() >= COMMANDS_PER_WAKE {
             waiting.truncate(COMMANDS_PER_WAKE);
-            return Ok(waiting);
+            return with_value(db, waiting).await;
         }
+    }
+}
+
+/// A command that waits alone may travel inside its wake-up.
+async fn with_value(
+    db: &impl ConnectionTrait,
+    waiting: Vec<command::Model>,
+) -> Result<Vec<command::Model>, DbErr> {
+    match waiting.as_slice() {
+        [alone] => Ok(store::command::get(db, &alone.id).await?.into_iter().collect()),
+        _ => Ok(waiting),
     }
 }
 

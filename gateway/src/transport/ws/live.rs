@@ -339,6 +339,7 @@ impl Live {
         let now = self.state.clock.now();
         match read::stretch(&self.state.store, &stretch, &self.viewer, now).await {
             Ok(Read::Page(page)) => {
+                open::count(&self.state.metrics, page.cost);
                 self.watches[index].advance(page.head);
                 Ok(page)
             }
@@ -372,6 +373,7 @@ impl Live {
         let now = self.state.clock.now();
         let page = snapshot::snapshot(&self.state.store, &id, at, limit, &self.viewer, now).await;
         let page = page.map_err(|error| self.broken(&error))?;
+        open::count(&self.state.metrics, page.cost);
         let message = ServerMessage::Snapshot(Snapshot {
             stream: id.name,
             epoch: id.epoch,
