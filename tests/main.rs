@@ -42,6 +42,7 @@ mod replacement;
 mod results;
 mod results_http;
 mod sdk;
+mod secrets;
 mod simulation;
 mod snapshots;
 mod subscribe;

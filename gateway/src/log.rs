@@ -14,9 +14,7 @@ use crate::config::{Config, Environment, Log, LogFormat};
 pub fn init(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    // What the library traces holds whole requests, tokens included, and what
-    // clients write into close frames.
-    let discreet = filter_fn(|line| !line.target().starts_with("tungstenite"));
+    let discreet = filter_fn(|line| is_discreet(line.target(), line.is_span()));
     let done = if is_json(&config.log, config.environment) {
         // The fields of the event and of its innermost span on one level: what
         // a line is searched by.
@@ -25,6 +23,15 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
         builder.with_ansi(stderr().is_terminal()).finish().with(discreet).try_init()
     };
     done.map_err(|error| anyhow::anyhow!("cannot set up logging: {error}"))
+}
+
+/// Whether what a library traces may be logged, whatever the filter asks for.
+/// tungstenite writes whole requests, tokens included, and what clients say in
+/// close frames; sea-orm's spans name what it is called with, such as the
+/// database's address with its password.
+fn is_discreet(target: &str, is_span: bool) -> bool {
+    let is_from = |library| target.starts_with(library);
+    !is_from("tungstenite") && !(is_span && is_from("sea_orm"))
 }
 
 fn is_json(log: &Log, environment: Environment) -> bool {

@@ -38,7 +38,7 @@ pub mod sync_state;
 pub mod wake;
 
 /// Where and how to keep data.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct StoreOptions {
     /// `sqlite://path?mode=rwc` or `postgres://…`.
     pub url: String,
@@ -58,6 +58,13 @@ pub struct StoreOptions {
 impl StoreOptions {
     const fn deadlines(&self) -> Deadlines {
         Deadlines { acquire: self.acquire_timeout, statement: self.statement_timeout }
+    }
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("StoreOptions").finish_non_exhaustive()
     }
 }
 

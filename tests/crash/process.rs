@@ -28,7 +28,7 @@ pub(crate) struct Process {
 }
 
 /// `tidegate` beside this test's executable, where cargo puts both.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
     let program = folder.join(format!("tidegate{}", std::env::consts::EXE_SUFFIX));

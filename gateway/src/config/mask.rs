@@ -18,16 +18,24 @@ pub(crate) fn url<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::
 /// The URL without its password, and without its query, where database drivers
 /// and identity providers take secrets too.
 pub fn masked_url(url: &str) -> String {
-    let (address, query) = match url.split_once('?') {
-        Some((address, _)) => (address, "?***"),
-        None => (url, ""),
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url
+            .split_once('?')
+            .map_or_else(|| url.to_owned(), |(path, _)| format!("{path}?***"));
     };
-    let Some((scheme, rest)) = address.split_once("://") else {
-        return format!("{address}{query}");
+    // A password may hold an `@`. One with a slash, a question mark or a number
+    // sign that was not escaped ends in what seems to be the path.
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let is_torn = rest.rfind('@').is_some_and(|at| at > authority && rest[..at].contains(':'));
+    if is_torn {
+        return format!("{scheme}://***");
+    }
+    let (rest, query) = match rest.find(['?', '#']) {
+        Some(end) => (&rest[..end], "?***"),
+        None => (rest, ""),
     };
-    // A password may hold anything but a slash, an `@` included.
-    let authority = rest.find('/').unwrap_or(rest.len());
-    let Some(at) = rest[..authority].rfind('@') else {
+    let address = format!("{scheme}://{rest}");
+    let Some(at) = rest[..authority.min(rest.len())].rfind('@') else {
         return format!("{address}{query}");
     };
     let user = rest[..at].split_once(':').map_or(&rest[..at], |(user, _)| user);
@@ -48,7 +56,14 @@ mod tests {
             ("postgres://u:p@h:5432/d", "postgres://u:***@h:5432/d"),
             ("postgres://u:p@ss:w@h/d", "postgres://u:***@h/d"),
             ("postgres://u@h/d?password=p", "postgres://u@h/d?***"),
+            ("postgres://u:p@s/s@h/d", "postgres://***"),
+            ("postgres://u:p/w@h/d", "postgres://***"),
+            ("postgres://u/x:p@h/d", "postgres://***"),
+            ("postgres://u:77?p@h/d", "postgres://***"),
+            ("postgres://u:77#p@h/d", "postgres://***"),
+            ("postgres://u@h/d#p", "postgres://u@h/d?***"),
             ("https://h/a@b", "https://h/a@b"),
+            ("https://h:8443/a@b", "https://***"),
         ] {
             assert_eq!(masked_url(url), masked);
         }
