@@ -25,7 +25,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::check::MARKETPLACE;
 use crate::hub::Hub;
-use crate::hub::signal::Signal;
 use crate::hub::silent::Silent;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
