@@ -17,6 +17,7 @@ mod compression;
 mod crash;
 mod decoders;
 mod devices;
+mod disk;
 mod drain;
 mod eligible;
 mod ending;

@@ -4,6 +4,7 @@
 mod calls;
 mod contract;
 mod database;
+mod failing_disk;
 mod gateway;
 mod http;
 mod proxy;
@@ -17,12 +18,14 @@ mod wait;
 pub(crate) use calls::{cursor, put};
 pub(crate) use contract::{Operation, check as is_documented};
 pub(crate) use database::PostgresDatabase;
+pub(crate) use failing_disk::{FailingDisk, Fault, Files};
 pub(crate) use gateway::{Gateway, Setup};
 pub(crate) use http::{Answer, Caller};
 pub(crate) use redact::NO_EPOCH;
 pub(crate) use second_node::SecondNode;
 pub(crate) use socket::{Device, Socket};
 pub(crate) use token::{SECRET, Token};
+pub(crate) use transcript::Transcript;
 pub(crate) use wait::{bounded, eventually};
 
 /// Compares a text with the snapshot of this name, in the folder named after

@@ -20,6 +20,11 @@ impl Data {
         Self { database: PostgresDatabase::create().await, folder: TempDir::new().unwrap() }
     }
 
+    /// SQLite, whatever `DATABASE_URL` says: for what is about its files.
+    pub(crate) fn embedded() -> Self {
+        Self { database: None, folder: TempDir::new().unwrap() }
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

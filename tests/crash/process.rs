@@ -100,7 +100,7 @@ impl Process {
     }
 
     /// SIGTERM: how it exited, and how long that took.
-    pub(super) async fn terminate(&mut self) -> (ExitStatus, Duration) {
+    pub(crate) async fn terminate(&mut self) -> (ExitStatus, Duration) {
         let id = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap()));
         let asked = Instant::now();
         kill_process(id.expect("it runs"), Signal::TERM).unwrap();
