@@ -96,16 +96,18 @@ impl Store {
     pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
         let turns = Arc::new(Semaphore::new(options.connections as usize));
         if options.url.starts_with("sqlite:") {
-            let open = |role| Connections::open(sqlite_options(options, role), options.deadlines());
-            let writer = open(SqliteRole::Writer).await?;
-            let readers = open(SqliteRole::Readers).await?;
-            let checkpointer = Some(open(SqliteRole::Checkpointer).await?);
+            let of = |role| sqlite_options(options, role);
+            let deadlines = options.deadlines();
+            let writer = Connections::open(of(SqliteRole::Writer), deadlines).await?;
+            let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await?;
+            let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await?;
+            let checkpointer = Some(checkpointer);
             Ok(Self { writer, readers, checkpointer, turns, options: Arc::new(options.clone()) })
         } else {
-            let open =
-                |role| Connections::open(postgres_options(options, role), options.deadlines());
-            let writer = open(PostgresRole::Writers).await?;
-            let readers = open(PostgresRole::Readers).await?;
+            let of = |role| postgres_options(options, role);
+            let deadlines = options.deadlines();
+            let writer = Connections::open(of(PostgresRole::Writers), deadlines).await?;
+            let readers = writer.open_beside(of(PostgresRole::Readers), deadlines).await?;
             let options = Arc::new(options.clone());
             Ok(Self { writer, readers, checkpointer: None, turns, options })
         }

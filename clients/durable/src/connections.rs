@@ -11,6 +11,7 @@ use sea_orm::{
 use tokio::sync::watch;
 
 use crate::deadline::{late, within};
+use crate::fault::Fault;
 use crate::guard::Guard;
 use crate::health::{Health, Record};
 use crate::transaction::WriteTransaction;
@@ -46,6 +47,17 @@ impl Connections {
         options.acquire_timeout(deadlines.acquire);
         let pool = Database::connect(options).await?;
         Ok(Self { pool, guard, record: Record::new(), deadlines })
+    }
+
+    /// Opens another pool of the same database. Damage that either of them
+    /// finds stops the writing of both.
+    pub async fn open_beside(
+        &self,
+        options: ConnectOptions,
+        deadlines: Deadlines,
+    ) -> Result<Self, DbErr> {
+        let other = Self::open(options, deadlines).await?;
+        Ok(Self { record: self.record.clone(), ..other })
     }
 
     /// Starts a transaction that is outermost, so that its COMMIT is the one
@@ -125,9 +137,18 @@ impl Connections {
         let mut waiting = Waiting { guard: &self.guard, is_over: false };
         let answer = within(deadline, statement.as_mut()).await;
         waiting.is_over = true;
-        answer.unwrap_or_else(|| {
+        let answer = answer.unwrap_or_else(|| {
             self.guard.retire();
             Err(late(what, deadline))
+        });
+        answer.inspect_err(|error| {
+            let fault = Fault::of(error);
+            if fault.is_of_connection() {
+                self.guard.retire();
+            }
+            if fault == Fault::Corrupt {
+                self.record.failed(error);
+            }
         })
     }
 }

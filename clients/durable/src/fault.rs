@@ -87,6 +87,13 @@ impl Fault {
         matches!(self, Self::Full | Self::ReadOnly | Self::Io | Self::Unreachable | Self::Corrupt)
     }
 
+    /// Whether another connection may fare better: SQLite opens a file that
+    /// cannot be written read-only, and stays so; PostgreSQL may be a standby
+    /// while another server has taken over.
+    pub const fn is_of_connection(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::Io)
+    }
+
     fn of_driver(error: &SqlxError) -> Self {
         match error {
             SqlxError::Database(error) => Self::of_code(&**error),
@@ -112,7 +119,8 @@ impl Fault {
     }
 
     /// SQLite's extended result codes (<https://sqlite.org/rescode.html>): the
-    /// low byte is the primary one.
+    /// low byte is the primary one. What cannot be read is damaged: SQLite
+    /// itself turns `EIO` on reading (`IOERR_CORRUPTFS`) into `CORRUPT`.
     const fn of_sqlite(code: i32) -> Self {
         const IOERR_CORRUPTFS: i32 = 8_458;
         const CONSTRAINT_PRIMARYKEY: i32 = 1_555;

@@ -10,6 +10,7 @@ use sea_orm::{
 };
 
 use crate::deadline::{late, within};
+use crate::fault::Fault;
 use crate::guard::Guard;
 use crate::health::Record;
 
@@ -104,6 +105,9 @@ impl WriteTransaction {
             }
             Some(Err(error)) => {
                 self.state.store(FAILED, Ordering::Relaxed);
+                if Fault::of(&error).is_of_connection() {
+                    self.guard.retire();
+                }
                 self.record.failed(&error);
                 Err(error)
             }
