@@ -18,13 +18,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// a longer absence as new ones, which announced nothing lately.
 const FORGOTTEN_MS: i64 = 30 * 24 * 3_600_000;
 
-/// Tells of changes, and tries whether writing works: now and then while
-/// nothing else is written, and at every look while it does not work.
+/// Tells of changes, and tries whether writing works: at the start, now and
+/// then while nothing else is written, and at every look while it does not work.
 pub(super) async fn watch(state: AppState, stop: CancellationToken) {
     let idle = Duration::from_secs(state.config.database.write_probe_s);
     let mut changes = state.store.health_changes();
     let mut told = Health::default();
     state.metrics.database_writable.set(1);
+    let mut is_known = false;
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -34,10 +35,11 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
             Ok(()) = changes.changed() => {}
             _ = ticks.tick() => {
                 let must_try = match state.store.health() {
-                    Health::Writing => state.store.since_commit() >= idle,
+                    Health::Writing => !is_known || state.store.since_commit() >= idle,
                     Health::Failing(_) => true,
                     Health::Stopped => false,
                 };
+                is_known = true;
                 if must_try {
                     // What came of it is in the store's health.
                     let _ = probe(&state).await;
