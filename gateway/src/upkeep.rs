@@ -68,6 +68,7 @@ async fn every<F>(
 {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut has_failed = false;
     loop {
         tokio::select! {
             biased;
@@ -76,9 +77,14 @@ async fn every<F>(
         }
         // Not cancelled half-way: each step is short, and a write that was
         // submitted should be waited for.
-        if let Err(error) = work(state.clone()).await {
+        let done = work(state.clone()).await;
+        // Said once: some of it is tried several times a second.
+        if let Err(error) = &done
+            && !has_failed
+        {
             tracing::warn!(%error, work = what, "recurring work failed; it is tried again");
         }
+        has_failed = done.is_err();
     }
 }
 

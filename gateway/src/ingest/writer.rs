@@ -137,7 +137,7 @@ impl Writer {
                     self.refuse(part, &ApiError::internal(&error));
                 }
                 Err(Failure::Unknown(error)) => {
-                    // The change of state is logged where it is noticed.
+                    // What is wrong with the database is told where it changes.
                     tracing::debug!(%error, jobs = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
                     self.refuse(part, &ApiError::unavailable(message));
