@@ -1,6 +1,8 @@
 //! One call of each kind that writes, and what it must answer while nothing
 //! can be written.
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 
 use crate::disk::world::World;
@@ -11,6 +13,8 @@ pub(super) struct Before {
     pub(super) phone: Device,
     /// Commands that wait for their end.
     pub(super) waiting: [String; 2],
+    /// The epoch of the user's stream.
+    epoch: Value,
 }
 
 impl Before {
@@ -20,7 +24,10 @@ impl Before {
         world.calls_of(&phone).register(&phone).await;
         let backend = world.backend();
         let waiting = [backend.make(user, "steps").await, backend.make(user, "weight").await];
-        Self { phone, waiting }
+        let poll = format!("/api/v1/sync/poll?device_id={}", phone.id);
+        let streams = world.calls_of(&phone).get(&poll).await.expect(200)["streams"].clone();
+        let epoch = streams[phone.stream()]["epoch"].clone();
+        Self { phone, waiting, epoch }
     }
 }
 
@@ -39,22 +46,23 @@ pub(super) async fn writes(world: &World, before: &Before) -> Vec<(&'static str,
     let register = json!({ "device_id": other.id, "platform": "ios" });
     let poll = format!("/api/v1/sync/poll?device_id={}&subscribe=news", phone.id);
     let delete = format!("/api/v1/devices/{}", phone.id);
-    vec![
-        ("command", backend.post("/api/v1/commands", &command(&phone.user)).await),
-        (
-            "command with a key",
-            backend.clone().with_key("k").post("/api/v1/commands", &command(&phone.user)).await,
-        ),
-        (
-            "publish",
-            backend.post("/api/v1/streams/news/records", &json!({ "records": [record] })).await,
-        ),
-        ("cancel", backend.delete(&format!("/api/v1/commands/{cancelled}")).await),
-        ("results", calls.post("/api/v1/sync/results", &results).await),
-        ("register", calls.post("/api/v1/devices/register", &register).await),
-        ("poll of a new stream", calls.get(&poll).await),
-        ("delete a device", calls.delete(&delete).await),
-    ]
+    let commands = "/api/v1/commands";
+    let command = command(&phone.user);
+    let records = json!({ "records": [record] });
+    let cancel = format!("/api/v1/commands/{cancelled}");
+    let with_key = backend.clone().with_key("k");
+    // At the same time: where each waits for a deadline they wait together.
+    let calls: Vec<(_, BoxFuture<'_, Answer>)> = vec![
+        ("command", backend.post(commands, &command).boxed()),
+        ("command with a key", with_key.post(commands, &command).boxed()),
+        ("publish", backend.post("/api/v1/streams/news/records", &records).boxed()),
+        ("cancel", backend.delete(&cancel).boxed()),
+        ("results", calls.post("/api/v1/sync/results", &results).boxed()),
+        ("register", calls.post("/api/v1/devices/register", &register).boxed()),
+        ("poll of a new stream", calls.get(&poll).boxed()),
+        ("delete a device", calls.delete(&delete).boxed()),
+    ];
+    join_all(calls.into_iter().map(async |(what, call)| (what, call.await))).await
 }
 
 /// Requires that a call was refused as one that may be tried again.
@@ -94,7 +102,8 @@ async fn a_socket_is_refused(world: &World) {
     assert!(error["retry_after_ms"].as_u64().is_some_and(|ms| ms > 0), "{error}");
 }
 
-/// Calls that only read, and what is written late, go on.
+/// Calls that only read, go on. A poll and an ack make sure that their
+/// streams exist, and may be refused.
 pub(super) async fn reads_go_on(world: &World, before: &Before) {
     let (backend, calls) = (world.backend(), world.calls_of(&before.phone));
     let (user, device) = (&before.phone.user, &before.phone.id);
@@ -104,10 +113,13 @@ pub(super) async fn reads_go_on(world: &World, before: &Before) {
     backend.get(&format!("/api/v1/commands?user_id={user}")).await.expect(200);
     backend.get(&format!("/api/v1/users/{user}/devices")).await.expect(200);
     calls.get("/api/v1/devices").await.expect(200);
+    let cursor = json!({ before.phone.stream(): { "epoch": before.epoch, "seq": 0 } });
+    let body = json!({ "device_id": device, "cursors": cursor });
+    let ack = calls.post("/api/v1/sync/ack", &body).await;
     let poll = calls.get(&format!("/api/v1/sync/poll?device_id={device}")).await;
-    let cursors = poll.clone().expect(200)["streams"].clone();
-    let stream = format!("user:{user}");
-    let cursor = json!({ "epoch": cursors[&stream]["epoch"], "seq": 0 });
-    let ack = json!({ "device_id": device, "cursors": { stream: cursor } });
-    calls.post("/api/v1/sync/ack", &ack).await.expect(200);
+    for (what, answer) in [("ack", ack), ("poll", poll)] {
+        if answer.status.as_u16() != 200 {
+            is_refused(what, &answer);
+        }
+    }
 }

@@ -10,6 +10,11 @@ use crate::crash::data::Data;
 use crate::crash::process::Process;
 use crate::support::{Caller, Device, FailingDisk, Socket, Token, Transcript, eventually};
 
+/// How often readiness is asked, and for how long: longer than it takes the
+/// gateway to find out by itself.
+const LOOK: Duration = Duration::from_millis(10);
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A gateway's process, its data and its disk.
 pub(super) struct World {
     pub(super) disk: FailingDisk,
@@ -73,13 +78,20 @@ impl World {
     /// Waits until readiness says this of the database.
     pub(super) async fn until_database_is(&self, words: &[&str]) {
         let caller = self.backend().without_token();
-        eventually(&format!("the database is {words:?}"), async || {
-            let answer = caller.get("/readyz").await;
-            let is_ok = answer.body["database"] == "ok";
-            assert_eq!(answer.status.as_u16(), if is_ok { 200 } else { 503 }, "{}", answer.body);
-            words.contains(&answer.body["database"].as_str()?).then_some(())
-        })
-        .await;
+        let mut said = Value::Null;
+        let waiting = async {
+            loop {
+                let answer = caller.get("/readyz").await;
+                said = answer.body["database"].clone();
+                assert_eq!(answer.status.as_u16(), if said == "ok" { 200 } else { 503 });
+                if said.as_str().is_some_and(|word| words.contains(&word)) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, waiting).await;
+        assert!(waited.is_ok(), "{said}, not {words:?}:\n{}", self.log());
     }
 
     /// A figure's value, summed over its labels.
@@ -96,6 +108,12 @@ impl World {
         let lines = self.process.log();
         let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["message"].as_str().is_some_and(|m| m.contains(text))).collect()
+    }
+
+    /// Waits for the one line that tells of a change.
+    pub(super) async fn until_logged(&self, text: &str) {
+        eventually(text, async || (!self.logged(text).is_empty()).then_some(())).await;
+        assert_eq!(self.logged(text).len(), 1, "{}", self.log());
     }
 
     /// The lines logged at these levels.
