@@ -1,17 +1,18 @@
 //! A device as exact as can be: what it holds survives every cut, and it
 //! notes everything that should not happen.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use serde_json::json;
-use tidegate_protocol::command::CommandStatus;
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::command::{CommandStatus, ResultAnswer};
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::entry::{CommandBody, CommandClosedBody, Entry, kind};
-use tidegate_protocol::id::{CommandId, DeviceId, StreamName, UserId};
+use tidegate_protocol::id::{CommandId, DeviceId, Epoch, Seq, StreamName, UserId};
 use tidegate_protocol::server::{Events, ServerMessage, Snapshot, Verdict, Welcome};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Between two attempts while the gateway is gone.
 const RETRY: Duration = Duration::from_millis(10);
+
+/// Whether commands may be tried again, and end without being applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Repeats {
+    #[default]
+    Never,
+    /// The gateway's clock jumps: their time is over, or that of an attempt.
+    WhenTimeJumps,
+}
 
 /// A device. Clones are the same device.
 #[derive(Clone)]
@@ -39,13 +49,18 @@ pub(super) struct Device {
 pub(super) struct Log {
     pub(super) cursor: Option<Cursor>,
     is_drained: bool,
-    /// How often each command came: once, because no attempt is repeated
-    /// here.
-    pub(super) seen: HashMap<CommandId, usize>,
+    repeats: Repeats,
+    /// Attempts of each command, as they came.
+    pub(super) seen: HashMap<CommandId, Vec<i32>>,
+    /// What was told live or from the journal, by epoch and position: the kind,
+    /// and the command.
+    pub(super) told: BTreeMap<(Epoch, Seq), (String, CommandId)>,
     /// The final statuses that it was told of.
     pub(super) closed: HashMap<CommandId, Vec<CommandStatus>>,
     /// Carried out, and not confirmed.
     outbox: Vec<CommandId>,
+    /// Results that were confirmed.
+    pub(super) confirmed: HashSet<CommandId>,
     pub(super) faults: Vec<String>,
 }
 
@@ -92,37 +107,58 @@ impl Log {
         for entry in &events.entries {
             self.check(entry.seq > last, || format!("{} came after {last}", entry.seq));
             last = entry.seq;
-            self.entry(entry);
+            if let Some(command) = self.entry(entry) {
+                let at = (events.epoch.clone(), entry.seq);
+                self.told.insert(at, (entry.kind.clone(), command));
+            }
         }
         self.check(last <= events.seq, || format!("{last} is beyond {}", events.seq));
         self.cursor = Some(Cursor { epoch: events.epoch.clone(), seq: events.seq });
     }
 
-    fn entry(&mut self, entry: &Entry) {
+    /// The command that the entry is about.
+    fn entry(&mut self, entry: &Entry) -> Option<CommandId> {
         match entry.kind.as_str() {
-            kind::COMMAND => self.command(entry.body.get()),
+            kind::COMMAND => Some(self.command(entry.body.get())),
             kind::COMMAND_CLOSED => {
                 let body: CommandClosedBody = serde_json::from_str(entry.body.get()).unwrap();
-                self.closed.entry(body.command_id).or_default().push(body.status);
+                self.closed.entry(body.command_id.clone()).or_default().push(body.status);
+                Some(body.command_id)
             }
-            other => self.faults.push(format!("an entry of kind {other}")),
+            other => {
+                self.faults.push(format!("an entry of kind {other}"));
+                None
+            }
         }
     }
 
-    fn command(&mut self, body: &str) {
+    /// Carried out once; each attempt is answered.
+    fn command(&mut self, body: &str) -> CommandId {
         let body: CommandBody = serde_json::from_str(body).unwrap();
-        self.check(body.attempt == 1, || format!("attempt {} for no reason", body.attempt));
-        let seen = self.seen.entry(body.command_id.clone()).or_default();
-        *seen += 1;
-        if *seen == 1 {
-            self.outbox.push(body.command_id);
+        let may_be = body.attempt == 1 || self.repeats == Repeats::WhenTimeJumps;
+        self.check(may_be, || format!("attempt {} for no reason", body.attempt));
+        self.seen.entry(body.command_id.clone()).or_default().push(body.attempt);
+        if !self.outbox.contains(&body.command_id) {
+            self.outbox.push(body.command_id.clone());
         }
+        body.command_id
+    }
+
+    /// A result is known, or came too late.
+    fn result(&mut self, row: &ResultAnswer) {
+        if row.accepted {
+            self.confirmed.insert(row.command_id.clone());
+        }
+        let is_late =
+            self.repeats == Repeats::WhenTimeJumps && row.status == CommandStatus::Expired;
+        self.check(row.accepted || is_late, || format!("refused: {row:?}"));
+        self.outbox.retain(|id| *id != row.command_id);
     }
 }
 
 impl Device {
-    pub(super) fn new(user: &str, seed: u64) -> Self {
-        let log = watch::Sender::new(Log::default());
+    pub(super) fn new(user: &str, seed: u64, repeats: Repeats) -> Self {
+        let log = watch::Sender::new(Log { repeats, ..Log::default() });
         Self { user: UserId::parse(user).unwrap(), id: DeviceId::generate(), seed, log }
     }
 
@@ -186,6 +222,13 @@ impl Device {
             if matches!(message, ServerMessage::Ping(_)) {
                 wire.send(&json!({ "type": "pong" })).await?;
             }
+            if let ServerMessage::Error(error) = &message
+                && error.code == ErrorCode::Unavailable
+            {
+                // The results: said again, until they are taken.
+                tokio::time::sleep(RETRY).await;
+                self.answer(&mut wire, rng, &own).await?;
+            }
             if is_new {
                 self.answer(&mut wire, rng, &own).await?;
             }
@@ -220,13 +263,11 @@ fn take(log: &mut Log, message: &ServerMessage, own: &StreamName) {
         ServerMessage::Snapshot(snapshot) => log.snapshot(snapshot),
         ServerMessage::Events(events) => log.events(events),
         ServerMessage::ResultsOk(answer) => {
-            for row in &answer.results {
-                log.check(row.accepted, || format!("refused: {row:?}"));
-                log.outbox.retain(|id| *id != row.command_id);
-            }
+            answer.results.iter().for_each(|row| log.result(row));
         }
         ServerMessage::Drain(_) => log.is_drained = true,
         ServerMessage::Ping(_) => {}
+        ServerMessage::Error(error) if error.code == ErrorCode::Unavailable => {}
         other => log.faults.push(format!("unexpected {other:?}")),
     }
 }

@@ -10,8 +10,6 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::support::wait::eventually;
-
 /// What the disk does to the files of one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -126,11 +124,6 @@ impl FailingDisk {
         let mut bytes = [0; 8];
         self.control.read_exact_at(&mut bytes, at(Place::Struck)).unwrap();
         i64::from_le_bytes(bytes)
-    }
-
-    /// Waits until the last fault has struck.
-    pub(crate) async fn until_struck(&self) {
-        eventually("the disk fails", async || (self.struck() > 0).then_some(())).await;
     }
 
     /// The program's wall clock is ahead of the machine's by so much.
