@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: run sandbox test openapi-client bench fmt lint doc deny
+.PHONY: run sandbox test torture openapi-client bench fmt lint doc deny
 
 # Builds, migrates an embedded SQLite, starts the gateway in development mode,
 # and prints its URL, a token and the next command to try.
@@ -23,6 +23,16 @@ sandbox:
 test:
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
+
+# Random faults under load for so many minutes: a disk that fills, fails or
+# hangs, SIGKILL, PostgreSQL (its own, where it is installed) restarted and
+# frozen, a clock that jumps. Prints seeds and counts, fails if anything
+# accepted was lost. `make torture SEED=… MINUTES=0` plays one round again.
+MINUTES ?= 60
+torture:
+	$(CARGO) build --locked --workspace --bins
+	TIDEGATE_TORTURE_MINUTES=$(MINUTES) TIDEGATE_TEST_SEED=$(SEED) $(CARGO) test --locked --workspace --test it -- \
+		--nocapture --exact crash::nothing_accepted_is_lost
 
 # A TypeScript client made from the OpenAPI document, and compiled. Needs Node
 # 18 or newer with npm, which `make test` does not.

@@ -9,12 +9,14 @@ const VARIABLE: &str = "TIDEGATE_TEST_SEED";
 /// The seed in the environment, or a new one. Printed in either case: a test
 /// that fails shows it.
 pub(crate) fn pick(test: &str) -> u64 {
-    let given = std::env::var(VARIABLE).ok().map(|text| {
-        text.parse().unwrap_or_else(|_| panic!("{VARIABLE} is a whole number, not {text:?}"))
-    });
-    let seed = given.unwrap_or_else(rand::random);
+    let seed = given().unwrap_or_else(rand::random);
     say(&format!("{test}: {}", replay(seed)));
     seed
+}
+
+fn given() -> Option<u64> {
+    let text = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{VARIABLE} is a whole number, not {text:?}")))
 }
 
 /// Prints a line; it is shown when the test fails.
@@ -26,7 +28,7 @@ pub(crate) fn say(line: &str) {
 /// Seeds of `count` rounds. With a seed in the environment there is one round:
 /// that one.
 pub(crate) fn rounds(test: &str, count: usize) -> Vec<u64> {
-    if std::env::var_os(VARIABLE).is_some() {
+    if given().is_some() {
         return vec![pick(test)];
     }
     (0..count).map(|_| rand::random()).collect()

@@ -19,6 +19,11 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Whether one can be started.
+    pub(super) fn is_installed() -> bool {
+        find().is_some()
+    }
+
     /// Starts one; `None` where PostgreSQL is not installed.
     pub(super) async fn start() -> Result<Option<Self>, String> {
         let Some(programs) = find() else { return Ok(None) };

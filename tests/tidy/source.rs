@@ -15,7 +15,7 @@ pub(super) struct Source {
 const FOREIGN: [&str; 4] = ["target", "node_modules", "dist", "coverage"];
 
 /// Endings of files that people write.
-const CODE: [&str; 7] = ["rs", "ts", "tsx", "js", "mjs", "py", "sh"];
+const CODE: [&str; 8] = ["rs", "c", "ts", "tsx", "js", "mjs", "py", "sh"];
 
 impl Source {
     /// The text without comments. Strings stay; a `//` inside one (a URL) is
