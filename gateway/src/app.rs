@@ -80,8 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// Starts a gateway: opens and migrates the database, listens, serves.
 pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let metrics = Metrics::new();
-    let keys = secret::resolve(&config)?;
-    let auth = Authenticator::new(&keys, clock.clone(), metrics.clone()).await;
+    let auth = Authenticator::new(&secret::resolve(&config)?, clock.clone(), metrics.clone()).await;
     let auth = auth.context("reading the keys that tokens are checked with")?;
     let push = setup::open(&config, &clock)?;
     let rules = Arc::new(rules::read(&config)?);
@@ -101,12 +100,12 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     );
     let (listener, address) = listen(config.listen).await?;
     let sockets = TaskTracker::new();
-    let bodies = Budget::new(config.limits.bodies_total_bytes);
     let options = serve::ServeOptions::from_config(&config, sockets.clone(), metrics.clone());
     let state = AppState::new(Parts {
         session_options: Arc::new(session_options(&config)),
         shared_streams: shared_streams(&config)?,
         silent: Silent::new((&config.limits).into()),
+        bodies: Budget::new(config.limits.bodies_total_bytes),
         node,
         config,
         store,
@@ -121,7 +120,6 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         rules,
         sockets,
         draining: CancellationToken::new(),
-        bodies,
         pollers: DashMap::new(),
     });
     let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);

@@ -305,7 +305,8 @@ pub(super) async fn play<H: Handler, T: crate::token::TokenProvider>(
         timeout(PATIENCE, script).await.expect("the script does not end");
         cancel.cancel();
     };
-    tokio::join!(device.run(cancel.clone()), script).0
+    // Boxed: what runs a device is large, and each script holds it.
+    tokio::join!(Box::pin(device.run(cancel.clone())), script).0
 }
 
 /// Gives the token that stands here; the test changes it.
