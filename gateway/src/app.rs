@@ -80,8 +80,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 /// Starts a gateway: opens and migrates the database, listens, serves.
 pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let metrics = Metrics::new();
-    let auth = Authenticator::new(&secret::resolve(&config)?, clock.clone(), metrics.clone()).await;
-    let auth = auth.context("reading the keys that tokens are checked with")?;
+    let auth = authenticator(&config, &clock, &metrics).await?;
     let push = setup::open(&config, &clock)?;
     let rules = Arc::new(rules::read(&config)?);
     let [upkeep_stop, serve_stop, writer_stop, lost] =
@@ -137,6 +136,16 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         writer_stop,
         writing,
     })
+}
+
+async fn authenticator(
+    config: &Config,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> anyhow::Result<Authenticator> {
+    let keys = secret::resolve(config)?;
+    let auth = Authenticator::new(&keys, clock.clone(), metrics.clone()).await;
+    auth.context("reading the keys that tokens are checked with")
 }
 
 fn start_serving(

@@ -30,8 +30,9 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
 /// close frames; sea-orm's spans name what it is called with, such as the
 /// database's address with its password.
 fn is_discreet(target: &str, is_span: bool) -> bool {
-    let is_from = |library| target.starts_with(library);
-    !is_from("tungstenite") && !(is_span && is_from("sea_orm"))
+    let tells_secrets = target.starts_with("tungstenite");
+    let names_the_database = is_span && target.starts_with("sea_orm");
+    !tells_secrets && !names_the_database
 }
 
 fn is_json(log: &Log, environment: Environment) -> bool {

@@ -26,7 +26,7 @@ async fn register(gateway: &Gateway, device: &Device) -> Answer {
 
 /// Registers a device a minute after what was before.
 async fn register_later(gateway: &Gateway, device: &Device) {
-    gateway.move_clock(Duration::from_secs(60));
+    gateway.move_clock(Duration::from_mins(1));
     register(gateway, device).await.expect(200);
 }
 
@@ -109,7 +109,7 @@ async fn the_one_unseen_for_longest_makes_room() {
     let path = format!("/api/v1/sync/poll?device_id={}", old.id);
     calls.get(&path).await.expect_error(404, "device_not_found");
 
-    gateway.move_clock(Duration::from_secs(60));
+    gateway.move_clock(Duration::from_mins(1));
     let _session = last.open().await;
     assert_eq!(ids(&backend).await, sorted(&[&young, &next, &last]));
     assert_eq!(backend.command(&of_another).await["status"], "cancelled");
@@ -150,7 +150,7 @@ async fn what_is_written_late_counts() {
     let [old, young, new] = ["old", "young", "new"].map(|name| gateway.device(name, "u1"));
     register(&gateway, &old).await.expect(200);
     register_later(&gateway, &young).await;
-    gateway.move_clock(Duration::from_secs(60));
+    gateway.move_clock(Duration::from_mins(1));
     let poll = format!("/api/v1/sync/poll?device_id={}", old.id);
     gateway.calls_of(&old).quiet().get(&poll).await.expect(200);
     register(&gateway, &new).await.expect(200);
@@ -167,7 +167,7 @@ async fn those_that_are_online_stay() {
     let [one, two, three, new] =
         ["one", "two", "three", "new"].map(|name| gateway.device(name, "u1"));
     let mut first = one.open().await;
-    gateway.move_clock(Duration::from_secs(60));
+    gateway.move_clock(Duration::from_mins(1));
     let mut second = two.open().await;
     register_later(&gateway, &three).await;
 
@@ -219,7 +219,7 @@ async fn a_silent_session_is_seen() {
     hello["heartbeat_s"] = json!(300);
     let (mut socket, _) = phone.open_with(&hello).await;
     socket.snapshot().await;
-    gateway.move_clock(Duration::from_secs(3_600));
+    gateway.move_clock(Duration::from_hours(1));
     let moved = gateway.now_ms();
     gateway.pass_time(Duration::from_secs(301)).await;
     let backend = gateway.backend().quiet();

@@ -205,7 +205,7 @@ async fn a_body_that_makes_no_progress_is_given_up() {
             tokio::time::sleep(Duration::from_secs(9)).await;
         }
         assert!(house.held() > 0);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let answer = tokio::select! { answer = answer => answer.unwrap(), () = sending => panic!() };
     assert_eq!(refused(answer).await, code(408, "body_timeout"));
