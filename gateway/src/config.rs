@@ -103,6 +103,8 @@ pub struct Database {
     pub lock_timeout_ms: u64,
     /// After how long without a commit writing is tried, seconds.
     pub write_probe_s: u64,
+    /// SQLite: how long the file is checked after an end out of order, seconds.
+    pub check_s: u64,
 }
 
 impl std::fmt::Debug for Database {

@@ -17,23 +17,31 @@ use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use tidegate_durable::{Connections, Deadlines, Health, WriteTransaction};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
+use crate::store::open::OpenError;
+use crate::store::stamp::Opened;
+
 pub mod audit;
 mod bulk;
+mod check;
+pub mod claim;
 pub mod command;
 pub mod conflict;
 pub mod device;
 pub mod event;
+pub mod file;
 pub mod head;
 pub mod idempotency;
 pub mod journal;
 pub mod lease;
 pub mod market;
+pub mod open;
 pub mod outcome;
 pub mod portion;
 pub mod probe;
 pub mod rating;
 pub mod record;
 pub mod schema;
+mod stamp;
 pub mod sync_state;
 pub mod wake;
 
@@ -53,6 +61,8 @@ pub struct StoreOptions {
     /// PostgreSQL: how long a statement waits for a row that another
     /// transaction has locked.
     pub lock_timeout: Duration,
+    /// SQLite: how long the file may be checked after an end out of order.
+    pub check_limit: Duration,
 }
 
 impl StoreOptions {
@@ -78,6 +88,8 @@ pub struct Store {
     /// SQLite only: copies the write-ahead log into the database file, so that
     /// no commit has to.
     checkpointer: Option<Connections>,
+    /// SQLite in a file: that it is ours, and what tells it from others.
+    opened: Option<Arc<Opened>>,
     /// See [`Store::turn`].
     turns: Arc<Semaphore>,
     options: Arc<StoreOptions>,
@@ -92,24 +104,30 @@ const WRITERS: u32 = 4;
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Store {
-    /// Opens the database. Does not migrate: see [`schema`].
-    pub async fn open(options: &StoreOptions) -> Result<Self, DbErr> {
+    /// Opens the database. Does not migrate: see [`schema`]. A SQLite file
+    /// belongs to this process until [`close`](Self::close) or its end.
+    pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let turns = Arc::new(Semaphore::new(options.connections as usize));
         if options.url.starts_with("sqlite:") {
+            let opened = Opened::claim(options).await?.map(Arc::new);
             let of = |role| sqlite_options(options, role);
             let deadlines = options.deadlines();
             let writer = Connections::open(of(SqliteRole::Writer), deadlines).await?;
             let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await?;
             let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await?;
             let checkpointer = Some(checkpointer);
-            Ok(Self { writer, readers, checkpointer, turns, options: Arc::new(options.clone()) })
+            let options = Arc::new(options.clone());
+            let store = Self { writer, readers, checkpointer, opened, turns, options };
+            store.write_stamp().await?;
+            store.checkpoint().await?;
+            Ok(store)
         } else {
             let of = |role| postgres_options(options, role);
             let deadlines = options.deadlines();
             let writer = Connections::open(of(PostgresRole::Writers), deadlines).await?;
             let readers = writer.open_beside(of(PostgresRole::Readers), deadlines).await?;
             let options = Arc::new(options.clone());
-            Ok(Self { writer, readers, checkpointer: None, turns, options })
+            Ok(Self { writer, readers, checkpointer: None, opened: None, turns, options })
         }
     }
 
@@ -196,23 +214,61 @@ impl Store {
     /// PostgreSQL.
     pub async fn checkpoint(&self) -> Result<(), DbErr> {
         let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
-        let row = checkpointer.query_one_raw(pragma("PRAGMA wal_checkpoint(PASSIVE)")).await?;
-        let log_pages: i32 = row.map_or(Ok(0), |row| row.try_get_by_index(1))?;
-        if log_pages > WAL_PAGES_MAX {
-            checkpointer.query_one_raw(pragma("PRAGMA wal_checkpoint(PASSIVE)")).await?;
-            checkpointer.query_one_raw(pragma("PRAGMA wal_checkpoint(RESTART)")).await?;
+        let mut log = fold(checkpointer, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+        if log.pages > WAL_PAGES_MAX {
+            let before = log;
+            log = fold(checkpointer, "PRAGMA wal_checkpoint(PASSIVE)").await?;
+            // Who reads for long, a backup above all, keeps the pages from being
+            // copied that came since it began; writers must not wait for that.
+            if log.copied >= before.pages {
+                log = fold(checkpointer, "PRAGMA wal_checkpoint(RESTART)").await?;
+            }
         }
-        Ok(())
+        if log.is_folded() { self.renew_stamp().await } else { Ok(()) }
     }
 
-    /// Closes all connections; SQLite folds its log into the database file.
-    pub async fn close(self) -> Result<(), DbErr> {
+    /// Whether the file was replaced by another one, whose epochs are not
+    /// renewed yet.
+    pub fn must_renew_epochs(&self) -> bool {
+        self.opened.as_ref().is_some_and(|opened| opened.must_renew_epochs())
+    }
+
+    /// Notes that all epochs were renewed.
+    pub fn epochs_renewed(&self) -> Result<(), OpenError> {
+        self.opened.as_ref().map_or(Ok(()), |opened| opened.epochs_renewed())
+    }
+
+    /// Closes all connections; SQLite folds its log into the database file, and
+    /// another process may open it.
+    pub async fn close(self) -> Result<(), OpenError> {
         if let Some(checkpointer) = self.checkpointer {
             checkpointer.close().await?;
         }
         self.readers.close().await?;
-        self.writer.close().await
+        self.writer.close().await?;
+        self.opened.map_or(Ok(()), |opened| opened.close())
     }
+}
+
+/// How far the write-ahead log is folded; -1 where another process folds it.
+#[derive(Clone, Copy, Debug)]
+struct Log {
+    /// All of it, when the folding began.
+    pages: i32,
+    /// Copied into the database file.
+    copied: i32,
+}
+
+impl Log {
+    const fn is_folded(self) -> bool {
+        self.pages >= 0 && self.copied == self.pages
+    }
+}
+
+async fn fold(checkpointer: &Connections, sql: &str) -> Result<Log, DbErr> {
+    let row = checkpointer.query_one_raw(pragma(sql)).await?;
+    let at = |index| row.as_ref().map_or(Ok(0), |row| row.try_get_by_index(index));
+    Ok(Log { pages: at(1)?, copied: at(2)? })
 }
 
 /// Prepared statements that a SQLite connection keeps: those of fixed text, and

@@ -88,6 +88,7 @@ impl Node {
             acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(1),
+            check_limit: Duration::from_secs(10),
         };
         let store = Store::open(&options).await.unwrap();
         store::schema::migrate(&store).await.unwrap();

@@ -1,36 +1,46 @@
 //! Opening the database that the settings name, and bringing it up to date.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use crate::config::{Config, Synchronous};
+use crate::store::file::DatabaseFile;
 use crate::store::{self, Store, StoreOptions};
 use crate::upkeep::history;
 
 /// Opens the database that the settings name.
 pub async fn connect(config: &Config) -> anyhow::Result<Store> {
-    let url = database_url(config)?;
-    let options = StoreOptions {
-        url,
+    if config.database.url.is_empty() {
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| format!("creating the data folder {}", config.data_dir.display()))?;
+    }
+    Store::open(&options(config)).await.context("opening the database")
+}
+
+/// Where and how the settings keep data.
+pub(super) fn options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        url: database_url(config),
         connections: config.database.connections,
         synchronous_full: config.database.synchronous == Synchronous::Full,
         acquire_timeout: Duration::from_millis(config.database.acquire_timeout_ms),
         statement_timeout: Duration::from_millis(config.database.statement_timeout_ms),
         lock_timeout: Duration::from_millis(config.database.lock_timeout_ms),
-    };
-    Store::open(&options).await.context("opening the database")
+        check_limit: Duration::from_secs(config.database.check_s),
+    }
 }
 
-fn database_url(config: &Config) -> anyhow::Result<String> {
+fn database_url(config: &Config) -> String {
     if !config.database.url.is_empty() {
-        return Ok(config.database.url.clone());
+        return config.database.url.clone();
     }
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("creating the data folder {}", config.data_dir.display()))?;
-    let path = config.data_dir.join("tidegate.db");
-    Ok(format!("sqlite://{}?mode=rwc", Path::new(&path).display()))
+    DatabaseFile::at(&config.data_dir.join("tidegate.db")).url()
+}
+
+/// The SQLite file that the settings name. `None`: they name another database.
+pub(super) fn file(config: &Config) -> anyhow::Result<Option<DatabaseFile>> {
+    DatabaseFile::of_url(&database_url(config)).context("reading `database.url`")
 }
 
 /// Opens it to serve: brings the schema up to date, or refuses an old one, as
@@ -38,6 +48,13 @@ fn database_url(config: &Config) -> anyhow::Result<String> {
 pub(super) async fn open(config: &Config, node: &str) -> anyhow::Result<Store> {
     let store = connect(config).await?;
     bring_up_to_date(config, &store).await?;
+    if store.must_renew_epochs() {
+        let renewed = history::renew_all(&store).await.context("renewing the epochs")?;
+        tracing::warn!(
+            streams = renewed,
+            "the database file was replaced by another one; all epochs were renewed"
+        );
+    }
     let checked = history::check_at_start(&store, node).await;
     checked.context("comparing the database's history with the one known")?;
     if !store.is_durable().await.context("reading how durable commits are")? {

@@ -24,6 +24,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("database.statement_timeout_ms", 100..=60_000),
     ("database.lock_timeout_ms", 10..=60_000),
     ("database.write_probe_s", 1..=3_600),
+    ("database.check_s", 0..=3_600),
     ("auth.jwks_refresh_s", 10..=86_400),
     ("auth.leeway_s", 0..=300),
     ("journal.retention_h", 1..=87_600),

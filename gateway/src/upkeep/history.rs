@@ -59,6 +59,7 @@ pub async fn renew_all(store: &Store) -> Result<u64, DbErr> {
         }
     }
     tx.commit().await?;
+    store.epochs_renewed().map_err(|error| DbErr::Custom(error.to_string()))?;
     Ok(renewed)
 }
 
