@@ -9,6 +9,7 @@ mod support;
 
 mod acks;
 mod attempts;
+mod backup;
 mod bad_input;
 mod batch;
 mod command_list;

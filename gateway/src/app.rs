@@ -36,12 +36,14 @@ use crate::state::{AppState, Parts};
 use crate::upstream::{self, Upstream};
 use crate::{http, serve, upkeep};
 
+pub mod backup;
 pub mod database;
 pub mod epochs;
 mod farewell;
 mod needed;
 mod node;
 pub mod quick_start;
+pub mod restore;
 mod rules;
 
 /// A gateway that accepts connections.

@@ -10,6 +10,7 @@ use tidegate_protocol::id::{DeviceId, UserId};
 
 use tidegate_services::webpush::vapid;
 
+use crate::app::restore::Restored;
 use crate::auth::{Authenticator, Role, secret};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -55,11 +56,36 @@ enum Command {
     CheckConfig,
     /// Print the OpenAPI document of the HTTP calls as JSON
     Openapi,
-    /// Renew the epochs of all streams, after restoring a backup
+    /// Copy the database into a file, while the gateway runs
+    ///
+    /// SQLite only. The copy is consistent, checked, and on disk when this ends
+    /// with 0; until then nothing has its name.
+    Backup(BackupArgs),
+    /// Put a backup in the place of the database
+    ///
+    /// SQLite only. The gateway must not be running. The backup is checked
+    /// first, the database that was there is set aside with its log, and all
+    /// epochs are renewed.
+    Restore {
+        /// A file that `tidegate backup` made, or another whole copy
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Renew the epochs of all streams, after a backup was put back by hand
     ///
     /// Cursors that devices hold may be ahead of a restored journal. New epochs
     /// have every device start from a snapshot. The gateway must not be running.
     RenewEpochs,
+}
+
+#[derive(Debug, Args)]
+struct BackupArgs {
+    /// File to write
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +135,23 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::VapidKey => print(&vapid::generate_private_key()?),
         Command::Openapi => print(&serde_json::to_string_pretty(&http::openapi::document())?),
+        Command::Backup(args) => {
+            let config = settings()?;
+            set_up_logs(&config)?;
+            let made = block_on(app::backup::make(&config, &args.file, args.force))?;
+            print(&format!(
+                "backed up {} streams in {} bytes to {}",
+                made.streams,
+                made.bytes,
+                args.file.display()
+            ))
+        }
+        Command::Restore { file } => {
+            let config = settings()?;
+            set_up_logs(&config)?;
+            let done = block_on(app::restore::restore(&config, &file, &Clock::system()))?;
+            print(&said(&done, &file))
+        }
         Command::RenewEpochs => {
             let config = settings()?;
             set_up_logs(&config)?;
@@ -116,6 +159,19 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             print(&format!("renewed the epochs of {renewed} streams"))
         }
     }
+}
+
+fn said(done: &Restored, source: &Path) -> String {
+    let Restored { database, streams, bytes, aside } = done;
+    let aside = aside.as_ref().map_or("there was no database before".to_owned(), |aside| {
+        format!("the database that was there is kept as {}", aside.display())
+    });
+    format!(
+        "restored {streams} streams in {bytes} bytes from {} to {}\n\
+         renewed the epochs of all of them: devices begin anew with a snapshot\n{aside}",
+        source.display(),
+        database.display()
+    )
 }
 
 /// Reads the file, if one is named, and the variables.

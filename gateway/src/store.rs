@@ -26,6 +26,7 @@ mod check;
 pub mod claim;
 pub mod command;
 pub mod conflict;
+pub mod copy;
 pub mod device;
 pub mod event;
 pub mod file;

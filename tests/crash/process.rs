@@ -42,7 +42,7 @@ pub(crate) fn program() -> PathBuf {
 
 impl Process {
     /// Starts the program on this data and waits until it listens.
-    pub(super) async fn start(data: &Data) -> Result<Self, String> {
+    pub(crate) async fn start(data: &Data) -> Result<Self, String> {
         Self::start_with(data, &[]).await
     }
 
