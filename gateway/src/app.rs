@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::needed::needed;
+use crate::app::signals::Signals;
 use crate::auth::{Authenticator, secret};
 use crate::budget::Budget;
 use crate::clock::Clock;
@@ -45,6 +46,7 @@ mod node;
 pub mod quick_start;
 pub mod restore;
 mod rules;
+mod signals;
 
 /// A gateway that accepts connections.
 pub struct Running {
@@ -64,13 +66,18 @@ pub struct Running {
 
 /// Serves until SIGTERM or Ctrl-C, then drains.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let running = start(config, Clock::system()).await?;
+    // First: who is asked to end as soon as it listens ends in order too.
+    let mut signals = Signals::listen()?;
+    let running = tokio::select! {
+        started = start(config, Clock::system()) => started?,
+        () = signals.asked() => return Ok(()),
+    };
     if let Some(text) = quick_start::text(&running) {
         // Whoever closed standard output does not want to read it.
         let _ = std::io::stdout().write_all(text.as_bytes());
     }
     let ended = tokio::select! {
-        signal = wait_for_signal() => signal,
+        () = signals.asked() => Ok(()),
         // The log says which. What still works drains, and the process ends
         // with an error, so that it is noticed.
         () = running.lost.cancelled() => Err(anyhow!("a task ended that the gateway needs")),
@@ -279,16 +286,6 @@ impl Running {
             tracing::warn!(%error, "the database did not close cleanly");
         }
     }
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupt = tokio::signal::ctrl_c() => interrupt?,
-    }
-    Ok(())
 }
 
 fn ingest_options(config: &Config, push: &Push, rules: &Arc<Rules>) -> IngestOptions {

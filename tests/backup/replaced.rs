@@ -108,10 +108,12 @@ async fn a_database_that_was_replaced_gets_new_epochs() {
     assert_eq!(head(&seen), 5);
     node.stop().await;
     std::fs::copy(&backup, node.database()).unwrap();
+    let fresh = node.folder().join("fresh.db");
+    std::fs::copy(&backup, &fresh).unwrap();
     // `migrate` is no gateway: whoever serves first still renews them.
     node.run(&["migrate"]).await;
     node.start().await;
-    assert!(node.log().contains("was replaced by another one"), "{}", node.log());
+    assert!(node.log().contains("is not the one that was left here"), "{}", node.log());
     let answer = node.poll("u1", Some(&seen["streams"]["user:u1"])).await;
     assert_eq!(answer["streams"]["user:u1"]["reason"], "epoch_changed", "{answer}");
     assert_eq!(head(&answer), 3);
@@ -120,6 +122,13 @@ async fn a_database_that_was_replaced_gets_new_epochs() {
     node.start().await;
     let answer = node.poll("u1", Some(&cursor)).await;
     assert_eq!(answer["streams"]["user:u1"]["verdict"], "resumed", "{answer}");
+    node.stop().await;
+
+    // Into an empty folder, as on another machine.
+    let mut other = Node::stopped();
+    std::fs::copy(&fresh, other.database()).unwrap();
+    other.start().await;
+    assert!(other.log().contains("is not the one that was left here"), "{}", other.log());
 }
 
 /// Damage is looked for after a crash, and stops the start.

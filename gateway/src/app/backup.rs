@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::app::{database, wait_for_signal};
+use crate::app::database;
+use crate::app::signals::Signals;
 use crate::config::Config;
 use crate::store::claim::Claim;
 use crate::store::file::{DatabaseFile, Header};
@@ -41,10 +42,10 @@ impl Drop for Partial {
 /// at `target` that was not there before.
 pub async fn make(config: &Config, target: &Path, overwrite: bool) -> anyhow::Result<Backup> {
     let Some(file) = database::file(config)? else { bail!(POSTGRES) };
-    let making = make_of(&file, target, overwrite);
+    let mut signals = Signals::listen()?;
     tokio::select! {
-        made = making => made,
-        signal = wait_for_signal() => signal.and_then(|()| bail!("stopped; no backup was made")),
+        made = make_of(&file, target, overwrite) => made,
+        () = signals.asked() => bail!("stopped; no backup was made"),
     }
 }
 

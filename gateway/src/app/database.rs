@@ -52,7 +52,7 @@ pub(super) async fn open(config: &Config, node: &str) -> anyhow::Result<Store> {
         let renewed = history::renew_all(&store).await.context("renewing the epochs")?;
         tracing::warn!(
             streams = renewed,
-            "the database file was replaced by another one; all epochs were renewed"
+            "the database file is not the one that was left here; all epochs were renewed"
         );
     }
     let checked = history::check_at_start(&store, node).await;

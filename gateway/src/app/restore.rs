@@ -105,7 +105,8 @@ async fn stage(
     let copied = std::fs::copy(source, path).and_then(|_| like_the_one_before(path, file));
     copied.with_context(|| format!("copying {} to {}", source.display(), path.display()))?;
     let sealed = copy::seal(path).await;
-    sealed.with_context(|| format!("{} cannot be restored", source.display()))?;
+    let sealed = sealed.with_context(|| format!("{} cannot be restored", source.display()))?;
+    Claim::take(staged).await?.write(closed(sealed.stamp))?;
     let options = StoreOptions { url: staged.url(), ..options.clone() };
     let store = Store::open(&options).await.context("opening the copy")?;
     let renewed = history::renew_all(&store).await.context("renewing the epochs of the copy")?;
@@ -161,7 +162,7 @@ impl Swap<'_> {
 
     fn announce(&self) -> anyhow::Result<()> {
         let state = State::Restoring { aside: self.aside.clone() };
-        Ok(self.claim.write(Record { state, ..self.record() })?)
+        Ok(self.claim.write(Record { state, ..closed(self.stamp) })?)
     }
 
     /// The database and its logs, whatever they are worth.
@@ -186,12 +187,12 @@ impl Swap<'_> {
     }
 
     fn end(&self) -> anyhow::Result<()> {
-        Ok(self.claim.write(self.record())?)
+        Ok(self.claim.write(closed(self.stamp))?)
     }
+}
 
-    fn record(&self) -> Record {
-        Record { state: State::Closed, stamps: vec![self.stamp], must_renew_epochs: false }
-    }
+fn closed(stamp: Stamp) -> Record {
+    Record { state: State::Closed, stamps: vec![stamp], must_renew_epochs: false }
 }
 
 fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {

@@ -34,6 +34,8 @@ pub enum CopyError {
 pub struct Content {
     /// Streams.
     pub streams: u64,
+    /// Its stamp, which no other file has.
+    pub stamp: Stamp,
 }
 
 /// Writes all that is committed now into `target`, which is empty or missing.
@@ -61,15 +63,16 @@ pub async fn seal(path: &Path) -> Result<Content, CopyError> {
     if let Finding::Damaged(finding) = check::check(&mut connection, Depth::Full).await? {
         return Err(CopyError::Damaged(finding));
     }
-    let content = content(&mut connection).await?;
-    let Stamp(stamp) = Stamp::random();
+    let streams = streams(&mut connection).await?;
+    let stamp = Stamp::random();
     run(&mut connection, "PRAGMA journal_mode = DELETE".to_owned()).await?;
-    run(&mut connection, format!("PRAGMA user_version = {stamp}")).await?;
+    run(&mut connection, format!("PRAGMA user_version = {}", stamp.0)).await?;
     connection.close().await.map_err(check::db_err)?;
-    Ok(content)
+    Ok(Content { streams, stamp })
 }
 
-async fn content(connection: &mut SqliteConnection) -> Result<Content, CopyError> {
+/// How many streams are in a database of Tidegate that this version knows.
+async fn streams(connection: &mut SqliteConnection) -> Result<u64, CopyError> {
     const MIGRATIONS: &str = "seaql_migrations";
     const STREAMS: &str = "stream_head";
     let tables: Vec<String> = all(connection, "SELECT name FROM sqlite_schema").await?;
@@ -91,7 +94,7 @@ async fn content(connection: &mut SqliteConnection) -> Result<Content, CopyError
         .fetch_one(connection)
         .await
         .map_err(check::db_err)?;
-    Ok(Content { streams: streams.unsigned_abs() })
+    Ok(streams.unsigned_abs())
 }
 
 async fn all(connection: &mut SqliteConnection, sql: &'static str) -> Result<Vec<String>, DbErr> {

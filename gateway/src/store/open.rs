@@ -140,7 +140,11 @@ pub fn compare(file: &DatabaseFile, record: Option<&Record>) -> Result<Found, Op
         Header::Sqlite(stamp) => stamp,
     };
     let Some(record) = record else {
-        return Ok(if log.is_some() { Found::OutOfOrder } else { Found::InOrder });
+        return Ok(match log {
+            Some(_) => Found::OutOfOrder,
+            None if was_here_before(stamp) => Found::InOrder,
+            None => Found::Replaced,
+        });
     };
     match (record.stamps.contains(&stamp), log) {
         (true, None) if record.state == State::Closed => Ok(Found::InOrder),
@@ -148,6 +152,12 @@ pub fn compare(file: &DatabaseFile, record: Option<&Record>) -> Result<Found, Op
         (false, None) => Ok(Found::Replaced),
         (false, Some(log)) => Err(OpenError::ForeignLog { database: database(), log }),
     }
+}
+
+/// Without a record: a version that wrote no stamps wrote no record either. A
+/// file with a stamp was brought here, by hand as it seems.
+fn was_here_before(stamp: Stamp) -> bool {
+    stamp == Stamp::default()
 }
 
 /// Whether it could be opened, without looking whether it is damaged.
@@ -175,8 +185,10 @@ pub(super) async fn claim(file: &DatabaseFile, check_limit: Duration) -> Result<
             stamps.push(with_log);
         }
     }
-    let must_renew_epochs =
-        found == Found::Replaced || record.is_some_and(|record| record.must_renew_epochs);
+    let must_renew_epochs = match &record {
+        Some(record) => found == Found::Replaced || record.must_renew_epochs,
+        None => !stamps.iter().copied().all(was_here_before),
+    };
     claim.write(Record { state: State::Open, stamps, must_renew_epochs })?;
     Ok(claim)
 }
@@ -275,6 +287,8 @@ mod tests {
             (None, Some(""), Some(&open), Found::New),
             (Some(0), None, None, Found::InOrder),
             (Some(0), Some("log"), None, Found::OutOfOrder),
+            (Some(9), None, None, Found::Replaced),
+            (Some(9), Some("log"), None, Found::OutOfOrder),
             (Some(7), None, Some(&closed), Found::InOrder),
             (Some(7), Some(""), Some(&closed), Found::InOrder),
             (Some(8), Some("log"), Some(&closed), Found::OutOfOrder),
