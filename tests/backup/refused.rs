@@ -1,6 +1,6 @@
 //! What a restore does not take, and when: the database stays as it was.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::backup::node::{Node, change, damage};
 use crate::backup::restore_error;
@@ -38,9 +38,25 @@ async fn what_is_no_backup_is_refused() {
     node.run(&["backup", good.to_str().unwrap()]).await;
     node.stop().await;
     let before = std::fs::read(node.database()).unwrap();
+    for (file, words) in files(&node, &good).await {
+        let said = restore_error(&node, &file).await;
+        assert!(said.contains(words), "{}: {said}", file.display());
+        assert_eq!(std::fs::read(node.database()).unwrap(), before, "{}", file.display());
+    }
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+    assert_eq!(node.aside().len(), 0);
+    node.start().await;
+    assert!(!node.log().contains("not closed in order"), "{}", node.log());
+    for id in &ids {
+        assert_eq!(node.status_of(id).await, 200);
+    }
+}
+
+/// Files that are no backup, and a word of the refusal of each.
+async fn files(node: &Node, good: &Path) -> Vec<(PathBuf, &'static str)> {
     let at = |name: &str| node.folder().join(name);
     let copy = |name: &str| -> PathBuf {
-        std::fs::copy(&good, at(name)).unwrap();
+        std::fs::copy(good, at(name)).unwrap();
         at(name)
     };
 
@@ -74,28 +90,17 @@ async fn what_is_no_backup_is_refused() {
     let live = copy("live.db");
     std::fs::write(at("live.db-wal"), "a log").unwrap();
 
-    for (file, words) in [
-        (&damaged, "damaged"),
-        (&short, "damaged"),
-        (&index, "damaged"),
-        (&empty, "is empty"),
-        (&text, "not a database of SQLite"),
-        (&foreign, "not one of Tidegate"),
-        (&newer, "m29991231_000001_far"),
-        (&live, "live.db-wal"),
-        (&at("missing.db"), "missing.db"),
-        (&node.folder().to_owned(), "is no file"),
-        (&node.database(), "belongs to the database itself"),
-    ] {
-        let said = restore_error(&node, file).await;
-        assert!(said.contains(words), "{}: {said}", file.display());
-        assert_eq!(std::fs::read(node.database()).unwrap(), before, "{}", file.display());
-    }
-    assert_eq!(node.leftovers(), Vec::<String>::new());
-    assert_eq!(node.aside().len(), 0);
-    node.start().await;
-    assert!(!node.log().contains("not closed in order"), "{}", node.log());
-    for id in &ids {
-        assert_eq!(node.status_of(id).await, 200);
-    }
+    vec![
+        (damaged, "damaged"),
+        (short, "damaged"),
+        (index, "damaged"),
+        (empty, "is empty"),
+        (text, "not a database of SQLite"),
+        (foreign, "not one of Tidegate"),
+        (newer, "m29991231_000001_far"),
+        (live, "live.db-wal"),
+        (at("missing.db"), "missing.db"),
+        (node.folder().to_owned(), "is no file"),
+        (node.database(), "belongs to the database itself"),
+    ]
 }
