@@ -13,7 +13,12 @@ use crate::config::{Config, Environment, Log, LogFormat};
 /// Logs as configured from here on.
 pub fn init(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log.filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        // A line that cannot be written, on a full disk or to a reader that is
+        // gone, would be told of on the same stream, and that fails with a panic.
+        .log_internal_errors(false);
     let discreet = filter_fn(|line| is_discreet(line.target(), line.is_span()));
     let done = if is_json(&config.log, config.environment) {
         // The fields of the event and of its innermost span on one level: what

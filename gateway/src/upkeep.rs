@@ -68,7 +68,7 @@ async fn every<F>(
 {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut has_failed = false;
+    let mut is_failing = false;
     loop {
         tokio::select! {
             biased;
@@ -77,14 +77,20 @@ async fn every<F>(
         }
         // Not cancelled half-way: each step is short, and a write that was
         // submitted should be waited for.
-        let done = work(state.clone()).await;
-        // Said once: some of it is tried several times a second.
-        if let Err(error) = &done
-            && !has_failed
-        {
-            tracing::warn!(%error, work = what, "recurring work failed; it is tried again");
+        match work(state.clone()).await {
+            // The first of a row: a full disk fails every round, and has no
+            // room for as many lines.
+            Err(error) if !is_failing => {
+                is_failing = true;
+                tracing::warn!(%error, work = what, "recurring work fails; it is tried again");
+            }
+            Err(_) => {}
+            Ok(()) if is_failing => {
+                is_failing = false;
+                tracing::info!(work = what, "recurring work goes on");
+            }
+            Ok(()) => {}
         }
-        has_failed = done.is_err();
     }
 }
 
