@@ -111,16 +111,21 @@ impl Store {
         let turns = Arc::new(Semaphore::new(options.connections as usize));
         if options.url.starts_with("sqlite:") {
             let opened = Opened::claim(options).await?.map(Arc::new);
+            let refused = |error| match &opened {
+                Some(opened) => opened.refused(error),
+                None => OpenError::Database(error),
+            };
             let of = |role| sqlite_options(options, role);
             let deadlines = options.deadlines();
-            let writer = Connections::open(of(SqliteRole::Writer), deadlines).await?;
-            let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await?;
-            let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await?;
-            let checkpointer = Some(checkpointer);
+            let writer = Connections::open(of(SqliteRole::Writer), deadlines).await;
+            let writer = writer.map_err(refused)?;
+            let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await;
+            let readers = readers.map_err(refused)?;
+            let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await;
+            let checkpointer = Some(checkpointer.map_err(refused)?);
             let options = Arc::new(options.clone());
             let store = Self { writer, readers, checkpointer, opened, turns, options };
-            store.write_stamp().await?;
-            store.checkpoint().await?;
+            store.begin_stamps().await?;
             Ok(store)
         } else {
             let of = |role| postgres_options(options, role);

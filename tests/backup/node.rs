@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, Database, DatabaseConnection};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -25,6 +26,8 @@ const BLOCKS: u32 = 64;
 pub(super) struct Node {
     data: Data,
     process: Option<Process>,
+    /// Where a gateway listens that has no room.
+    cramped: Option<(Child, String)>,
     client: reqwest::Client,
     device: String,
 }
@@ -35,6 +38,7 @@ impl Node {
         Self {
             data: Data::embedded(),
             process: None,
+            cramped: None,
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             device: Uuid::new_v4().to_string(),
         }
@@ -50,6 +54,29 @@ impl Node {
     pub(super) async fn start(&mut self) {
         let variables = [("TIDEGATE_ENVIRONMENT".to_owned(), "production".to_owned())];
         self.process = Some(Process::start_with(&self.data, &variables).await.unwrap());
+    }
+
+    /// Starts where no file can grow; once it listens, not even the log can be
+    /// written any more.
+    pub(super) async fn start_without_room(&mut self) {
+        let mut command = without_room(&["serve"]);
+        self.prepare(&mut command);
+        command.env("TIDEGATE_LISTEN", "127.0.0.1:0").env("TIDEGATE_LOG__FORMAT", "json");
+        let mut child = command.stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut log = String::new();
+        let listening = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                log.push_str(&line);
+                let line: Value = serde_json::from_str(&line).unwrap_or_default();
+                if line["message"] == "listening" {
+                    return line["address"].as_str().map(str::to_owned);
+                }
+            }
+            None
+        };
+        let address = timeout(PATIENCE, listening).await.expect("it starts or ends");
+        self.cramped = Some((child, address.unwrap_or_else(|| panic!("{log}"))));
     }
 
     /// What `serve` says when it does not start.
@@ -124,10 +151,7 @@ impl Node {
 
     /// Runs a command where no file can grow; it must fail.
     pub(super) async fn run_without_room(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new("sh");
-        let script = format!("trap '' XFSZ; ulimit -f {BLOCKS}; exec \"$0\" \"$@\"");
-        command.args(["-c", &script]).arg(program()).args(arguments);
-        self.finish(command, &[]).await.unwrap_err()
+        self.finish(without_room(arguments), &[]).await.unwrap_err()
     }
 
     pub(super) async fn run_with(
@@ -193,11 +217,16 @@ impl Node {
         ids
     }
 
-    async fn accepted(&self, user: &str) -> String {
+    /// Asks for a command.
+    pub(super) async fn ask(&self, user: &str) -> reqwest::Response {
         let body = json!({ "user_id": user, "data_type": "steps", "value": { "count": 1 } });
         let token = Token::service("backend").sign();
         let request = self.client.post(self.at("/api/v1/commands")).bearer_auth(token);
-        let answer = request.json(&body).send().await.unwrap();
+        request.json(&body).send().await.unwrap()
+    }
+
+    async fn accepted(&self, user: &str) -> String {
+        let answer = self.ask(user).await;
         assert_eq!(answer.status(), 202);
         let answer: Value = answer.json().await.unwrap();
         answer["command_id"].as_str().unwrap().to_owned()
@@ -236,7 +265,10 @@ impl Node {
     }
 
     fn at(&self, path: &str) -> String {
-        format!("http://{}{path}", self.process.as_ref().expect("it runs").address())
+        match &self.cramped {
+            Some((_, address)) => format!("http://{address}{path}"),
+            None => format!("http://{}{path}", self.process.as_ref().expect("it runs").address()),
+        }
     }
 
     /// What the lock file says.
@@ -244,6 +276,14 @@ impl Node {
         let text = std::fs::read_to_string(self.folder().join("tidegate.db.lock")).unwrap();
         serde_json::from_str(&text).unwrap()
     }
+}
+
+/// The program where files end after [`BLOCKS`].
+fn without_room(arguments: &[&str]) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("trap '' XFSZ; ulimit -f {BLOCKS}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script]).arg(program()).args(arguments);
+    command
 }
 
 /// Opens a file as another program would.

@@ -168,3 +168,20 @@ async fn after_a_crash_alone_everything_is_there() {
         assert_eq!(node.status_of(id).await, 200);
     }
 }
+
+/// A full disk keeps nobody from reading: after a crash the gateway starts, says
+/// what it cannot do, and lives on when its log cannot be written either.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_a_full_disk_is_still_read() {
+    let mut node = Node::started().await;
+    let ids = node.make("u1", 20).await;
+    node.kill().await;
+    node.start_without_room().await;
+    for id in &ids {
+        assert_eq!(node.status_of(id).await, 200);
+    }
+    for _ in 0..3 {
+        assert_eq!(node.ask("u1").await.status(), 503);
+    }
+    assert_eq!(node.status_of(&ids[0]).await, 200);
+}

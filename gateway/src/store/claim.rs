@@ -65,6 +65,8 @@ struct Held {
     lock: File,
     path: PathBuf,
     record: Option<Record>,
+    /// Whether it is what the file says.
+    is_written: bool,
 }
 
 impl Claim {
@@ -96,13 +98,30 @@ impl Claim {
     }
 
     /// Writes what the next process shall find; on disk when this returns.
+    ///
+    /// # Errors
+    /// Then the record holds for this process alone.
     pub fn write(&self, record: Record) -> Result<(), OpenError> {
         let mut held = self.held();
         let Some(held) = &mut *held else { return Ok(()) };
+        held.is_written = false;
         let written = write_over(&held.lock, &record);
-        written.map_err(|source| OpenError::Lock { path: held.path.clone(), source })?;
         held.record = Some(record);
+        written.map_err(|source| OpenError::Lock { path: held.path.clone(), source })?;
+        held.is_written = true;
         Ok(())
+    }
+
+    /// Changes what the next process shall find, if there is something to
+    /// change; on disk when this returns.
+    pub(super) fn update(&self, change: impl FnOnce(&mut Record)) -> Result<(), OpenError> {
+        let (before, is_written) = match &*self.held() {
+            Some(Held { record: Some(record), is_written, .. }) => (record.clone(), *is_written),
+            _ => return Ok(()),
+        };
+        let mut record = before.clone();
+        change(&mut record);
+        if record == before && is_written { Ok(()) } else { self.write(record) }
     }
 
     /// Lets the next one in.
@@ -135,7 +154,7 @@ fn open(file: &DatabaseFile, path: &PathBuf) -> io::Result<Option<Held>> {
     let read = (&mut lock).take(RECORD_BYTES as u64).read_to_string(&mut text);
     // What nobody can read says nothing: then the database itself is checked.
     let record = read.ok().and_then(|_| serde_json::from_str(text.trim_end()).ok());
-    Ok(Some(Held { lock, path: path.clone(), record }))
+    Ok(Some(Held { lock, path: path.clone(), record, is_written: true }))
 }
 
 fn write_over(lock: &File, record: &Record) -> io::Result<()> {

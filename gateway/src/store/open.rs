@@ -189,7 +189,11 @@ pub(super) async fn claim(file: &DatabaseFile, check_limit: Duration) -> Result<
         Some(record) => found == Found::Replaced || record.must_renew_epochs,
         None => !stamps.iter().copied().all(was_here_before),
     };
-    claim.write(Record { state: State::Open, stamps, must_renew_epochs })?;
+    if let Err(error) = claim.write(Record { state: State::Open, stamps, must_renew_epochs }) {
+        // The disk may be full, and what can be read should be. No stamp is
+        // written before this is.
+        tracing::warn!(%error, "it could not be noted that the database is open");
+    }
     Ok(claim)
 }
 
@@ -247,7 +251,8 @@ async fn check_whole(
     Ok(())
 }
 
-fn refused(file: &DatabaseFile, error: DbErr) -> OpenError {
+/// What an error of the database means for who opens it.
+pub(super) fn refused(file: &DatabaseFile, error: DbErr) -> OpenError {
     match check::damage(&error) {
         Some(finding) => OpenError::Damaged { database: file.path().to_owned(), finding },
         None => OpenError::Database(error),

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, DbErr};
-use tidegate_durable::Health;
+use tidegate_durable::{Fault, Health};
 use tokio::time::Instant;
 
-use crate::store::claim::{Claim, Record, State};
+use crate::store::claim::{Claim, State};
 use crate::store::file::{DatabaseFile, Header, Stamp};
 use crate::store::open::{self, OpenError};
 use crate::store::{Store, StoreOptions};
@@ -64,6 +64,11 @@ impl Opened {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
     }
 
+    /// What an error of opening it means.
+    pub(super) fn refused(&self, error: DbErr) -> OpenError {
+        open::refused(&self.file, error)
+    }
+
     /// Whether the replaced file's epochs must be renewed.
     pub(super) fn must_renew_epochs(&self) -> bool {
         self.claim.record().is_some_and(|record| record.must_renew_epochs)
@@ -71,21 +76,14 @@ impl Opened {
 
     /// Notes that they are.
     pub(super) fn epochs_renewed(&self) -> Result<(), OpenError> {
-        self.change(|record| record.must_renew_epochs = false)
-    }
-
-    fn change(&self, change: impl FnOnce(&mut Record)) -> Result<(), OpenError> {
-        let Some(mut record) = self.claim.record() else { return Ok(()) };
-        let before = record.clone();
-        change(&mut record);
-        if record == before { Ok(()) } else { self.claim.write(record) }
+        self.claim.update(|record| record.must_renew_epochs = false)
     }
 
     /// Notes that the connections are closed, and lets the next one in. If
     /// somebody else has the file open, its log stays, and it is not in order.
     pub(super) fn close(&self) -> Result<(), OpenError> {
         let noted = match (self.file.log_left(), self.file.header()) {
-            (Ok(None), Ok(Header::Sqlite(stamp))) => self.change(|record| {
+            (Ok(None), Ok(Header::Sqlite(stamp))) => self.claim.update(|record| {
                 record.state = State::Closed;
                 record.stamps = vec![stamp];
             }),
@@ -97,6 +95,24 @@ impl Opened {
 }
 
 impl Store {
+    /// Writes the first stamp of this process. Where that fails, the database may
+    /// be full: what can be read is served, and a stamp is written later.
+    pub(super) async fn begin_stamps(&self) -> Result<(), OpenError> {
+        let Some(opened) = &self.opened else { return Ok(()) };
+        let begun = match self.write_stamp().await {
+            Ok(()) => self.checkpoint().await,
+            failed => failed,
+        };
+        match begun {
+            Err(error) if Fault::of(&error) == Fault::Corrupt => Err(opened.refused(error)),
+            Err(error) => {
+                tracing::warn!(%error, "the database could not be given a new stamp");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
     /// Renews the stamp if it is time. Call it when the log is folded into the
     /// database file: then the file carries the last one that was committed.
     pub(super) async fn renew_stamp(&self) -> Result<(), DbErr> {
@@ -104,7 +120,7 @@ impl Store {
         let mut progress = opened.progress();
         if let Some(Next { stamp, is_committed: true }) = progress.next {
             in_background(opened, move |opened| {
-                opened.change(|record| record.stamps = vec![stamp])
+                opened.claim.update(|record| record.stamps = vec![stamp])
             })
             .await?;
             progress.next = None;
@@ -116,13 +132,13 @@ impl Store {
     }
 
     /// Writes a new stamp, or once more the one that may not be written.
-    pub(super) async fn write_stamp(&self) -> Result<(), DbErr> {
+    async fn write_stamp(&self) -> Result<(), DbErr> {
         let Some(opened) = &self.opened else { return Ok(()) };
         let stamp = opened.progress().next.map_or_else(Stamp::random, |next| next.stamp);
         let mut next = Next { stamp, is_committed: false };
         opened.note(Progress { next: Some(next), at: Instant::now() });
         in_background(opened, move |opened| {
-            opened.change(|record| {
+            opened.claim.update(|record| {
                 if !record.stamps.contains(&stamp) {
                     record.stamps.push(stamp);
                 }
