@@ -84,12 +84,11 @@ async fn every<F>(
                 is_failing = true;
                 tracing::warn!(%error, work = what, "recurring work fails; it is tried again");
             }
-            Err(_) => {}
             Ok(()) if is_failing => {
                 is_failing = false;
                 tracing::info!(work = what, "recurring work goes on");
             }
-            Ok(()) => {}
+            Err(_) | Ok(()) => {}
         }
     }
 }

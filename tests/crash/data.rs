@@ -44,11 +44,6 @@ impl Data {
         Self { place, folder: TempDir::new().unwrap() }
     }
 
-    /// SQLite in the folder, whatever server there is.
-    pub(crate) fn embedded() -> Self {
-        Self { database: None, folder: TempDir::new().unwrap() }
-    }
-
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
