@@ -77,16 +77,17 @@ async fn run(mut seeds: impl Iterator<Item = u64>, plan: Plan) {
             rounds.spawn(async move {
                 let played = tokio::time::timeout(plan.stuck, Box::pin(round(seed, &plan))).await;
                 let judged = played.unwrap_or_else(|_| Err("stuck".to_owned()));
-                judged.map_err(|fault| format!("{}: {fault}", seed::replay(seed)))
+                let replay = seed::replay(seed);
+                judged.map_err(|fault| format!("{replay}: {fault}")).map(|round| (replay, round))
             });
         }
         match rounds.join_next().await {
             None => break,
-            Some(Ok(Ok(round))) => {
-                counts += round;
+            Some(Ok(Ok((replay, round)))) => {
                 if plan.clock_jumps {
-                    seed::say(&format!("so far {counts}"));
+                    seed::say(&format!("{replay}: {round}"));
                 }
+                counts += round;
             }
             Some(Ok(Err(fault))) => {
                 seed::say(&fault);
@@ -95,7 +96,7 @@ async fn run(mut seeds: impl Iterator<Item = u64>, plan: Plan) {
             Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
         }
     }
-    seed::say(&format!("{counts}"));
+    seed::say(&format!("in all {counts}"));
     assert!(failed.is_empty(), "{} rounds failed; the first: {}", failed.len(), failed[0]);
 }
 
