@@ -94,7 +94,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let rules = Arc::new(rules::read(&config)?);
     let [upkeep_stop, serve_stop, writer_stop, lost] =
         std::array::from_fn(|_| CancellationToken::new());
-    let (upstream, service) = Upstream::new(&config.marketplace)?;
+    let (upstream, service) = Upstream::new(&config.marketplace, &clock)?;
     let node = node::name(&config.data_dir)?;
     let store = database::open(&config, &node).await?;
     let hub = Hub::new(tokio::runtime::Handle::current());

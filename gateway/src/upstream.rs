@@ -12,6 +12,7 @@ use dashmap::DashSet;
 use tidegate_services::atom::{Atom, AtomOptions};
 use tokio::sync::{Notify, mpsc};
 
+use crate::clock::Clock;
 use crate::config::marketplace::Marketplace;
 
 pub mod admin;
@@ -63,11 +64,11 @@ pub struct Service {
 
 impl Upstream {
     /// The handle, and the service to run where a marketplace is configured.
-    pub fn new(settings: &Marketplace) -> anyhow::Result<(Self, Option<Service>)> {
+    pub fn new(settings: &Marketplace, clock: &Clock) -> anyhow::Result<(Self, Option<Service>)> {
         if !settings.is_on() {
             return Ok((Self(None), None));
         }
-        let atom = Atom::new(options(settings)?)?;
+        let atom = Atom::new(options(settings, clock)?)?;
         let (sender, refreshes) = mpsc::channel(REFRESHES);
         let hints = Arc::new(Hints {
             runs: Notify::new(),
@@ -92,7 +93,8 @@ impl Upstream {
     }
 }
 
-fn options(settings: &Marketplace) -> anyhow::Result<AtomOptions> {
+fn options(settings: &Marketplace, clock: &Clock) -> anyhow::Result<AtomOptions> {
+    let clock = clock.clone();
     let url = |text: &str| (!text.is_empty()).then(|| text.parse()).transpose();
     Ok(AtomOptions {
         contract: settings.contract,
@@ -101,5 +103,6 @@ fn options(settings: &Marketplace) -> anyhow::Result<AtomOptions> {
         token: settings.token.clone(),
         instance_id: (!settings.instance_id.is_empty()).then(|| settings.instance_id.clone()),
         timeout: std::time::Duration::from_secs(settings.timeout_s),
+        clock: tidegate_services::clock::Clock::new(move || clock.now()),
     })
 }

@@ -35,6 +35,7 @@ use crate::atom::dial::Dial;
 use crate::atom::error::{AtomError, ErrorKind, SocketError};
 use crate::atom::item::is_key;
 use crate::atom::socket::{AtomSocket, SocketOptions};
+use crate::clock::Clock;
 use crate::limits::{
     ANSWER_BYTES, ATOM_COMMENT_CHARS, ATOM_PAGE_BYTES, ATOM_PAGE_ITEMS, ATOM_SKILL_BYTES,
 };
@@ -57,6 +58,9 @@ pub struct AtomOptions {
     pub instance_id: Option<String>,
     /// How long one request may take.
     pub timeout: Duration,
+    /// What dates in `Retry-After` are measured by where an answer has no date of
+    /// its own.
+    pub clock: Clock,
 }
 
 impl fmt::Debug for AtomOptions {
@@ -114,6 +118,7 @@ struct Inner {
     base_url: Url,
     /// Who asks.
     headers: HeaderMap,
+    clock: Clock,
     dial: Option<Dial>,
 }
 
@@ -126,7 +131,8 @@ impl fmt::Debug for Atom {
 impl Atom {
     /// A client. Connects to nothing yet.
     pub fn new(options: AtomOptions) -> Result<Self, ClientError> {
-        let AtomOptions { contract, base_url, ws_url, token, instance_id, timeout } = options;
+        let AtomOptions { contract, base_url, ws_url, token, instance_id, timeout, clock } =
+            options;
         let is_http = matches!(base_url.scheme(), "http" | "https");
         if !is_http || !base_url.has_host() || has_user(&base_url) {
             return Err(ClientError::Address("the marketplace's base URL"));
@@ -140,11 +146,11 @@ impl Atom {
             }
             Some(url) => {
                 let headers = contract.socket_headers(&token, instance_id.as_deref())?;
-                Some(Dial::new(url, &token, headers)?)
+                Some(Dial::new(url, &token, headers, clock.clone())?)
             }
             None => None,
         };
-        Ok(Self(Arc::new(Inner { http, contract, base_url, headers, dial })))
+        Ok(Self(Arc::new(Inner { http, contract, base_url, headers, clock, dial })))
     }
 
     /// A page of the skills, counted from 1, of 1 to [`ATOM_PAGE_ITEMS`]
@@ -178,7 +184,7 @@ impl Atom {
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        read(response, ATOM_SKILL_BYTES, answer::skill).await.map(Some)
+        self.read(response, ATOM_SKILL_BYTES, answer::skill).await.map(Some)
     }
 
     /// All categories. `known`: what they answered with last time.
@@ -205,7 +211,7 @@ impl Atom {
         let mut request = self.request(Method::POST, url);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.body_mut() = Some(body.into());
-        read(self.send(request).await?, ANSWER_BYTES, answer::rated).await
+        self.read(self.send(request).await?, ANSWER_BYTES, answer::rated).await
     }
 
     /// Whether the marketplace says that it is well. [`Contract::A`] has no
@@ -215,7 +221,7 @@ impl Atom {
             return Ok(());
         };
         let response = self.send(self.request(Method::GET, url)).await?;
-        read(response, ANSWER_BYTES, answer::healthy).await
+        self.read(response, ANSWER_BYTES, answer::healthy).await
     }
 
     /// Opens the socket, in at most [`SocketOptions::connect_timeout`].
@@ -258,33 +264,34 @@ impl Atom {
             return Ok(Conditional::NotModified);
         }
         let validator = response.headers().get(ETAG).and_then(Validator::of_header);
-        let value = read(response, ATOM_PAGE_BYTES, parse).await?;
+        let value = self.read(response, ATOM_PAGE_BYTES, parse).await?;
         Ok(Conditional::Fresh { value, validator })
+    }
+
+    /// Reads a success; anything else becomes an error.
+    async fn read<T>(
+        &self,
+        response: Response,
+        limit_bytes: usize,
+        parse: fn(&[u8]) -> Result<T, ErrorKind>,
+    ) -> Result<T, AtomError> {
+        let status = response.status();
+        if !status.is_success() {
+            let retry_after = retry_after::from_headers(response.headers(), &self.0.clock);
+            // The status alone says enough when the body does not come.
+            let body = transport::read_body(response).await.unwrap_or_default();
+            return Err(error::classify(status.as_u16(), retry_after, &body));
+        }
+        let status = status.as_u16();
+        let body = transport::read_whole(response, limit_bytes)
+            .await
+            .map_err(|error| AtomError::of_body(status, error))?;
+        parse(&body).map_err(|kind| AtomError::answered(status, kind))
     }
 }
 
 fn has_user(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
-}
-
-/// Reads a success; anything else becomes an error.
-async fn read<T>(
-    response: Response,
-    limit_bytes: usize,
-    parse: fn(&[u8]) -> Result<T, ErrorKind>,
-) -> Result<T, AtomError> {
-    let status = response.status();
-    if !status.is_success() {
-        let retry_after = retry_after::from_answer(response.headers());
-        // The status alone says enough when the body does not come.
-        let body = transport::read_body(response).await.unwrap_or_default();
-        return Err(error::classify(status.as_u16(), retry_after, &body));
-    }
-    let status = status.as_u16();
-    let body = transport::read_whole(response, limit_bytes)
-        .await
-        .map_err(|error| AtomError::of_body(status, error))?;
-    parse(&body).map_err(|kind| AtomError::answered(status, kind))
 }
 
 #[cfg(test)]
@@ -299,6 +306,7 @@ mod tests {
             token: "at_saas_secret".into(),
             instance_id: None,
             timeout: Duration::from_secs(1),
+            clock: Clock::new(|| tidegate_protocol::time::Timestamp::from_millis(0)),
         }
     }
 

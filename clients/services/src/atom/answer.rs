@@ -4,6 +4,7 @@
 //! the generations agree. A body that is not what was asked for is an error:
 //! an empty list is only ever an empty list that the marketplace wrote.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use reqwest::header::HeaderValue;
@@ -97,6 +98,23 @@ pub struct Rated {
     pub rating_count: Option<u64>,
 }
 
+/// A listing in which bytes that are no UTF-8 are written as `\u0000`: the item
+/// that has them in a text is then refused by itself, for no item may hold that
+/// character, and the others are read. Anywhere else they are no JSON.
+fn readable(body: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(body).is_ok() {
+        return Cow::Borrowed(body);
+    }
+    let mut text = Vec::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.extend_from_slice(chunk.valid().as_bytes());
+        if !chunk.invalid().is_empty() {
+            text.extend_from_slice(br"\u0000");
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// A page: an object with the list `skills`. `page` and `total` that cannot
 /// be read count as missing.
 pub(crate) fn skills_page(body: &[u8]) -> Result<SkillsPage, ErrorKind> {
@@ -108,6 +126,7 @@ pub(crate) fn skills_page(body: &[u8]) -> Result<SkillsPage, ErrorKind> {
         success: Option<Value>,
     }
 
+    let body = &*readable(body);
     let answer: Listing =
         serde_json::from_slice(object(body)?).map_err(|_| ErrorKind::Unreadable)?;
     refused(answer.success.as_ref())?;
@@ -128,6 +147,7 @@ pub(crate) fn categories(body: &[u8]) -> Result<Categories, ErrorKind> {
         success: Option<Value>,
     }
 
+    let body = &*readable(body);
     let unreadable = |_| ErrorKind::Unreadable;
     if body.trim_ascii_start().starts_with(b"[") {
         let categories = serde_json::from_slice(body).map_err(unreadable)?;
@@ -214,8 +234,11 @@ mod tests {
         }
         let failed = skills_page(br#"{"skills":[],"total":0,"success":false}"#);
         assert_eq!(failed.err(), Some(ErrorKind::Failed));
-        let not_utf8 = skills_page(b"{\"skills\":[\"\xff\"]}");
-        assert_eq!(not_utf8.err(), Some(ErrorKind::Unreadable));
+        let not_utf8 = skills_page(b"{\"skills\":[{\"id\":\"\xff\"},8]}").unwrap();
+        let items: Vec<_> = not_utf8.skills.iter().map(|item| item.get()).collect();
+        assert_eq!(items, [r#"{"id":"\u0000"}"#, "8"], "one item's fault, not the page's");
+        let not_json = skills_page(b"{\"skills\":[\xff]}");
+        assert_eq!(not_json.err(), Some(ErrorKind::Unreadable));
     }
 
     #[test]

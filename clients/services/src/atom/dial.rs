@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::atom::error::{AtomError, ErrorKind, classify};
 use crate::atom::socket::SocketOptions;
+use crate::clock::Clock;
 use crate::limits::{
     ATOM_FRAME_FACTOR, ATOM_READ_BUFFER_BYTES, ATOM_WRITE_BUFFER_BYTES, ATOM_WRITE_BUFFER_MAX_BYTES,
 };
@@ -35,11 +36,17 @@ pub(crate) struct Dial {
     url: Url,
     headers: HeaderMap,
     connector: Connector,
+    clock: Clock,
 }
 
 impl Dial {
     /// Checks the address and loads the certificates that are trusted.
-    pub(crate) fn new(mut url: Url, token: &str, headers: HeaderMap) -> Result<Self, ClientError> {
+    pub(crate) fn new(
+        mut url: Url,
+        token: &str,
+        headers: HeaderMap,
+        clock: Clock,
+    ) -> Result<Self, ClientError> {
         let connector = match url.scheme() {
             "ws" => Connector::Plain,
             "wss" => Connector::Rustls(Arc::new(platform_tls()?)),
@@ -50,7 +57,7 @@ impl Dial {
         }
         url.set_fragment(None);
         url.query_pairs_mut().append_pair("token", token);
-        Ok(Self { url, headers, connector })
+        Ok(Self { url, headers, connector, clock })
     }
 
     /// Connects and shakes hands, in limited time.
@@ -71,7 +78,7 @@ impl Dial {
         // the future of whoever keeps the socket.
         match timeout(options.connect_timeout, Box::pin(dialled)).await {
             Ok(Ok((wire, _))) => Ok(wire),
-            Ok(Err(error)) => Err(refusal(&error)),
+            Ok(Err(error)) => Err(refusal(&error, &self.clock)),
             Err(_) => Err(TransportError::TimedOut.into()),
         }
     }
@@ -90,10 +97,10 @@ fn config(message_bytes: usize) -> WebSocketConfig {
         .accept_unmasked_frames(false)
 }
 
-fn refusal(error: &WsError) -> AtomError {
+fn refusal(error: &WsError, clock: &Clock) -> AtomError {
     match error {
         WsError::Http(answer) => {
-            let wait = retry_after::from_answer(answer.headers());
+            let wait = retry_after::from_headers(answer.headers(), clock);
             let body = answer.body().as_deref().unwrap_or_default();
             classify(answer.status().as_u16(), wait, body)
         }
@@ -119,16 +126,20 @@ fn platform_tls() -> Result<ClientConfig, rustls::Error> {
 mod tests {
     use super::*;
 
+    fn clock() -> Clock {
+        Clock::new(tidegate_protocol::time::Timestamp::default)
+    }
+
     #[test]
     fn the_token_joins_the_addresss_query() {
         let dialled = |url: &str, token: &str| {
-            let dial = Dial::new(url.parse().unwrap(), token, HeaderMap::new());
+            let dial = Dial::new(url.parse().unwrap(), token, HeaderMap::new(), clock());
             dial.map(|dial| dial.url.to_string()).unwrap()
         };
         assert_eq!(dialled("ws://h/ws", "t-1.x_y"), "ws://h/ws?token=t-1.x_y");
         assert_eq!(dialled("ws://h/ws?", "t"), "ws://h/ws?token=t");
         assert_eq!(dialled("ws://h:1/ws?v=1#f", "a&b=c"), "ws://h:1/ws?v=1&token=a%26b%3Dc");
-        assert!(Dial::new("http://h".parse().unwrap(), "t", HeaderMap::new()).is_err());
-        assert!(Dial::new("wss://h".parse().unwrap(), "t", HeaderMap::new()).is_ok());
+        assert!(Dial::new("http://h".parse().unwrap(), "t", HeaderMap::new(), clock()).is_err());
+        assert!(Dial::new("wss://h".parse().unwrap(), "t", HeaderMap::new(), clock()).is_ok());
     }
 }

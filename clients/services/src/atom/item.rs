@@ -4,6 +4,7 @@
 //! marketplace requirements v1.0.0; no I/O.
 
 use chrono::{DateTime, Datelike, NaiveDateTime};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_protocol::json::{self, Unacceptable};
@@ -89,6 +90,40 @@ impl CategoryFacts {
             updated_at: item.text("updated_at", "updated_at").and_then(parse_time),
         })
     }
+}
+
+/// The id of a skill that may be unreadable otherwise; `None` where not even
+/// that can be read.
+pub fn skill_id(raw: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        skill_id: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        id: Option<&'a RawValue>,
+    }
+
+    let named: Named<'_> = serde_json::from_str(raw.get()).ok()?;
+    key(named.skill_id).or_else(|| key(named.id))
+}
+
+/// The name of a category, as [`skill_id`].
+pub fn category_name(raw: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow, default)]
+        name: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        category: Option<&'a RawValue>,
+    }
+
+    let named: Named<'_> = serde_json::from_str(raw.get()).ok()?;
+    key(named.name).or_else(|| key(named.category))
+}
+
+fn key(raw: Option<&RawValue>) -> Option<String> {
+    let text: String = serde_json::from_str(raw?.get()).ok()?;
+    is_key(&text).then_some(text)
 }
 
 /// Whether a text can be the id of a skill or the name of a category: 1 to
@@ -223,6 +258,27 @@ mod tests {
         for text in ["[]", "null", "1", "\"s\"", r#"{"skill_id":"s","name":"n","x":1e999}"#] {
             assert_eq!(skill(text), Err(InvalidItem::NotAnObject), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_unreadable_may_still_have_a_name() {
+        let deep = format!(r#"{{"skill_id":"s","x":{}{}}}"#, "[".repeat(500), "]".repeat(500));
+        for (text, id) in [
+            (r#"{"skill_id":"s"}"#, Some("s")),
+            (r#"{"id":"i","x":1e999,"y":"\u0000","z":"\ud800"}"#, Some("i")),
+            (r#"{"skill_id":null,"id":"i"}"#, Some("i")),
+            (deep.as_str(), Some("s")),
+            (r#"{"skill_id":"s","skill_id":"t"}"#, None),
+            (r#"{"skill_id":7,"name":"n"}"#, None),
+            (r#"{"name":"n"}"#, None),
+            ("[]", None),
+            ("7", None),
+        ] {
+            assert_eq!(skill_id(&raw(text)).as_deref(), id, "{text}");
+        }
+        assert_eq!(category_name(&raw(r#"{"name":"a","x":1e999}"#)).as_deref(), Some("a"));
+        assert_eq!(category_name(&raw(r#"{"category":"b"}"#)).as_deref(), Some("b"));
+        assert_eq!(category_name(&raw(r#"{"name":""}"#)), None);
     }
 
     #[test]

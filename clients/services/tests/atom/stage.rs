@@ -83,6 +83,7 @@ pub(super) fn client(
         token: TOKEN.to_owned(),
         instance_id: Some("instance-1".to_owned()),
         timeout,
+        clock: tidegate_services::clock::Clock::new(tidegate_protocol::time::Timestamp::default),
     };
     Atom::new(options).unwrap()
 }
