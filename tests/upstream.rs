@@ -3,7 +3,9 @@
 
 mod contracts;
 mod deltas;
+mod denied;
 mod devices;
+mod faults;
 mod fresh;
 mod heard;
 mod killed;
@@ -12,6 +14,7 @@ mod listing;
 mod nodes;
 mod outage;
 mod phone;
+mod restored;
 mod shown;
 mod sweep;
 mod waits;

@@ -14,9 +14,13 @@ pub struct Model {
     /// What it is about: `skill:{id}`, `rating:{skill_id}:{user_id}`.
     #[sea_orm(column_type = "Text")]
     pub subject: String,
-    /// Whose edit is in it: that user's devices are told.
+    /// Who edited last.
     #[sea_orm(column_type = "Text", nullable)]
     pub user_id: Option<String>,
+    /// Everybody whose edit is in it, as a JSON list: their devices are told. Null
+    /// in rows of before there was more than one: `user_id` alone.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub editors: Option<String>,
     /// `open` or `resolved`.
     #[sea_orm(column_type = "Text")]
     pub status: String,

@@ -9,6 +9,7 @@ pub mod command;
 pub mod command_event;
 pub mod command_outcome;
 pub mod conflict;
+pub mod conflict_editor;
 pub mod device;
 pub mod device_cursor;
 pub mod idempotency_key;

@@ -36,17 +36,36 @@ pub struct Model {
     /// milliseconds; 0 where there was none. Ratings do not move
     /// `remote_updated_at`.
     pub rating_updated_at: i64,
-    /// When upstream last said so for this item, by our clock. A complete listing
-    /// confirms all items at once: `sync_state.listed_at`.
+    /// When upstream last said something new of this item, by our clock.
     pub confirmed_at: i64,
+    /// When a listing last named it as it is here, by our clock. Written by pages,
+    /// beside everything else in the row: reading what did not change is no change.
+    pub listed_at: i64,
+    /// Why upstream's newest word on it was not taken, as a stable word:
+    /// `unreadable`, `too_large`, `not_found`. Nothing confirms the item while it
+    /// stands.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub fault: Option<String>,
+    /// Since when, milliseconds.
+    pub fault_at: Option<i64>,
+    /// When it was taken back from devices because upstream had not confirmed it
+    /// for too long, milliseconds. `data` is kept until upstream is heard again.
+    pub withdrawn_at: Option<i64>,
+    /// What the newest `rating_update` said, as JSON text of the fields it
+    /// replaces in what is served; null where upstream's own figures are newer.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub rated: Option<String>,
     /// With a local edit: the version it started from. Null without one.
     pub base_version: Option<i64>,
     /// With a local edit: what it started from.
     #[sea_orm(column_type = "Text", nullable)]
     pub base_data: Option<String>,
-    /// With a local edit: who.
+    /// With a local edit: who made it last.
     #[sea_orm(column_type = "Text", nullable)]
     pub edited_by: Option<String>,
+    /// With a local edit: everybody whose edit is in it, as a JSON list.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub editors: Option<String>,
     /// With a local edit: when, milliseconds.
     pub edited_at: Option<i64>,
     /// The open conflict that keeps further local edits waiting.

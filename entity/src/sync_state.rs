@@ -36,8 +36,13 @@ pub struct Model {
     /// Where a run that was cut goes on, as JSON text.
     #[sea_orm(column_type = "Text", nullable)]
     pub cursor: Option<String>,
-    /// When the last complete listing began: it confirmed everything it held.
+    /// When the last complete listing began.
     pub listed_at: i64,
+    /// Until when upstream asked for patience, milliseconds: nothing is asked of
+    /// it before.
+    pub asked_until: Option<i64>,
+    /// Items of the last listing that could not be read, not even their ids.
+    pub unnamed_faults: i64,
     /// Changed at run time: seconds between runs.
     pub interval_s: Option<i64>,
     /// Changed at run time: how conflicts are decided.

@@ -41,7 +41,7 @@ fn marketplace_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState
     router
         .routes(routes!(marketplace::skills))
         .routes(routes!(marketplace::skill, marketplace::edit))
-        .routes(routes!(marketplace::rate))
+        .routes(routes!(marketplace::rate, marketplace::withdraw_rating))
         .routes(routes!(marketplace::categories))
         .routes(routes!(conflicts::list))
         .routes(routes!(conflicts::get))

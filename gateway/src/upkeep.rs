@@ -20,6 +20,7 @@ use crate::store::device::DeviceKey;
 
 pub mod history;
 mod retention;
+mod withdrawal;
 mod writing;
 
 /// How often due commands are looked for: an expiry is journalled within 1 s.
@@ -51,6 +52,7 @@ pub fn tasks(
         ("heads", every(HEADS_INTERVAL, of(), "heads", refresh_heads).boxed()),
         ("presence", every(PRESENCE_INTERVAL, of(), "presence", note_presence).boxed()),
         ("checkpoint", every(CHECKPOINT_INTERVAL, of(), "checkpoint", checkpoint).boxed()),
+        ("withdrawal", withdrawal::withdrawal(state.clone(), stop.clone()).boxed()),
         ("retention", every(trim, of(), "retention", retention::retain).boxed()),
         ("history", history::watch(state.clone(), stop.clone()).boxed()),
         ("write probe", writing::watch(state.clone(), stop.clone()).boxed()),

@@ -95,3 +95,40 @@ async fn a_decision_for_local_holds() {
     assert_eq!((&*last.0, &*last.1), ("root", "conflict.resolve"));
     assert_eq!(last.2["conflict_id"], conflict["conflict_id"]);
 }
+
+/// The row of an open conflict shows what upstream has now, with all that follows
+/// from it; the editor's devices are told.
+#[tokio::test]
+async fn an_open_conflict_shows_the_current_remote() {
+    let world = World::start().await;
+    let conflict = world.open_conflict("s1").await;
+    let mut own = world.gateway.device("phone", crate::market::world::EDITOR).open().await;
+    assert_eq!(conflict["severity"], "LOW");
+    for (fields, severity) in [
+        (json!({ "description": "theirs again", "code": "theirs" }), "CRITICAL"),
+        (json!({ "description": "Send Email, step by step", "code": "def run(): pass" }), "LOW"),
+    ] {
+        world.remote("s1", &fields);
+        world.sync().await;
+        let now = world.conflict("s1").await;
+        let data = world.atom.skill("s1").unwrap();
+        assert_eq!(
+            (&now["status"], &now["conflict_id"]),
+            (&json!("open"), &conflict["conflict_id"])
+        );
+        assert_eq!((&now["remote"]["data"], &now["result"]["data"]), (&data, &data));
+        assert_eq!(now["remote"]["version"], now["current_version"]);
+        assert_eq!(now["severity"], severity, "{now}");
+        assert_eq!(now["local"], conflict["local"]);
+        let told = own.entries(1).await.remove(0);
+        assert_eq!(told["body"]["version"], now["current_version"]);
+        assert_eq!(
+            (&told["body"]["status"], &told["body"]["severity"]),
+            (&json!("open"), &json!(severity))
+        );
+    }
+    let version = world.conflict("s1").await["current_version"].clone();
+    let local = json!({ "choice": "local", "expected_remote_version": version });
+    world.resolve(&conflict, &local).await.expect(200);
+    assert_eq!(world.data("s1").await["description"], "ours");
+}

@@ -145,3 +145,62 @@ async fn devices_hear_what_ratings_come_to() {
     assert_eq!(entry["body"]["rating_count"], counted["rating_count"]);
     assert_eq!(world.skill("s1").await["version"], 1);
 }
+
+/// What the socket told of ratings is what reads and new devices get, at the same
+/// version; until upstream lists other figures.
+#[tokio::test]
+async fn reads_and_snapshots_carry_the_newest_rating() {
+    let world = World::with_socket().await;
+    let mut phone = world.follower("u1").await;
+    let before = world.admin.get("/api/v1/marketplace/skills/s1").await;
+    let told = json!({ "average_rating": 3.2, "rating_count": 41 });
+    world.atom.broadcast(json!({ "type": "rating_update", "data": {
+        "skill_id": "s1", "rating": 1, "average_rating": 3.2, "rating_count": 40,
+    } }));
+    // Only the count: the average stays as it was told.
+    world.atom.broadcast(json!({ "type": "rating_update", "data": {
+        "skill_id": "s1", "rating": 3, "rating_count": 41, "updated_at": world.atom.stamp(),
+    } }));
+    assert_eq!(phone.entries(2).await[1]["body"]["rating_count"], 41);
+    let figures = |data: &Value| json!({ "average_rating": data["average_rating"], "rating_count": data["rating_count"] });
+    let is_shown = async || {
+        let item = world.skill("s1").await;
+        assert_eq!((&item["version"], figures(&item["data"])), (&json!(1), told.clone()));
+        let page = world.admin.get("/api/v1/marketplace/skills?query=send").await.expect(200);
+        assert_eq!(figures(&page["items"][0]["data"]), told);
+        let device = world.gateway.device("tablet", "u2");
+        let mut hello = device.hello();
+        hello["subscribe"] = json!(["marketplace"]);
+        let (mut socket, _) = device.open_with(&hello).await;
+        socket.snapshot().await;
+        let items = socket.snapshot().await;
+        let item = items.iter().find(|item| item["body"]["id"] == "s1").unwrap();
+        assert_eq!(
+            (&item["body"]["version"], figures(&item["body"]["data"])),
+            (&json!(1), told.clone())
+        );
+    };
+    is_shown().await;
+    let after = world.admin.get("/api/v1/marketplace/skills/s1").await;
+    assert_ne!(before.header("etag"), after.header("etag"));
+    // A listing without news of it, and one that is older than the rating.
+    world.sync().await;
+    is_shown().await;
+    phone.expect_nothing_pending().await;
+    // A local edit keeps them, and tells them to all.
+    let edited = world.edit("s1", json!({ "description": "edited" })).await;
+    assert_eq!((&edited["version"], figures(&edited["data"])), (&json!(2), told.clone()));
+    let body = phone.entries(1).await[0]["body"].clone();
+    assert_eq!((&body["op"], figures(&body["patch"])), (&json!("patch"), told.clone()));
+    // Upstream lists other figures: these are newer.
+    let mut listed = world.atom.skill("s1").unwrap();
+    (listed["average_rating"], listed["rating_count"]) = (json!(3.5), json!(43));
+    world.atom.put_skill(listed);
+    world.sync().await;
+    let expected = json!({ "average_rating": 3.5, "rating_count": 43 });
+    let item = world.skill("s1").await;
+    assert_eq!(figures(&item["data"]), expected);
+    let body = phone.entries(1).await[0]["body"].clone();
+    assert_eq!((&body["base_version"], figures(&body["patch"])), (&json!(2), expected));
+    assert_eq!(body["version"], item["version"]);
+}

@@ -234,12 +234,102 @@ async fn a_rating_waits_as_long_as_upstream_asks() {
         let due_at = world.stored("u1", "s1").await.due_at;
         let wait_ms = due_at - world.gateway.now_ms();
         assert!((waits_s * 1_000 - 10_000..=waits_s * 1_000).contains(&wait_ms), "{wait_ms}");
-        assert_eq!(world.upload().await, 1);
+        let refused = world.admin.post("/api/v1/admin/sync/ratings", &json!({})).await;
+        let retry_s: i64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((i64::from(asked_s) - 10..=i64::from(asked_s)).contains(&retry_s), "{retry_s}");
+        refused.expect_error(503, "unavailable");
         assert_eq!(world.stored("u1", "s1").await.due_at, due_at, "asked for patience");
         world.pass(Duration::from_secs(asked_s.into()));
         world.upload_all().await;
         assert_eq!((world.atom.ratings().len(), world.atom.count("rate")), (1, 2));
     }
+}
+
+/// Upstream fails over some ratings: the others go up in the same round, and
+/// only those wait. Where it fails over one after the other the round ends.
+#[tokio::test]
+async fn a_failure_over_one_rating_stops_only_that_one() {
+    let skills: Vec<Value> = (0..40).map(|n| skill(&format!("s{n}"), "Skill")).collect();
+    let world = World::filled(&skills, |setup, _| setup).await;
+    let rate_all = async |user: &str| {
+        for number in 0..40 {
+            world.rate(user, &format!("s{number}"), &json!({ "rating": 3 })).await.expect(202);
+        }
+    };
+    let readers = world.gateway.running().state().store.readers();
+    let waiting = async || store::rating::count(readers, store::rating::PENDING).await.unwrap();
+    rate_all("u1").await;
+    let ok = Answer::Ok;
+    let bad = [Answer::Status(500), ok.clone(), Answer::Html502, ok.clone(), Answer::EmptyBody];
+    world.atom.script().extend("rate", bad);
+    world.upload().await;
+    eventually("the others", async || (world.atom.ratings().len() == 37).then_some(())).await;
+    eventually("the outcomes", async || (waiting().await == 3).then_some(())).await;
+    assert_eq!(world.atom.count("rate"), 40, "each was tried once");
+    world.upload_all().await;
+    assert_eq!((world.atom.ratings().len(), world.failed().await.len()), (40, 0));
+
+    rate_all("u2").await;
+    let before = world.atom.count("rate");
+    world.atom.script().extend("rate", vec![Answer::Status(500); 40]);
+    world.upload().await;
+    let all_tried = async || {
+        let row = store::rating::due(readers, i64::MAX, 100).await.unwrap();
+        let tried = row.iter().filter(|row| row.last_try_at.is_some()).count();
+        (tried > 0 && tried == world.atom.count("rate") - before).then_some(tried)
+    };
+    let tried = eventually("the end of the round", all_tried).await;
+    assert!((5..=14).contains(&tried), "{tried}: ten at once, and five in a row");
+}
+
+/// A user takes a rating back: it is not uploaded any more, a dead letter is
+/// gone, and what upstream has is said to stay there.
+#[tokio::test]
+async fn a_rating_can_be_withdrawn() {
+    let world = World::start().await;
+    let path = "/api/v1/marketplace/skills/s1/rate";
+    let withdraw = async |user: &str| {
+        world.caller(&Token::device(user)).call(reqwest::Method::DELETE, path, None).await
+    };
+    withdraw("u1").await.expect_error(404, "not_found");
+    let given = world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    world.rate("u2", "s1", &json!({ "rating": 4 })).await.expect(202);
+    let gone = withdraw("u1").await.expect(200);
+    assert_eq!(
+        gone,
+        json!({
+            "success": true,
+            "rating_id": given["rating_id"],
+            "skill_id": "s1",
+            "kept_upstream": false,
+        })
+    );
+    withdraw("u1").await.expect_error(404, "not_found");
+    world.upload_all().await;
+    let users: Vec<_> =
+        world.atom.ratings().iter().map(|rating| rating["user_id"].clone()).collect();
+    assert_eq!(users, [json!("u2")], "only what was not taken back");
+    assert_eq!(withdraw("u2").await.expect(200)["kept_upstream"], true);
+
+    world.rate("u3", "s1", &json!({ "rating": 2 })).await.expect(202);
+    world.atom.script().extend("rate", [Answer::Status(400)]);
+    world.upload_all().await;
+    assert_eq!(world.failed().await.len(), 1);
+    withdraw("u3").await.expect(200);
+    assert!(world.failed().await.is_empty());
+
+    // Taken back while it is on its way: what became of it makes no rating.
+    world.rate("u4", "s1", &json!({ "rating": 1 })).await.expect(202);
+    world.atom.script().extend("rate", [Answer::Slow(Duration::from_millis(200))]);
+    world.upload().await;
+    world.atom.request_seen("rate", 3).await;
+    withdraw("u4").await.expect(200);
+    eventually("the upload", async || (world.atom.ratings().len() == 2).then_some(())).await;
+    world.upload_all().await;
+    withdraw("u4").await.expect_error(404, "not_found");
+    let stranger = world.admin.clone().without_token();
+    let refused = stranger.call(reqwest::Method::DELETE, path, None).await;
+    refused.expect_error(401, "unauthenticated");
 }
 
 /// What upstream will never take is given up at once.

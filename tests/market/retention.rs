@@ -14,6 +14,8 @@ const DAY: Duration = Duration::from_hours(24);
 #[tokio::test]
 async fn decided_conflicts_are_forgotten_and_open_ones_are_not() {
     let world = World::with(|setup, _| {
+        // Upstream is not heard again between two jumps of the clock.
+        let setup = setup.set("marketplace.stale_max_s", "31536000");
         setup.set("journal.trim_interval_s", "1").set("conflicts.retention_d", "31")
     })
     .await;

@@ -122,3 +122,59 @@ async fn a_device_that_was_away_resumes_into_its_conflicts() {
     let statuses: Vec<&Value> = entries.iter().map(|entry| &entry["body"]["status"]).collect();
     assert_eq!(statuses, ["open", "resolved"]);
 }
+
+/// Several people edited the skill: each of them sees the conflict, is told of
+/// it, and finds it in a snapshot; nobody else does.
+#[tokio::test]
+async fn every_editor_in_a_conflict_sees_it() {
+    let world = World::start().await;
+    world.strategy("manual").await;
+    let edit = async |editor: &str, patch: &Value| {
+        let path = "/api/v1/marketplace/skills/s1";
+        let caller = world.caller(&crate::support::Token::admin(editor));
+        caller.call(reqwest::Method::PATCH, path, Some(&patch.to_string())).await.expect(200)
+    };
+    let mut devices = Vec::new();
+    for editor in ["bea", EDITOR, "cat"] {
+        devices.push(device(&world, editor).await);
+    }
+    let mut other = device(&world, "dan").await;
+    edit("bea", &json!({ "description": "bea's" })).await;
+    edit(EDITOR, &json!({ "tags": ["ann's"] })).await;
+    edit("bea", &json!({ "code": "bea's" })).await;
+    edit("cat", &json!({ "command": "cat's" })).await;
+    world.remote("s1", &json!({ "description": "theirs" }));
+    world.sync().await;
+    let conflict = world.conflict("s1").await;
+    assert_eq!(conflict["editors"], json!([EDITOR, "bea", "cat"]));
+    let id = conflict["conflict_id"].as_str().unwrap();
+    for (editor, socket) in ["bea", EDITOR, "cat"].into_iter().zip(&mut devices) {
+        let told = socket.entries(1).await.remove(0);
+        assert_eq!(told["body"]["conflict_id"], id, "{editor}");
+        let caller = world.caller(&crate::support::Token::device(editor));
+        let page = caller.get("/api/v1/conflicts?status=open").await.expect(200);
+        assert_eq!(page["items"][0]["conflict_id"], id, "{editor}");
+        caller.get(&format!("/api/v1/conflicts/{id}")).await.expect(200);
+        let phone = world.gateway.device("tablet", editor);
+        let (mut socket, _) = phone.open_with(&phone.hello()).await;
+        assert_eq!(socket.snapshot().await[0]["body"]["conflict_id"], id, "{editor}");
+    }
+    let stranger = world.caller(&crate::support::Token::device("dan"));
+    let page = stranger.get("/api/v1/conflicts").await.expect(200);
+    assert_eq!(page["items"], json!([]));
+    stranger.get(&format!("/api/v1/conflicts/{id}")).await.expect_error(404, "not_found");
+    let version = conflict["current_version"].clone();
+    let local = json!({ "choice": "local", "expected_remote_version": version });
+    world.resolve(&conflict, &local).await.expect(200);
+    for socket in &mut devices {
+        assert_eq!(socket.entries(1).await[0]["body"]["status"], "resolved");
+    }
+    other.expect_nothing_pending().await;
+
+    // What was decided is the edit of all of them, and of who decided.
+    world.remote("s1", &json!({ "description": "theirs again" }));
+    world.sync().await;
+    let again = world.conflicts("s1").await.remove(0);
+    assert_ne!(again["conflict_id"], conflict["conflict_id"]);
+    assert_eq!(again["editors"], json!(["bea", "cat", EDITOR]));
+}

@@ -95,6 +95,10 @@ async fn ratings(world: &World) {
     });
     let path = format!("/api/v1/admin/ratings/failed/{}/retry", dead.await);
     world.post(&path, &json!({}), 202).await;
+    let rating = format!("{SKILLS}/s1/rate");
+    for status in [200, 404] {
+        world.operator.call(Method::DELETE, &rating, None).await.expect(status);
+    }
 }
 
 /// Edits both skills here and upstream.

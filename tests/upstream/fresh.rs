@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate::store;
 use tidegate_fakes::atom::answer::Answer;
 use tidegate_fakes::atom::skill_id;
 
@@ -53,9 +54,21 @@ async fn items_age_while_the_marketplace_is_away() {
     assert_eq!(world.categories().await.len(), 8);
 
     world.move_clock(STALE);
-    assert!(listed(&world).await.is_empty() && world.categories().await.is_empty());
-    get(&world, &id).await.expect_error(503, "unavailable");
-    assert_eq!(get(&world, &id).await.header("retry-after"), Some("60"));
+    // No list says "there is nothing": each says for how long nobody vouched.
+    for path in [
+        "/api/v1/marketplace/skills",
+        "/api/v1/marketplace/skills?query=nothing%20like%20it",
+        "/api/v1/marketplace/skills?page=7",
+        "/api/v1/marketplace/categories",
+        &format!("/api/v1/marketplace/skills/{id}"),
+    ] {
+        let answer = world.user().get(path).await;
+        assert_eq!(answer.header("retry-after"), Some("60"), "{path}");
+        let error = answer.expect_error(503, "unavailable");
+        assert_eq!(error["details"][0]["field"], "age_s", "{path}: {error}");
+        let age: i64 = error["details"][0]["reason"].as_str().unwrap().parse().unwrap();
+        assert!((10_800..10_860).contains(&age), "{path}: {error}");
+    }
     get(&world, "unknown").await.expect_error(404, "not_found");
     // Kept all the same: the marketplace may come back.
     assert_eq!(world.status().await["cache"]["skills_count"], 20);
@@ -75,9 +88,44 @@ async fn a_run_confirms_what_did_not_change() {
     assert!(world.dump().await == rows, "without a write for each");
 }
 
-/// A failed run confirms nothing.
+/// A failed run confirms what it read before it failed, page by page, and after
+/// it: a wrong total, a page that cannot be read.
 #[tokio::test]
-async fn a_failed_run_confirms_nothing() {
+async fn a_failed_run_confirms_what_it_read() {
+    let stand = Stage::new().await.filled(250).set("interval_s", "3600");
+    let world = stand.set("ttl_s", "3600").set("stale_max_s", "7200").synced().await;
+    let head = world.head().await;
+    let unconfirmed = async || {
+        let mut found: Vec<usize> = Vec::new();
+        for index in [0, 99, 100, 199, 200, 249] {
+            if world.skill(&skill_id(index)).await["stale"] == true {
+                found.push(index);
+            }
+        }
+        found
+    };
+    for (place, answer, times, unread) in [
+        ("skills?page=3", Answer::WrongTotal(9_999), 1, &[][..]),
+        ("skills?page=1", Answer::WrongTotal(100), 1, &[]),
+        ("skills?page=2", Answer::HalfPage, 1, &[199]),
+        ("skills?page=2", Answer::NotJson, 3, &[100, 199]),
+        ("skills?page=2", Answer::FirstPage, 1, &[100, 199]),
+        ("skills?page=2", Answer::MissingTotal, 1, &[]),
+        ("categories", Answer::NotJson, 3, &[]),
+    ] {
+        world.sync().await;
+        world.move_clock(NEARLY_TTL);
+        world.atom.script().extend(place, vec![answer.clone(); times]);
+        assert_eq!(world.sync().await["status"], "error", "{place} {answer:?}");
+        world.move_clock(Duration::from_mins(2));
+        assert_eq!(unconfirmed().await, unread, "{place} {answer:?}");
+    }
+    assert_eq!(world.head().await, head, "no version, no entry");
+}
+
+/// What nobody answers confirms nothing.
+#[tokio::test]
+async fn an_outage_confirms_nothing() {
     let world = stage().await;
     world.move_clock(NEARLY_TTL);
     world.atom.script().extend("skills?page=1", vec![Answer::HalfBody; 3]);
@@ -105,16 +153,19 @@ async fn reading_an_expired_skill_refreshes_it() {
     })
     .await;
     assert_eq!((&skill["data"]["name"], &skill["stale"]), (&json!("Renamed"), &json!(false)));
-    assert_eq!(listed(&world).await.len(), 1, "what else there is stays unconfirmed");
+    let page = world.user().get("/api/v1/marketplace/skills").await.expect(200);
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "what else there is is unconfirmed");
+    assert_eq!((&page["total"], &page["withheld"]), (&json!(1), &json!(19)));
     assert_eq!(world.status().await["sync"]["total_syncs"], 2, "no run was needed");
     // What is gone only a listing tells.
     world.sync().await;
     world.assert_same(20).await;
 }
 
-/// A single "not found" deletes nothing: whoever is not well says that too.
+/// A single "not found" deletes nothing: whoever is not well says that too. But
+/// it is said, until upstream is heard otherwise.
 #[tokio::test]
-async fn a_refresh_never_deletes() {
+async fn a_refresh_that_is_denied_says_so_and_deletes_nothing() {
     let world = stage().await;
     let (id, head) = (skill_id(2), world.head().await);
     world.atom.set_down(true);
@@ -123,9 +174,19 @@ async fn a_refresh_never_deletes() {
     world.atom.set_down(false);
     world.atom.script().extend("skill", [Answer::Status(404)]);
     assert_eq!(world.skill(&id).await["stale"], true);
-    world.atom.request_seen("skill", 1).await;
-    // Asked for again, and by then the first answer has been dealt with.
-    world.skill_is(&id, |skill| skill["stale"] == false).await;
+    let readers = world.gateway.running().state().store.readers();
+    let noted = eventually("the fault", async || {
+        let (found, _) = store::market::faulty(readers, 10).await.unwrap();
+        found.into_iter().next()
+    });
+    assert_eq!(noted.await.key.1, id);
+    let faults = world.status().await["faults"].take();
+    assert_eq!((&faults["count"], &faults["items"][0]["fault"]), (&json!(1), &json!("not_found")));
+    let denied = world.skill(&id).await;
+    assert_eq!((&denied["stale"], &denied["fault"]), (&json!(true), &json!("not_found")));
+    // Asked for again by that.
+    let again = world.skill_is(&id, |skill| skill["stale"] == false).await;
+    assert_eq!(again.get("fault"), None);
     assert_eq!((world.head().await, world.atom.count("skill")), (head, 2));
 }
 

@@ -32,18 +32,89 @@ async fn retry_after_is_not_undercut() {
     }
 }
 
-/// One that is longer than a run may last ends it: the next one is scheduled
-/// as ever.
+/// The seconds that an operator's call is put off by.
+async fn put_off(world: &World, path: &str) -> i64 {
+    let answer = world.operator().quiet().post(path, &json!({})).await;
+    let seconds = answer.header("retry-after").unwrap().parse().unwrap();
+    answer.expect_error(503, "unavailable");
+    seconds
+}
+
+const TRIGGER: &str = "/api/v1/admin/sync/trigger";
+
+/// One that is longer than a run may last ends it, and holds: over the schedule,
+/// operators and a restart, until it is over, or the longest that is heeded.
 #[tokio::test]
-async fn a_retry_after_of_hours_ends_the_run() {
-    let world = Stage::new().await.filled(120).synced().await;
-    let away = Answer::Unavailable { retry_after: Some(7_200) };
-    world.atom.script().extend("skills?page=1", [away]);
-    let before = world.atom.count("skills?page=1");
-    let run = world.sync().await;
-    assert_eq!((&run["status"], &run["error_count"]), (&json!("error"), &json!(1)));
-    assert_eq!(world.atom.count("skills?page=1"), before + 1, "not asked again in this run");
-    assert_eq!(world.sync().await["status"], "idle");
+async fn a_long_retry_after_holds_until_it_is_over() {
+    for (answer, holds_s) in [
+        (Answer::Unavailable { retry_after: Some(1_800) }, 1_800),
+        (Answer::RateLimitedUntil { seconds: 1_800 }, 1_800),
+        (Answer::Unavailable { retry_after: Some(2_000_000) }, 2_400),
+    ] {
+        let stage = Stage::new().await.filled(120).set("retry_after_max_s", "2400");
+        let mut world = stage.set("interval_s", "300").synced().await;
+        world.atom.script().extend("skills?page=1", [answer.clone()]);
+        let run = world.sync().await;
+        assert_eq!((&run["status"], &run["error_count"]), (&json!("error"), &json!(1)));
+        assert!(run["asked_until"].is_string(), "{run}");
+        let asked = world.atom.requests().len();
+        for path in [TRIGGER, "/api/v1/admin/sync/ratings"] {
+            let seconds = put_off(&world, path).await;
+            assert!((holds_s - 10..=holds_s).contains(&seconds), "{answer:?}: {seconds}");
+        }
+        // Due by the schedule; and on a node that starts meanwhile.
+        world.move_clock(Duration::from_mins(10));
+        world.gateway.restart().await;
+        world.move_clock(Duration::from_mins(10));
+        let seconds = put_off(&world, TRIGGER).await;
+        assert!((holds_s - 1_210..=holds_s - 1_200).contains(&seconds), "{seconds}");
+        assert_eq!(world.status().await["sync"]["total_syncs"], 2);
+        assert_eq!(world.atom.requests().len(), asked, "nothing is asked meanwhile");
+        world.move_clock(Duration::from_secs(1_201));
+        let run = world.ended(3).await;
+        assert_eq!((&run["status"], &run["asked_until"]), (&json!("idle"), &Value::Null));
+    }
+}
+
+/// It holds for everything that is asked of the marketplace, whatever it was an
+/// answer to: runs that a dropped socket asks for, the socket itself, ratings,
+/// and skills whose time is over.
+#[tokio::test]
+async fn a_retry_after_holds_for_everything() {
+    let stage = Stage::new().await.filled(20).with_socket().set("ttl_s", "60");
+    let world = stage.set("rating_interval_s", "60").set("interval_s", "300").synced().await;
+    let busy = Answer::RateLimited { retry_after: Some(1_800) };
+    world.atom.script().extend("rate", [busy]);
+    let path = format!("/api/v1/marketplace/skills/{}/rate", skill_id(1));
+    world.user().post(&path, &json!({ "rating": 4 })).await.expect(202);
+    let upload = "/api/v1/admin/sync/ratings";
+    world.operator().quiet().post(upload, &json!({})).await.expect(202);
+    let asked_until = async || {
+        let until = world.status().await["sync"]["asked_until"].take();
+        until.is_string().then_some(until)
+    };
+    eventually("the refusal", asked_until).await;
+    let asked = world.atom.requests().len();
+    world.atom.drop_sockets();
+    world.connected(false).await;
+    world.move_clock(Duration::from_mins(15));
+    assert_eq!(world.skill(&skill_id(2)).await["stale"], true);
+    put_off(&world, TRIGGER).await;
+    put_off(&world, upload).await;
+    put_off(&world, "/api/v1/admin/websocket/reconnect").await;
+    // Each of them would have been asked for within a second.
+    world.gateway.pass_time(Duration::from_secs(2)).await;
+    world.status().await;
+    world.gateway.pass_time(Duration::from_secs(2)).await;
+    assert_eq!(world.atom.requests().len(), asked);
+    world.move_clock(Duration::from_secs(901));
+    world.connected(true).await;
+    world.operator().quiet().post(upload, &json!({})).await.expect(202);
+    eventually("the run and the rating", async || {
+        let is_rated = world.atom.ratings().len() == 1;
+        (is_rated && world.status().await["sync"]["total_syncs"] != 1).then_some(())
+    })
+    .await;
 }
 
 /// A marketplace that allows a hundred requests a minute is read to the end,
@@ -57,6 +128,8 @@ async fn a_limit_of_requests_is_kept_to() {
     let is_refused = || world.atom.requests().iter().any(|request| request.status == Some(429));
     eventually("the limit", async || is_refused().then_some(())).await;
     assert_eq!(world.atom.requests().len(), 101);
+    let is_heard = async || world.status().await["sync"]["asked_until"].is_string().then_some(());
+    eventually("the gateway's patience", is_heard).await;
     world.move_clock(MINUTE);
     world.gateway.pass_time(MINUTE).await;
     assert_eq!(world.ended(1).await["status"], "idle");

@@ -153,13 +153,17 @@ impl World {
         heads.get(STREAM).map_or(0, |head| head.seq)
     }
 
-    /// All rows of items, as the database has them.
+    /// All rows of items, as the database has them, but for when a listing last
+    /// named them.
     pub(super) async fn dump(&self) -> Vec<String> {
         let readers = self.gateway.running().state().store.readers();
         let all = Portion { rows: 100_000, bytes: usize::MAX };
         let items = store::market::page(readers, ("", ""), all).await.unwrap().rows;
         let keys: Vec<_> = items.into_iter().map(|item| (item.kind, item.id)).collect();
-        let rows = store::market::load(readers, &keys).await.unwrap();
+        let mut rows = store::market::load(readers, &keys).await.unwrap();
+        for row in &mut rows {
+            row.listed_at = 0;
+        }
         let mut rows: Vec<String> = rows.iter().map(|row| format!("{row:?}")).collect();
         rows.sort_unstable();
         rows

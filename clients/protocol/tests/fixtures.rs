@@ -17,8 +17,8 @@ use tidegate_protocol::entry::{
 };
 use tidegate_protocol::rest::history::CommandView;
 use tidegate_protocol::rest::marketplace::{
-    Asked, ChangeSyncConfig, FailedRating, ItemView, RateSkill, RatingView, SkillPage,
-    SocketStatus, SyncConfig, SyncStatus, SyncTriggered,
+    Asked, CategoryPage, ChangeSyncConfig, FailedRating, ItemView, RateSkill, RatingView,
+    RatingWithdrawn, SkillPage, SocketStatus, SyncConfig, SyncStatus, SyncTriggered,
 };
 use tidegate_protocol::rest::{
     AckAnswer, AckRequest, CommandAccepted, CommandsAccepted, CreateCommand, CreateCommands,
@@ -149,6 +149,8 @@ fn http_bodies_survive() {
             "SkillPage" => again::<SkillPage>(&text),
             "RateSkill" => again::<RateSkill>(&text),
             "RatingView" => again::<RatingView>(&text),
+            "RatingWithdrawn" => again::<RatingWithdrawn>(&text),
+            "CategoryPage" => again::<CategoryPage>(&text),
             "SyncStatus" => again::<SyncStatus>(&text),
             "SyncTriggered" => again::<SyncTriggered>(&text),
             "SyncConfig" => again::<SyncConfig>(&text),

@@ -44,6 +44,7 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("marketplace.interval_s", 300..=3_600),
     ("marketplace.page_size", 1..=1_000),
     ("marketplace.timeout_s", 1..=300),
+    ("marketplace.retry_after_max_s", 1..=3_600),
     ("marketplace.ttl_s", 1..=2_592_000),
     ("marketplace.stale_max_s", 0..=31_536_000),
     ("marketplace.rating_interval_s", 60..=7_200),

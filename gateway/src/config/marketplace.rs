@@ -34,6 +34,8 @@ pub struct Marketplace {
     /// Waits before a request that failed is tried again, and before the
     /// socket is, milliseconds.
     pub backoff_ms: Vec<u64>,
+    /// Longest time that a `Retry-After` of upstream is heeded, seconds.
+    pub retry_after_max_s: u32,
     /// How long an item is fresh after upstream confirmed it, seconds.
     pub ttl_s: u32,
     /// How much longer it is served, marked as stale; seconds.

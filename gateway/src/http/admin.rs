@@ -7,8 +7,8 @@ use serde::Serialize;
 use tidegate_entity::{skill_rating, sync_state};
 use tidegate_protocol::rest::Page;
 use tidegate_protocol::rest::marketplace::{
-    Asked, CacheSummary, ChangeSyncConfig, FailedRating, PollStatus, SocketStatus, SocketSummary,
-    SyncConfig, SyncStatus, SyncTriggered,
+    Asked, CacheSummary, ChangeSyncConfig, FailedRating, ItemFault, ItemFaults, PollStatus,
+    SocketStatus, SocketSummary, SyncConfig, SyncStatus, SyncTriggered,
 };
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
@@ -23,7 +23,7 @@ use crate::http::page::{PageQuery, next_cursor};
 use crate::resolve::rules::Strategy;
 use crate::state::AppState;
 use crate::store;
-use crate::upstream::admin::{self, Change};
+use crate::upstream::admin::{self, Change, Faults};
 use crate::upstream::health::Health;
 
 fn time(millis: Option<i64>) -> Option<Timestamp> {
@@ -40,7 +40,9 @@ pub(super) async fn sync_status(
     caller.require_role(Role::Admin)?;
     let standing = admin::standing(&state).await?;
     let (skills_count, categories_count) = admin::counts(&state).await?;
+    let faults = admin::faults(&state).await?;
     let row = standing.sync;
+    let now = state.clock.now().millis();
     Ok(Json(SyncStatus {
         sync: PollStatus {
             status: row.status,
@@ -51,6 +53,8 @@ pub(super) async fn sync_status(
             failed_syncs: row.failed_syncs,
             error_count: row.error_count,
             last_error: row.last_error,
+            last_complete_listing_at: time(Some(row.listed_at).filter(|at| *at > 0)),
+            asked_until: time(row.asked_until.filter(|until| *until > now)),
         },
         websocket: SocketSummary {
             connected: row.socket_connected && standing.is_led,
@@ -60,7 +64,23 @@ pub(super) async fn sync_status(
             reconnect_attempts: row.socket_attempts,
         },
         cache: CacheSummary { skills_count, categories_count },
+        faults: fault_view(faults, row.unnamed_faults),
     }))
+}
+
+fn fault_view(faults: Faults, unnamed_count: i64) -> ItemFaults {
+    let items = faults.named.into_iter().map(|faulty| ItemFault {
+        kind: faulty.key.0,
+        id: faulty.key.1,
+        fault: faulty.fault,
+        since: Timestamp::from_millis(faulty.at),
+    });
+    ItemFaults {
+        count: faults.count,
+        unnamed_count,
+        withdrawn_count: faults.withdrawn,
+        items: items.collect(),
+    }
 }
 
 /// Runs a synchronisation now.
@@ -123,7 +143,7 @@ pub(super) async fn change_sync_config(
 }
 
 /// Uploads ratings now instead of with the next batch, also those that wait
-/// after a failure; not those that upstream asked patience for.
+/// after a failure.
 #[utoipa::path(post, path = "/api/v1/admin/sync/ratings", tag = "admin", security(("bearer" = ["admin"])),
     responses((status = 202, body = Asked),
         (status = 501, description = "No marketplace is configured")))]

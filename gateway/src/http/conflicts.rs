@@ -111,7 +111,8 @@ pub(super) async fn get(
     let rows = store::conflict::load(state.store.readers(), &[id]).await;
     let mut rows = rows.map_err(|error| ApiError::internal(&error))?;
     rows.retain(|row| {
-        is_operator(&caller) || row.user_id.as_deref() == Some(caller.0.sub.as_str())
+        let is_editor = |user_id: &String| user_id == caller.0.sub.as_str();
+        is_operator(&caller) || store::conflict::editors(row).iter().any(is_editor)
     });
     let view = views(&state, rows).await?.pop();
     view.map(Json).ok_or_else(not_found)

@@ -7,12 +7,10 @@ use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::limits::SHORT_TEXT_BYTES;
-use tidegate_protocol::rest::Page;
 use tidegate_protocol::rest::marketplace::{
-    COMMENT_CHARS, ItemView, RateSkill, RatingView, SkillPage,
+    COMMENT_CHARS, CategoryPage, ItemView, RateSkill, RatingView, RatingWithdrawn, SkillPage,
 };
 use tidegate_protocol::time::Timestamp;
 use utoipa::IntoParams;
@@ -20,16 +18,18 @@ use utoipa::IntoParams;
 use crate::error::{ApiError, ApiResult};
 use crate::http::body::{Admin, Anyone, Sent};
 use crate::http::extract::{Caller, PathOf, QueryOf};
-use crate::ingest::market::SkillEdit;
+use crate::ingest::market::{SkillEdit, WithdrawnRating};
 use crate::state::AppState;
 use crate::store;
-use crate::store::market::{SKILL, Search};
+use crate::store::market::shown::confirmed_at;
+use crate::store::market::{CATEGORY, Found, SKILL, Search};
+use crate::store::rating::UPLOADED;
 use crate::upstream::cache::{self, Freshness};
 use crate::upstream::ratings;
 
 mod view;
 
-use view::View;
+use view::{Shown, View, short_hash};
 
 /// Skills in a page when none are asked for.
 const PAGE_SIZE: u64 = 100;
@@ -96,7 +96,7 @@ impl SkillQuery {
         Ok(Search {
             text: self.query.as_deref().unwrap_or_default().trim().to_lowercase(),
             category: self.category.clone().filter(|category| !category.is_empty()),
-            confirmed_since: None,
+            confirmed_since: 0,
         })
     }
 }
@@ -112,36 +112,64 @@ pub(super) async fn skills(
     QueryOf(query): QueryOf<SkillQuery>,
 ) -> ApiResult<Response> {
     let (page, page_size) = (query.number()?, query.size()?);
-    let view = View::read(&state).await?;
+    let view = View::new(&state);
     let mut search = query.search()?;
-    search.confirmed_since = cache::served_since(view.settings, view.listed_at, view.now);
+    search.confirmed_since = cache::served_since(view.settings, view.now);
     let offset = (page - 1) * page_size;
     let found = store::market::search(state.store.readers(), &search, offset, page_size).await;
-    let (rows, total) = found.map_err(|error| ApiError::internal(&error))?;
-    let items: Vec<ItemView> = rows.into_iter().filter_map(|row| view.item(row)).collect();
+    let Found { rows, total, withheld } = found.map_err(|error| ApiError::internal(&error))?;
+    require_vouched(&state, &view, SKILL, (total, withheld)).await?;
+    let shown: Vec<Shown> = rows.into_iter().filter_map(|row| view.item(row)).collect();
     let total_pages = total.div_ceil(page_size);
     let next_cursor = (page < total_pages).then(|| (page + 1).to_string());
-    let tag = tag_of(&items, total);
-    let body = SkillPage { items, page, page_size, total, total_pages, next_cursor };
+    let (items, tag) = tagged_items(shown, total, withheld);
+    let withheld = Some(withheld).filter(|withheld| *withheld > 0);
+    let body = SkillPage { items, page, page_size, total, withheld, total_pages, next_cursor };
     Ok(tagged(&headers, &tag, &body))
+}
+
+/// Refuses a list of which upstream vouches for nothing: neither for anything of
+/// this kind, nor for any of what was asked for. An empty list would say that
+/// there is nothing.
+async fn require_vouched(
+    state: &AppState,
+    view: &View<'_>,
+    kind: &str,
+    (total, withheld): (u64, u64),
+) -> ApiResult<()> {
+    if total > 0 {
+        return Ok(());
+    }
+    let last = store::market::last_confirmed(state.store.readers(), kind).await;
+    let Some(last) = last.map_err(|error| ApiError::internal(&error))? else { return Ok(()) };
+    if withheld > 0 || last < cache::served_since(view.settings, view.now) {
+        let what = if kind == SKILL { "these skills" } else { "the categories" };
+        return Err(view.unconfirmed(what, last));
+    }
+    Ok(())
 }
 
 /// All categories, in order of names.
 #[utoipa::path(get, path = "/api/v1/marketplace/categories", tag = "marketplace",
     params(("If-None-Match" = Option<String>, Header)),
-    responses((status = 200, body = Page<ItemView>)))]
+    responses((status = 200, body = CategoryPage)))]
 pub(super) async fn categories(
     State(state): State<AppState>,
     _: Caller,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let view = View::read(&state).await?;
+    let view = View::new(&state);
     let rows = store::market::categories(state.store.readers(), CATEGORIES_MAX).await;
     let mut rows = rows.map_err(|error| ApiError::internal(&error))?;
+    let all = rows.len();
     rows.retain(|row| view.is_served(row));
-    let items: Vec<ItemView> = rows.into_iter().filter_map(|row| view.item(row)).collect();
-    let tag = tag_of(&items, u64::try_from(items.len()).unwrap_or(u64::MAX));
-    Ok(tagged(&headers, &tag, &Page { items, next_cursor: None }))
+    let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
+    let (total, withheld) = (count(rows.len()), count(all - rows.len()));
+    require_vouched(&state, &view, CATEGORY, (total, withheld)).await?;
+    let shown = rows.into_iter().filter_map(|row| view.item(row)).collect();
+    let (items, tag) = tagged_items(shown, total, withheld);
+    let withheld = Some(withheld).filter(|withheld| *withheld > 0);
+    Ok(tagged(&headers, &tag, &CategoryPage { items, withheld, next_cursor: None }))
 }
 
 /// One skill.
@@ -156,9 +184,8 @@ pub(super) async fn skill(
     headers: HeaderMap,
     PathOf(id): PathOf,
 ) -> ApiResult<Response> {
-    let item = load(&state, &id).await?;
-    let tag = tag_of_one(&item);
-    Ok(tagged(&headers, &tag, &item))
+    let shown = load(&state, &id).await?;
+    Ok(tagged(&headers, &shown.tag, &shown.item))
 }
 
 /// Edits a skill: an RFC 7396 merge patch on its data. `If-Match` names the
@@ -178,10 +205,8 @@ pub(super) async fn edit(
     let expected_version = expected_version(&headers)?;
     let editor = caller.0.sub.as_str().to_owned();
     let row = state.ingest.edit_skill(SkillEdit { id, patch, expected_version, editor }).await?;
-    let view = View::read(&state).await?;
-    let item = view.item(row).ok_or_else(not_found)?;
-    let tag = tag_of_one(&item);
-    Ok(tagged(&HeaderMap::new(), &tag, &item))
+    let shown = View::new(&state).item(row).ok_or_else(not_found)?;
+    Ok(tagged(&HeaderMap::new(), &shown.tag, &shown.item))
 }
 
 /// Rates a skill: the caller's newest word counts.
@@ -216,20 +241,40 @@ pub(super) async fn rate(
     ))
 }
 
+/// Takes the caller's rating of a skill back. The marketplace offers no way to
+/// do so: one that it has stays there, and the answer says so.
+#[utoipa::path(delete, path = "/api/v1/marketplace/skills/{id}/rate", tag = "marketplace",
+    params(("id" = String, Path)),
+    responses((status = 200, body = RatingWithdrawn),
+        (status = 404, description = "The caller has not rated it")))]
+pub(super) async fn withdraw_rating(
+    State(state): State<AppState>,
+    caller: Caller,
+    PathOf(id): PathOf,
+) -> ApiResult<Json<RatingWithdrawn>> {
+    let user_id = caller.0.sub.as_str().to_owned();
+    let row = state.ingest.withdraw_rating(WithdrawnRating { skill_id: id, user_id }).await?;
+    Ok(Json(RatingWithdrawn {
+        success: true,
+        kept_upstream: row.remote_id.is_some() || row.state == UPLOADED,
+        rating_id: row.id,
+        skill_id: row.skill_id,
+    }))
+}
+
 /// A skill that is served. One whose time is over is asked for again.
-async fn load(state: &AppState, id: &str) -> ApiResult<ItemView> {
+async fn load(state: &AppState, id: &str) -> ApiResult<Shown> {
     let key = (SKILL.to_owned(), id.to_owned());
     let found = store::market::load(state.store.readers(), std::slice::from_ref(&key)).await;
     let row = found.map_err(|error| ApiError::internal(&error))?.pop();
     let row = row.filter(|row| row.data.is_some()).ok_or_else(not_found)?;
-    let view = View::read(state).await?;
+    let view = View::new(state);
     let age = view.age(&row);
     if age.freshness != Freshness::Fresh {
         state.upstream.refresh(id);
     }
     if age.freshness == Freshness::Gone {
-        let message = "the marketplace has not confirmed this skill for too long";
-        return Err(ApiError::unavailable(message).with_retry_after(60));
+        return Err(view.unconfirmed("this skill", confirmed_at(&row)));
     }
     view.item(row).ok_or_else(not_found)
 }
@@ -250,25 +295,15 @@ fn expected_version(headers: &HeaderMap) -> ApiResult<Option<i64>> {
     version.map(Some).ok_or_else(|| ApiError::invalid("if-match", "the ETag of a skill"))
 }
 
-/// Weak, because ages go on while nothing changes. An edit and a conflict may
-/// end without a new version.
-fn tag_of_one(item: &ItemView) -> String {
-    let stale = if item.stale { "-stale" } else { "" };
-    let edited = if item.edited.is_some() { "-edited" } else { "" };
-    let open = if item.conflict_id.is_some() { "-conflict" } else { "" };
-    format!("W/\"{}{stale}{edited}{open}\"", item.version)
-}
-
-fn tag_of(items: &[ItemView], total: u64) -> String {
-    let mut hasher = Sha256::new();
-    hasher.update(total.to_be_bytes());
-    for item in items {
-        hasher.update(item.id.as_bytes());
-        hasher.update([0]);
-        hasher.update(tag_of_one(item).as_bytes());
+/// Items and the tag of all of them.
+fn tagged_items(shown: Vec<Shown>, total: u64, withheld: u64) -> (Vec<ItemView>, String) {
+    let mut text = format!("{total} {withheld}");
+    let mut items = Vec::with_capacity(shown.len());
+    for one in shown {
+        text.extend(["\0", &one.item.id, "\0", &one.tag]);
+        items.push(one.item);
     }
-    let short = format!("{:x}", hasher.finalize());
-    format!("W/\"{}\"", &short[..24])
+    (items, format!("W/\"{}\"", short_hash(text.as_bytes())))
 }
 
 /// The body with its `ETag`, or 304 where the caller has it.

@@ -99,6 +99,8 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
         Job::EditSkill(edit) => market::edit::needs(edit, needs),
         Job::Rule(ruling) => market::rule::needs(ruling, needs),
         Job::SettleRating(settled) => market::rating::needs(settled, needs),
+        Job::WithdrawRating(rating) => market::rating::withdraw::needs(rating, needs),
+        Job::Withdraw(overdue) => market::overdue::needs(overdue, needs),
     }
 }
 
@@ -129,6 +131,13 @@ pub(crate) fn decide(working: &mut Working, index: usize, job: &Job) -> Draft {
         Job::EditSkill(edit) => Draft::Whole(Answer::Edited(market::edit::edit(working, edit))),
         Job::Rule(ruling) => Draft::Whole(Answer::Ruled(market::rule::rule(working, ruling))),
         Job::SettleRating(settled) => Draft::Done(market::rating::settled(working, settled)),
+        Job::WithdrawRating(rating) => {
+            Draft::Whole(Answer::Unrated(market::rating::withdraw::withdraw(working, rating)))
+        }
+        Job::Withdraw(overdue) => {
+            market::overdue::withdraw(working, overdue);
+            Draft::Done(Ok(()))
+        }
     }
 }
 

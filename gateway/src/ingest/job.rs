@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_entity::{command, conflict, device, market_item};
+use tidegate_entity::{command, conflict, device, market_item, skill_rating};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::command::{Channel, CommandResult, ResultAnswer};
 use tidegate_protocol::id::{CommandId, DeviceId, StreamName, UserId};
@@ -10,7 +10,9 @@ use tidegate_protocol::rest::{CommandAccepted, Published, RecordChange};
 
 use crate::error::ApiResult;
 use crate::ingest::behind::BehindBatch;
-use crate::ingest::market::{Observed, Ruling, RulingError, SettledRating, SkillEdit, Tally};
+use crate::ingest::market::{
+    Observed, Overdue, Ruling, RulingError, SettledRating, SkillEdit, Tally, WithdrawnRating,
+};
 use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
 
@@ -43,6 +45,10 @@ pub(crate) enum Job {
     Rule(Arc<Ruling>),
     /// What became of the upload of a rating.
     SettleRating(Arc<SettledRating>),
+    /// A user takes a rating back.
+    WithdrawRating(Arc<WithdrawnRating>),
+    /// Items of the marketplace that nobody vouches for any more.
+    Withdraw(Arc<Overdue>),
 }
 
 impl Job {
@@ -55,13 +61,15 @@ impl Job {
             Self::Sweep(ids) => ids.len(),
             Self::Behind(batch) => batch.len(),
             Self::Observe(observed) => observed.facts.len(),
+            Self::Withdraw(overdue) => overdue.keys.len(),
             Self::Register(_)
             | Self::Ensure(_)
             | Self::Cancel(_)
             | Self::RemoveDevice(_)
             | Self::EditSkill(_)
             | Self::Rule(_)
-            | Self::SettleRating(_) => 1,
+            | Self::SettleRating(_)
+            | Self::WithdrawRating(_) => 1,
         }
     }
 }
@@ -79,7 +87,7 @@ pub(crate) enum Answer {
     Ensured(Heads),
     /// To `Publish`.
     Published(ApiResult<PublishedAnswer>),
-    /// To `Cancel` and `RemoveDevice`.
+    /// To everything that answers nothing but success.
     Done(ApiResult<()>),
     /// To `Sweep` and `Behind`.
     Swept,
@@ -87,6 +95,8 @@ pub(crate) enum Answer {
     Observed(ApiResult<Tally>),
     /// To `EditSkill`.
     Edited(ApiResult<Box<market_item::Model>>),
+    /// To `WithdrawRating`.
+    Unrated(ApiResult<Box<skill_rating::Model>>),
     /// To `Rule`.
     Ruled(Result<Box<conflict::Model>, RulingError>),
 }

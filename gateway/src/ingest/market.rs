@@ -24,10 +24,48 @@ pub struct Observed {
     pub fence: Fence,
     /// In the order said.
     pub facts: Vec<Fact>,
+    /// Items that a listing named as they are here: nothing of them is written
+    /// but when.
+    pub confirmed: Option<Confirmed>,
     /// Where the run would go on from here, stored with the facts.
     pub checkpoint: Option<String>,
     /// When the socket brought it, if it did.
     pub message_at: Option<Timestamp>,
+}
+
+/// Items that a listing named as they are here.
+#[derive(Clone, Debug)]
+pub struct Confirmed {
+    /// `skill` or `category`.
+    pub kind: &'static str,
+    /// Their ids.
+    pub ids: Vec<String>,
+    /// When they were asked for, by our clock.
+    pub at: Timestamp,
+}
+
+/// Why upstream's word on an item is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no item that could be stored and sent on.
+    Unreadable,
+    /// It, or what merging it with a local edit gives, is larger than entries
+    /// are.
+    TooLarge,
+    /// Upstream says that it has it no more, where only a whole listing is
+    /// believed.
+    NotFound,
+}
+
+impl Fault {
+    /// The stable word for it, in rows and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
+            Self::NotFound => "not_found",
+        }
+    }
 }
 
 /// One thing upstream said.
@@ -53,7 +91,12 @@ pub enum Said {
         /// Whether fields that are not there are unchanged, instead of gone:
         /// what the socket brings is not complete.
         is_partial: bool,
+        /// Whether it counts although it is older than what is known: upstream
+        /// was restored, and says so over and over.
+        is_restored: bool,
     },
+    /// It is there, but cannot be taken.
+    Faulty(Fault),
     /// It is no more.
     Gone {
         /// Since when, by upstream's clock.
@@ -83,6 +126,8 @@ pub struct Tally {
     pub stale: u32,
     /// Facts that could not be stored.
     pub refused: u32,
+    /// Items of which not even the id could be read.
+    pub unnamed: u32,
     /// Conflicts found.
     pub conflicts: u32,
 }
@@ -95,6 +140,7 @@ impl Tally {
         self.unchanged += other.unchanged;
         self.stale += other.stale;
         self.refused += other.refused;
+        self.unnamed += other.unnamed;
         self.conflicts += other.conflicts;
     }
 }
@@ -108,6 +154,25 @@ pub struct SettledRating {
     pub row: skill_rating::Model,
     /// What was decided where upstream had another one of the same user.
     pub verdict: Option<Conflict>,
+}
+
+/// Items that upstream has not confirmed for too long.
+#[derive(Clone, Debug)]
+pub struct Overdue {
+    /// Which.
+    pub keys: Vec<ItemKey>,
+    /// Those that it has not confirmed since, milliseconds, are taken back from
+    /// devices.
+    pub since: i64,
+}
+
+/// A user takes a rating back.
+#[derive(Clone, Debug)]
+pub struct WithdrawnRating {
+    /// The skill.
+    pub skill_id: String,
+    /// Whose.
+    pub user_id: String,
 }
 
 /// A local edit of a skill.
@@ -171,6 +236,19 @@ impl Ingest {
     pub async fn edit_skill(&self, edit: SkillEdit) -> ApiResult<market_item::Model> {
         match self.submit(Job::EditSkill(Arc::new(edit))).await? {
             Answer::Edited(edited) => edited.map(|row| *row),
+            other => Err(wrong_answer(&other)),
+        }
+    }
+
+    /// Takes items back from devices until upstream is heard again.
+    pub async fn withdraw(&self, overdue: Overdue) -> ApiResult<()> {
+        self.done(Job::Withdraw(Arc::new(overdue))).await
+    }
+
+    /// Takes a rating back; the rating as it was.
+    pub async fn withdraw_rating(&self, rating: WithdrawnRating) -> ApiResult<skill_rating::Model> {
+        match self.submit(Job::WithdrawRating(Arc::new(rating))).await? {
+            Answer::Unrated(unrated) => unrated.map(|row| *row),
             other => Err(wrong_answer(&other)),
         }
     }

@@ -15,6 +15,7 @@ use tidegate_protocol::time::Timestamp;
 use crate::hub::{Hub, SessionKey};
 use crate::ingest::IngestOptions;
 use crate::ingest::behind::{Behind, BehindBatch};
+use crate::ingest::market::Confirmed;
 use crate::resolve::conflict::Conflict;
 use crate::resolve::rules::Strategy;
 use crate::store::device::{DeviceKey, TokenOwner};
@@ -99,6 +100,9 @@ pub(crate) struct Changes {
     pub(crate) changed_items: BTreeSet<ItemKey>,
     pub(crate) changed_conflicts: BTreeSet<String>,
     pub(crate) changed_ratings: BTreeSet<RatingKey>,
+    pub(crate) removed_ratings: BTreeSet<RatingKey>,
+    /// Items that listings named as they are: only the time is written.
+    pub(crate) confirmed: Vec<Confirmed>,
     pub(crate) audit: Vec<audit_log::Model>,
     /// Whether the sync state changed.
     pub(crate) sync_state: bool,

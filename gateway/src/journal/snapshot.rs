@@ -17,6 +17,7 @@ use crate::journal::Viewer;
 use crate::journal::frame::StreamId;
 use crate::resolve::conflict::Conflict;
 use crate::store::market::Held;
+use crate::store::market::shown::shown_text;
 use crate::store::portion::{Cost, Portion, Portioned};
 use crate::store::{self, Store};
 
@@ -175,7 +176,7 @@ async fn market(store: &Store, after: (&str, &str), limit: usize) -> Result<Snap
 }
 
 fn market_item(row: Held) -> Option<Item> {
-    let data = RawValue::from_string(row.data).ok()?;
+    let data = RawValue::from_string(shown_text(row.data, row.rated.as_deref())?).ok()?;
     let body = ItemBody {
         id: row.id,
         version: row.version,

@@ -10,11 +10,11 @@ use serde_json::Value;
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
 
-use crate::resolve::conflict::{Conflict, DecidedBy, Outcome};
+use crate::resolve::conflict::{Conflict, ConflictType, DecidedBy, Outcome, Severity};
 use crate::resolve::merge::{Decide, Trio, put};
 use crate::resolve::rules::KindRules;
 use crate::resolve::side::{Edits, Origin, Side};
-use crate::resolve::{local_wins, newest, number};
+use crate::resolve::{Policy, Verdict, local_wins, newest, number, resolve};
 
 /// How long a loser can be brought back.
 pub const RESTORE_MS: i64 = 30 * 24 * 60 * 60 * 1000;
@@ -129,6 +129,29 @@ pub fn settle(
         at: actor.at,
         ..conflict.clone()
     })
+}
+
+/// An open conflict after remote moved on: it shows the present one, and what
+/// merging with that would give. It stays open, also where nothing would be in
+/// conflict any more: a person was asked, and decides.
+pub fn follow(conflict: &Conflict, remote: Side, rules: &KindRules) -> Conflict {
+    let result = Outcome { version: remote.version, data: remote.data.clone() };
+    let edits = Edits { remote: &remote, ..conflict.edits() };
+    let policy = Policy { rules, strategy: conflict.strategy, at: conflict.at };
+    if let Verdict::Open(again) = resolve(edits, policy) {
+        return Conflict { result, ..*again };
+    }
+    let fields = Trio::new(edits, rules).disputed();
+    Conflict {
+        conflict_type: ConflictType::of(&fields, &rules.types),
+        severity: Severity::of(&fields, &rules.severity),
+        fields,
+        proposal: None,
+        undecided: Vec::new(),
+        result,
+        remote,
+        ..conflict.clone()
+    }
 }
 
 fn expect_version(current: &Side, expected: i64) -> Result<(), Refused> {

@@ -1,11 +1,12 @@
 //! Conflicts, open and resolved.
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{OnConflict, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
+use tidegate_entity::conflict_editor;
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::portion::{Portion, Portioned};
@@ -27,6 +28,21 @@ pub struct Filter {
     pub subject: Option<String>,
     /// Whose edit is in it.
     pub user_id: Option<String>,
+}
+
+/// Everybody whose edit is in a conflict.
+pub fn editors(row: &Model) -> Vec<String> {
+    let listed = row.editors.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    listed.unwrap_or_else(|| row.user_id.iter().cloned().collect())
+}
+
+/// Ids of the conflicts that hold an edit of a user.
+fn of_editor(user_id: &str) -> SelectStatement {
+    Query::select()
+        .column(conflict_editor::Column::ConflictId)
+        .from(conflict_editor::Entity)
+        .and_where(conflict_editor::Column::UserId.eq(user_id))
+        .take()
 }
 
 /// These conflicts.
@@ -51,12 +67,14 @@ pub async fn page(
         (Column::Status, &filter.status),
         (Column::Severity, &filter.severity),
         (Column::Subject, &filter.subject),
-        (Column::UserId, &filter.user_id),
     ];
     for (column, value) in wanted {
         if let Some(value) = value {
             query = query.filter(column.eq(value));
         }
+    }
+    if let Some(user_id) = &filter.user_id {
+        query = query.filter(Column::Id.in_subquery(of_editor(user_id)));
     }
     if !below.is_empty() {
         query = query.filter(Column::Id.lt(below));
@@ -73,7 +91,7 @@ pub async fn open_of_user(
 ) -> Result<Portioned<Model>, DbErr> {
     let open = |after: &str| {
         Condition::all()
-            .add(Column::UserId.eq(user_id))
+            .add(Column::Id.in_subquery(of_editor(user_id)))
             .add(Column::Status.eq(OPEN))
             .add(Column::Id.gt(after))
     };
@@ -95,7 +113,19 @@ pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
         .update_columns([Column::Status, Column::Severity, Column::Verdict])
         .update_columns([Column::ResolvedAt, Column::RestoredAt])
         .to_owned();
-    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+    let of_row = |row: &Model| {
+        let id = row.id.clone();
+        let edits = editors(row).into_iter();
+        edits.map(move |user_id| conflict_editor::Model { user_id, conflict_id: id.clone() })
+    };
+    let editors: Vec<_> = rows.iter().flat_map(of_row).collect();
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await?;
+    let known =
+        OnConflict::columns([conflict_editor::Column::UserId, conflict_editor::Column::ConflictId])
+            .do_nothing()
+            .to_owned();
+    let editors = editors.into_iter().map(conflict_editor::ActiveModel::from);
+    insert_rows(db, editors, Some(&known)).await
 }
 
 /// Ids of conflicts that were resolved before a time.
@@ -119,6 +149,9 @@ pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbE
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let these = one_of(Column::Id, chunk.iter().map(String::as_str));
         Entity::delete_many().filter(these).exec(db).await?;
+        let of_these =
+            one_of(conflict_editor::Column::ConflictId, chunk.iter().map(String::as_str));
+        conflict_editor::Entity::delete_many().filter(of_these).exec(db).await?;
     }
     Ok(())
 }

@@ -11,6 +11,8 @@ use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 use crate::store::later;
 use crate::store::portion::{Portion, Portioned};
 
+pub mod shown;
+
 /// Names an item: `skill` or `category`, and its id.
 pub type ItemKey = (String, String);
 
@@ -46,29 +48,43 @@ pub struct Held {
     pub version: i64,
     /// Its data.
     pub data: String,
+    /// Figures of a rating that replace those in it.
+    pub rated: Option<String>,
 }
 
-/// Existing items after this kind and id, in that order: categories, then
-/// skills.
+/// The columns of [`Held`], in order.
+type HeldRow = (String, String, i64, String, Option<String>);
+
+/// Existing items that devices hold, after this kind and id, in that order:
+/// categories, then skills.
 pub async fn page(
     db: &impl ConnectionTrait,
     after: (&str, &str),
     portion: Portion,
 ) -> Result<Portioned<Held>, DbErr> {
     let keys = [Column::Kind, Column::Id];
-    let existing =
-        |after: [&str; 2]| Condition::all().add(Column::Data.is_not_null()).add(later(keys, after));
+    let existing = |after: [&str; 2]| {
+        let is_held =
+            Condition::all().add(Column::Data.is_not_null()).add(Column::WithdrawnAt.is_null());
+        is_held.add(later(keys, after))
+    };
     let after = [after.0, after.1];
     let query = Entity::find()
         .select_only()
-        .columns([Column::Kind, Column::Id, Column::Version, Column::Data])
+        .columns([Column::Kind, Column::Id, Column::Version, Column::Data, Column::Rated])
         .filter(existing(after))
         .filter(portion.holds::<Entity, _>(keys, &[Column::Data], existing(after)))
         .order_by_asc(Column::Kind)
         .order_by_asc(Column::Id)
         .limit(portion.rows as u64);
-    let rows: Vec<(String, String, i64, String)> = query.into_tuple().all(db).await?;
-    let rows = rows.into_iter().map(|(kind, id, version, data)| Held { kind, id, version, data });
+    let rows: Vec<HeldRow> = query.into_tuple().all(db).await?;
+    let rows = rows.into_iter().map(|(kind, id, version, data, rated)| Held {
+        kind,
+        id,
+        version,
+        data,
+        rated,
+    });
     let bytes = |row: &Held| row.data.len();
     let after = |row: &Held| existing([&row.kind, &row.id]);
     portion.of::<Entity, _>(db, rows.collect(), bytes, after).await
@@ -83,8 +99,8 @@ pub struct Known {
     pub confirmed_at: i64,
 }
 
-/// Items that upstream had when it last spoke of them, after an id, in order
-/// of ids.
+/// Items that upstream had when it last spoke of them, also those of which it
+/// said nothing that could be taken, after an id, in order of ids.
 pub async fn of_upstream(
     db: &impl ConnectionTrait,
     kind: &str,
@@ -95,7 +111,9 @@ pub async fn of_upstream(
         .select_only()
         .columns([Column::Id, Column::ConfirmedAt])
         .filter(Column::Kind.eq(kind))
-        .filter(Column::RemoteData.is_not_null())
+        .filter(
+            Condition::any().add(Column::RemoteData.is_not_null()).add(Column::Fault.is_not_null()),
+        )
         .filter(Column::Id.gt(after))
         .order_by_asc(Column::Id)
         .limit(limit)
@@ -112,9 +130,28 @@ pub struct Search {
     pub text: String,
     /// The category; `None`: any.
     pub category: Option<String>,
-    /// Leaves out what upstream has not confirmed since, milliseconds, unless
-    /// a complete listing confirmed everything.
-    pub confirmed_since: Option<i64>,
+    /// Leaves out what upstream has not confirmed since, milliseconds.
+    pub confirmed_since: i64,
+}
+
+/// Skills that match.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// A page of those that are served.
+    pub rows: Vec<Model>,
+    /// How many are served.
+    pub total: u64,
+    /// How many more there are that upstream has not confirmed for too long.
+    pub withheld: u64,
+}
+
+/// Picks what may be served: what upstream confirmed since a time, and what is
+/// ours alone, which does not age.
+fn served(since: i64) -> Condition {
+    let is_confirmed =
+        Condition::any().add(Column::ConfirmedAt.gte(since)).add(Column::ListedAt.gte(since));
+    let is_held = Condition::all().add(Column::WithdrawnAt.is_null()).add(is_confirmed);
+    Condition::any().add(Column::RemoteData.is_null()).add(is_held)
 }
 
 fn searched(search: &Search) -> Select<Entity> {
@@ -126,12 +163,6 @@ fn searched(search: &Search) -> Select<Entity> {
     }
     if let Some(category) = &search.category {
         query = query.filter(Column::Category.eq(category));
-    }
-    if let Some(since) = search.confirmed_since {
-        // What upstream has no more is ours, and does not age.
-        query = query.filter(
-            Condition::any().add(Column::ConfirmedAt.gte(since)).add(Column::RemoteData.is_null()),
-        );
     }
     query
 }
@@ -148,17 +179,137 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Skills that match, in order of ids, from `offset`; and how many there are.
+/// Skills that match, in order of ids, from `offset`.
 pub async fn search(
     db: &impl ConnectionTrait,
     search: &Search,
     offset: u64,
     limit: u64,
-) -> Result<(Vec<Model>, u64), DbErr> {
-    let query = searched(search);
-    let total = query.clone().count(db).await?;
+) -> Result<Found, DbErr> {
+    let all = searched(search);
+    let query = all.clone().filter(served(search.confirmed_since));
+    let (all, total) = (all.count(db).await?, query.clone().count(db).await?);
     let rows = query.order_by_asc(Column::Id).offset(offset).limit(limit).all(db).await?;
-    Ok((rows, total))
+    // Counted one after the other: one may have been served just now.
+    Ok(Found { rows, total, withheld: all.saturating_sub(total) })
+}
+
+/// When upstream last confirmed any item of a kind that it has, milliseconds;
+/// `None` where it has none.
+pub async fn last_confirmed(db: &impl ConnectionTrait, kind: &str) -> Result<Option<i64>, DbErr> {
+    let found: Option<(Option<i64>, Option<i64>)> = Entity::find()
+        .select_only()
+        .expr(Expr::col(Column::ConfirmedAt).max())
+        .expr(Expr::col(Column::ListedAt).max())
+        .filter(Column::Kind.eq(kind))
+        .filter(Column::Data.is_not_null())
+        .filter(Column::RemoteData.is_not_null())
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(found.and_then(|(confirmed_at, listed_at)| Ord::max(confirmed_at, listed_at)))
+}
+
+/// Notes that a listing named these items as they are here. Those that were
+/// taken back from devices are left out: they have to be told anew.
+pub async fn confirm(
+    db: &impl ConnectionTrait,
+    kind: &str,
+    ids: &[String],
+    at: i64,
+) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::update_many()
+            .col_expr(Column::ListedAt, Expr::value(at))
+            .filter(Column::Kind.eq(kind))
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(Column::RemoteData.is_not_null())
+            .filter(Column::Fault.is_null())
+            .filter(Column::WithdrawnAt.is_null())
+            .filter(Column::ListedAt.lt(at))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Items that devices hold although upstream has not confirmed them since a
+/// time; some of them where there are many.
+pub async fn overdue(
+    db: &impl ConnectionTrait,
+    since: i64,
+    limit: u64,
+) -> Result<Vec<ItemKey>, DbErr> {
+    overdue_since(since)
+        .select_only()
+        .columns([Column::Kind, Column::Id])
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// When upstream confirmed the item that it has not confirmed for longest, of
+/// those that devices hold; `None` where they hold none of upstream's.
+pub async fn oldest_confirmed(db: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
+    let confirmed = Expr::case(
+        Expr::col(Column::ListedAt).gt(Expr::col(Column::ConfirmedAt)),
+        Expr::col(Column::ListedAt),
+    )
+    .finally(Expr::col(Column::ConfirmedAt));
+    let found: Option<Option<i64>> = overdue_since(i64::MAX)
+        .select_only()
+        .expr(Expr::expr(confirmed).min())
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(found.flatten())
+}
+
+fn overdue_since(since: i64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Data.is_not_null())
+        .filter(Column::RemoteData.is_not_null())
+        .filter(Column::WithdrawnAt.is_null())
+        .filter(Column::ConfirmedAt.lt(since))
+        .filter(Column::ListedAt.lt(since))
+}
+
+/// An item with what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faulty {
+    /// Which item.
+    pub key: ItemKey,
+    /// What, as a stable word.
+    pub fault: String,
+    /// Since when, milliseconds.
+    pub at: i64,
+}
+
+/// Items with something wrong, at most `limit`; and how many there are.
+pub async fn faulty(db: &impl ConnectionTrait, limit: u64) -> Result<(Vec<Faulty>, u64), DbErr> {
+    let query = Entity::find().filter(Column::Fault.is_not_null());
+    let count = query.clone().count(db).await?;
+    let rows: Vec<(String, String, String, Option<i64>)> = query
+        .select_only()
+        .columns([Column::Kind, Column::Id, Column::Fault, Column::FaultAt])
+        .order_by_asc(Column::Kind)
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let faulty = rows.into_iter().map(|(kind, id, fault, at)| Faulty {
+        key: (kind, id),
+        fault,
+        at: at.unwrap_or_default(),
+    });
+    Ok((faulty.collect(), count))
+}
+
+/// How many items devices lack because upstream has not confirmed them.
+pub async fn withdrawn(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Entity::find().filter(Column::WithdrawnAt.is_not_null()).count(db).await
 }
 
 /// All existing categories, in order of names; at most `limit`.
@@ -189,9 +340,15 @@ pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
             Column::RemoteUpdatedAt,
             Column::RatingUpdatedAt,
             Column::ConfirmedAt,
+            // Not `ListedAt`, which only `confirm` moves.
+            Column::Fault,
+            Column::FaultAt,
+            Column::WithdrawnAt,
+            Column::Rated,
             Column::BaseVersion,
             Column::BaseData,
             Column::EditedBy,
+            Column::Editors,
             Column::EditedAt,
             Column::ConflictId,
             Column::UpdatedAt,

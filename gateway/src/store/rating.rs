@@ -58,6 +58,19 @@ pub async fn upsert(db: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> 
     Entity::insert(row).on_conflict(on_conflict).exec_without_returning(db).await.map(drop)
 }
 
+/// Forgets a user's rating of a skill.
+pub async fn remove(
+    db: &impl ConnectionTrait,
+    (skill_id, user_id): &RatingKey,
+) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::SkillId.eq(skill_id))
+        .filter(Column::UserId.eq(user_id))
+        .exec(db)
+        .await
+        .map(drop)
+}
+
 /// Ratings whose upload is due, oldest first.
 pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find()

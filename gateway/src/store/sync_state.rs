@@ -26,6 +26,8 @@ pub fn initial() -> Model {
         last_error: None,
         cursor: None,
         listed_at: 0,
+        asked_until: None,
+        unnamed_faults: 0,
         interval_s: None,
         strategy: None,
         socket_enabled: true,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tidegate_durable::WriteTransaction;
 use tidegate_entity::{audit_log, skill_rating, sync_state};
 use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::error::{ApiError, ApiResult};
@@ -14,6 +15,7 @@ use crate::resolve::rules::Strategy;
 use crate::state::AppState;
 use crate::store;
 use crate::store::rating::{FAILED, PENDING};
+use crate::upstream::patience;
 use crate::upstream::status::{SYNCING, request};
 
 /// How everything stands.
@@ -57,11 +59,39 @@ pub async fn counts(state: &AppState) -> ApiResult<(u64, u64)> {
     work.await.map_err(|error| ApiError::internal(&error))
 }
 
-/// Asks for a run now; its id. Refused while one is under way or asked for.
+/// Items with something wrong that are named.
+const FAULTY_MAX: u64 = 100;
+
+/// What is wrong with items.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// Some of the faulty ones, in order.
+    pub named: Vec<store::market::Faulty>,
+    /// How many there are.
+    pub count: u64,
+    /// Items that devices lack because upstream has not confirmed them.
+    pub withdrawn: u64,
+}
+
+/// What is wrong with items: reads all of them.
+pub async fn faults(state: &AppState) -> ApiResult<Faults> {
+    let db = state.store.readers();
+    let work = async {
+        let (named, count) = store::market::faulty(db, FAULTY_MAX).await?;
+        let withdrawn = store::market::withdrawn(db).await?;
+        Ok::<_, DbErr>(Faults { named, count, withdrawn })
+    };
+    work.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// Asks for a run now; its id. Refused while one is under way or asked for, and
+/// while upstream asks for patience.
 pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<String> {
     require(state)?;
     let now = state.clock.now().millis();
+    let settings = &state.config.marketplace;
     let asked = change(state, actor, "sync.trigger", json!({}), |row| {
+        patience::refuse(settings, row.asked_until, Timestamp::from_millis(now))?;
         if row.status == SYNCING || row.requested_at.is_some() {
             let message = "a synchronisation is under way";
             return Err(ApiError::new(ErrorCode::SyncInProgress, message));
@@ -121,11 +151,13 @@ pub async fn enable_socket(
 pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
     require(state)?;
     let now = state.clock.now().millis();
+    let settings = &state.config.marketplace;
     let asked = change(state, actor, "socket.reconnect", json!({}), |row| {
         if !row.socket_enabled {
             let message = "the socket is disabled; enable it first";
             return Err(ApiError::new(ErrorCode::ConflictState, message));
         }
+        patience::refuse(settings, row.asked_until, Timestamp::from_millis(now))?;
         row.fallback_to_polling = false;
         row.next_attempt_at = None;
         row.socket_failures = 0;
@@ -138,8 +170,8 @@ pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
 }
 
 /// Uploads ratings now, also those that wait after a failure: the operator may
-/// know that it is over. Those that upstream asked patience for keep their
-/// time. How many wait in all.
+/// know that it is over. Refused while upstream asks for patience. How many wait
+/// in all.
 pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
     require(state)?;
     let now = state.clock.now().millis();
@@ -147,6 +179,11 @@ pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
         let tx = state.store.begin_write().await?;
         // Before the ratings, as the writer locks them.
         let mut sync = store::sync_state::lock(&tx).await?;
+        let (settings, at) = (&state.config.marketplace, Timestamp::from_millis(now));
+        if let Err(refused) = patience::refuse(settings, sync.asked_until, at) {
+            tx.rollback().await;
+            return Ok(Err(refused));
+        }
         sync.ratings_requested_at = Some(now);
         store::sync_state::write(&tx, sync).await?;
         store::rating::bring_forward(&tx, now).await?;
@@ -154,9 +191,9 @@ pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
         audit(&tx, now, actor, "ratings.upload", subject, &json!({})).await?;
         let waiting = store::rating::count(&tx, PENDING).await?;
         tx.commit().await?;
-        Ok::<_, DbErr>(waiting)
+        Ok::<_, DbErr>(Ok(waiting))
     };
-    let waiting = work.await.map_err(|error| ApiError::internal(&error))?;
+    let waiting = work.await.map_err(|error| ApiError::internal(&error))??;
     state.upstream.hint(|hints| hints.ratings.notify_one());
     Ok(waiting)
 }

@@ -4,6 +4,7 @@ use tidegate_entity::market_item;
 use tidegate_protocol::time::Timestamp;
 
 use crate::config::marketplace::Marketplace;
+use crate::store::market::shown::confirmed_at;
 
 /// How fresh an item is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +28,6 @@ pub struct Age {
     pub expires_at: Timestamp,
 }
 
-/// When upstream confirmed an item last: by itself, or by a complete listing.
-pub fn confirmed_at(item: &market_item::Model, listed_at: i64) -> i64 {
-    // A listing does not name what upstream has no more.
-    if item.remote_data.is_some() { item.confirmed_at.max(listed_at) } else { item.confirmed_at }
-}
-
 /// The age of what was confirmed at a time.
 pub fn age(settings: &Marketplace, confirmed_at: i64, now: Timestamp) -> Age {
     let ttl_ms = i64::from(settings.ttl_s) * 1000;
@@ -48,13 +43,26 @@ pub fn age(settings: &Marketplace, confirmed_at: i64, now: Timestamp) -> Age {
     Age { freshness, age_ms, expires_at: Timestamp::from_millis(confirmed_at + ttl_ms) }
 }
 
-/// From when on an item must be confirmed to be served; `None` while a
-/// complete listing confirmed all of them.
-pub fn served_since(settings: &Marketplace, listed_at: i64, now: Timestamp) -> Option<i64> {
-    (age(settings, listed_at, now).freshness == Freshness::Gone).then(|| {
-        let kept = i64::from(settings.ttl_s) + i64::from(settings.stale_max_s);
-        now.millis() - kept * 1000
-    })
+/// How old an item is. One that was taken back from devices is not served
+/// either; what upstream has no more is ours, and does not age.
+pub fn age_of(settings: &Marketplace, item: &market_item::Model, now: Timestamp) -> Age {
+    let age = age(settings, confirmed_at(item), now);
+    let freshness = match (item.remote_data.is_some(), item.withdrawn_at.is_some()) {
+        (false, _) => Freshness::Fresh,
+        (true, true) => Freshness::Gone,
+        (true, false) => age.freshness,
+    };
+    Age { freshness, ..age }
+}
+
+/// From when on an item must be confirmed to be served, milliseconds.
+pub fn served_since(settings: &Marketplace, now: Timestamp) -> i64 {
+    now.millis() - kept_ms(settings) + 1
+}
+
+/// For how long an item is served after it was confirmed, milliseconds.
+pub fn kept_ms(settings: &Marketplace) -> i64 {
+    (i64::from(settings.ttl_s) + i64::from(settings.stale_max_s)) * 1000
 }
 
 #[cfg(test)]
@@ -87,10 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_serves_everything_until_it_is_too_old() {
+    fn what_is_served_is_what_is_not_gone() {
         let settings = settings();
-        let since = |now| served_since(&settings, 1_000, Timestamp::from_millis(now));
-        assert_eq!(since(90_999), None);
-        assert_eq!(since(91_000), Some(1_000));
+        for now in [90_999, 91_000, 91_001] {
+            let now = Timestamp::from_millis(now);
+            let is_gone = age(&settings, 1_000, now).freshness == Freshness::Gone;
+            assert_eq!(1_000 < served_since(&settings, now), is_gone, "{now}");
+        }
     }
 }

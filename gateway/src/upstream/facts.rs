@@ -1,15 +1,17 @@
 //! From upstream's answers to facts for the writer.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_entity::market_item;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::item::{CategoryFacts, InvalidItem, SkillFacts};
 
-use crate::ingest::market::{Fact, Observed, Said, Tally};
+use crate::ingest::market::{Confirmed, Fact, Fault, Observed, Said, Tally};
 use crate::resolve;
 use crate::store;
-use crate::store::market::{CATEGORY, SKILL};
+use crate::store::market::{CATEGORY, ItemKey, SKILL};
 use crate::upstream::lead::Leader;
 use crate::upstream::listing::Failure;
 
@@ -29,7 +31,8 @@ pub(super) fn skill(
         // Only asked for one by one, it would come and go.
         fields.shift_remove("ratings");
     }
-    let said = Said::Is { value, updated_at: facts.updated_at, is_partial };
+    let updated_at = facts.updated_at;
+    let said = Said::Is { value, updated_at, is_partial, is_restored: false };
     Ok(Fact { key: (SKILL.to_owned(), facts.id), as_of, said })
 }
 
@@ -45,8 +48,14 @@ pub(super) fn category(
         // Only the socket says it: it would come and go.
         fields.shift_remove("updated_at");
     }
-    let said = Said::Is { value, updated_at: facts.updated_at, is_partial };
+    let updated_at = facts.updated_at;
+    let said = Said::Is { value, updated_at, is_partial, is_restored: false };
     Ok(Fact { key: (CATEGORY.to_owned(), facts.name), as_of, said })
+}
+
+/// Upstream's word on the item cannot be taken.
+pub(super) fn faulty(kind: &str, id: String, as_of: Timestamp, fault: Fault) -> Fact {
+    Fact { key: (kind.to_owned(), id), as_of, said: Said::Faulty(fault) }
 }
 
 /// Upstream has the item no more.
@@ -60,15 +69,22 @@ fn object(raw: &RawValue) -> Value {
 }
 
 /// What of a listing is new.
+#[derive(Debug, Default)]
 pub(super) struct News {
-    /// Without those that say nothing new.
+    /// What changes something here.
     pub(super) facts: Vec<Fact>,
+    /// Items that are here as they are listed.
+    pub(super) confirmed: Vec<String>,
+    /// Items that are newer here than they are listed.
+    pub(super) older: Vec<Fact>,
+    /// How many are as faulty as they were.
+    pub(super) still_faulty: u32,
     /// Whether one is of an item that was not there when the run began.
     pub(super) has_strangers: bool,
 }
 
-/// Leaves out what says nothing new: a listing in which nothing changed takes
-/// no write at all.
+/// Sorts what is listed by what it changes: a listing in which nothing changed
+/// is one update of times for each page.
 pub(super) async fn news(
     leader: &Leader,
     facts: Vec<Fact>,
@@ -80,38 +96,72 @@ pub(super) async fn news(
         tracing::warn!(%error, "the marketplace's items cannot be read");
         Failure::Store
     })?;
-    let known: std::collections::HashMap<(&str, &str), Value> = rows
-        .iter()
-        .filter_map(|row| {
-            let value = serde_json::from_str(row.remote_data.as_deref()?).ok()?;
-            Some(((row.kind.as_str(), row.id.as_str()), value))
-        })
-        .collect();
+    let rows: HashMap<ItemKey, market_item::Model> =
+        rows.into_iter().map(|row| ((row.kind.clone(), row.id.clone()), row)).collect();
     // What the socket told of since may have come just now.
-    let held =
-        |row: &&market_item::Model| row.remote_data.is_some() && row.confirmed_at < began.millis();
-    let has_strangers = rows.iter().filter(held).count() < keys.len();
-    let is_new = |fact: &Fact| {
-        let Said::Is { value, is_partial: false, .. } = &fact.said else { return true };
-        let known = known.get(&(fact.key.0.as_str(), fact.key.1.as_str()));
-        !resolve::is_same(known, Some(value))
+    let is_held = |row: &market_item::Model| {
+        (row.remote_data.is_some() || row.fault.is_some()) && row.confirmed_at < began.millis()
     };
-    let facts = facts.into_iter().filter(is_new).collect();
-    Ok(News { facts, has_strangers })
+    let mut news = News::default();
+    for fact in facts {
+        let row = rows.get(&fact.key);
+        news.has_strangers |= !row.is_some_and(is_held);
+        match sort(&fact, row) {
+            Sorted::New => news.facts.push(fact),
+            Sorted::Older => news.older.push(fact),
+            Sorted::StillFaulty => news.still_faulty += 1,
+            Sorted::Known => news.confirmed.push(fact.key.1),
+        }
+    }
+    Ok(news)
 }
 
-/// Hands facts to the writer; the checkpoint goes with the last of them.
+enum Sorted {
+    New,
+    Known,
+    Older,
+    StillFaulty,
+}
+
+fn sort(fact: &Fact, row: Option<&market_item::Model>) -> Sorted {
+    let Some(row) = row else { return Sorted::New };
+    match &fact.said {
+        Said::Faulty(fault) if row.fault.as_deref() == Some(fault.as_str()) => Sorted::StillFaulty,
+        Said::Is { value, updated_at, is_partial: false, .. } => {
+            let known = row.remote_data.as_deref().and_then(|text| serde_json::from_str(text).ok());
+            if resolve::is_same(known.as_ref(), Some(value)) {
+                // What is faulty or was taken back has to be told anew.
+                let is_plain = row.fault.is_none() && row.withdrawn_at.is_none();
+                return if is_plain { Sorted::Known } else { Sorted::New };
+            }
+            let is_older = updated_at.is_some_and(|at| at.millis() < row.remote_updated_at);
+            if is_older && known.is_some() { Sorted::Older } else { Sorted::New }
+        }
+        _ => Sorted::New,
+    }
+}
+
+/// Hands facts to the writer; what a listing confirmed and the checkpoint go
+/// with the last of them.
 pub(super) async fn observe(
     leader: &Leader,
     mut facts: Vec<Fact>,
+    confirmed: Option<Confirmed>,
     checkpoint: Option<String>,
 ) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    while !facts.is_empty() {
+    let mut confirmed = confirmed.filter(|confirmed| !confirmed.ids.is_empty());
+    let mut checkpoint = checkpoint;
+    while !facts.is_empty() || confirmed.is_some() {
         let rest = facts.split_off(facts.len().min(FACTS));
-        let checkpoint = checkpoint.clone().filter(|_| rest.is_empty());
-        let observed =
-            Observed { fence: leader.fence.clone(), facts, checkpoint, message_at: None };
+        let is_last = rest.is_empty();
+        let observed = Observed {
+            fence: leader.fence.clone(),
+            facts,
+            confirmed: confirmed.take_if(|_| is_last),
+            checkpoint: checkpoint.take_if(|_| is_last),
+            message_at: None,
+        };
         tally.add(commit(leader, observed).await?);
         facts = rest;
     }
@@ -122,14 +172,15 @@ pub(super) async fn observe(
 /// together: one that it will never take must not keep the others out.
 pub(super) async fn commit(leader: &Leader, observed: Observed) -> Result<Tally, Failure> {
     let together = submit(leader, observed.clone()).await;
-    if !matches!(together, Err(Failure::Store)) || observed.facts.len() < 2 {
+    if !matches!(together, Err(Failure::Store)) || observed.facts.is_empty() {
         return together;
     }
     let mut tally = Tally::default();
     let mut taken = 0_u32;
-    let facts = observed.facts.clone();
+    let Observed { facts, .. } = observed.clone();
+    let alone = |facts| Observed { facts, confirmed: None, checkpoint: None, ..observed.clone() };
     for fact in facts {
-        match submit(leader, Observed { facts: vec![fact], ..observed.clone() }).await {
+        match submit(leader, alone(vec![fact])).await {
             Ok(one) => {
                 tally.add(one);
                 taken += 1;
@@ -139,7 +190,11 @@ pub(super) async fn commit(leader: &Leader, observed: Observed) -> Result<Tally,
         }
     }
     // Where nothing is taken it is the database that does not work.
-    if taken == 0 { Err(Failure::Store) } else { Ok(tally) }
+    if taken == 0 {
+        return Err(Failure::Store);
+    }
+    submit(leader, Observed { facts: Vec::new(), ..observed }).await?;
+    Ok(tally)
 }
 
 /// One commit. A writer that has no room is waited for: the pages come one by

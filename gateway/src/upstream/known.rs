@@ -82,7 +82,9 @@ async fn untouched(
     })?;
     let as_of = list.as_of.millis();
     let is_as_listed = |row: &&tidegate_entity::market_item::Model| {
-        row.remote_data.is_some() && row.confirmed_at <= as_of
+        // What is faulty or was taken back has to be told anew.
+        let is_plain = row.fault.is_none() && row.withdrawn_at.is_none();
+        row.remote_data.is_some() && row.confirmed_at <= as_of && is_plain
     };
     let count = rows.iter().filter(is_as_listed).count();
     Ok((count == keys.len()).then(|| list.clone()))

@@ -13,6 +13,7 @@ use crate::config::marketplace::Marketplace;
 use crate::state::AppState;
 use crate::store;
 use crate::store::lease::{Applicant, Fence};
+use crate::upstream::patience::Patience;
 use crate::upstream::{Hints, Service, ratings, refresh, run as runs, socket};
 
 /// Name of the lease.
@@ -27,6 +28,7 @@ pub(super) struct Leader {
     pub(super) atom: Atom,
     pub(super) hints: Arc<Hints>,
     pub(super) fence: Fence,
+    pub(super) patience: Patience,
     /// Cancelled when the lease is lost or the node goes away.
     pub(super) over: CancellationToken,
 }
@@ -54,8 +56,9 @@ pub async fn run(state: AppState, service: Service, stop: CancellationToken) {
         let taken = take(&state, retakes).await;
         retakes &= taken.is_err();
         match taken {
-            Ok(Some(fence)) => {
+            Ok(Some((fence, asked_until))) => {
                 let leader = Leader {
+                    patience: Patience::new(asked_until),
                     state: state.clone(),
                     atom: atom.clone(),
                     hints: Arc::clone(&hints),
@@ -85,13 +88,15 @@ fn until(state: &AppState) -> (i64, i64) {
     (now, now + i64::from(state.config.marketplace.lease_s) * 1000)
 }
 
-async fn take(state: &AppState, retakes: bool) -> Result<Option<Fence>, DbErr> {
+/// Takes the lease; and until when upstream asked for patience.
+async fn take(state: &AppState, retakes: bool) -> Result<Option<(Fence, Option<i64>)>, DbErr> {
     let tx = state.store.begin_write().await?;
     let (now, until) = until(state);
     let applicant = Applicant { holder: &state.node, retakes };
     let fence = store::lease::take(&tx, LEASE, applicant, now, until).await?;
+    let asked_until = store::sync_state::read(&tx).await?.asked_until;
     tx.commit().await?;
-    Ok(fence)
+    Ok(fence.map(|fence| (fence, asked_until)))
 }
 
 async fn renew(leader: &Leader) -> Result<bool, DbErr> {

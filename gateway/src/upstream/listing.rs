@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use tidegate_services::atom::error::{AtomError, Retry};
+use tidegate_services::atom::error::{AtomError, ErrorKind, Retry};
 
 use crate::retry::Schedule;
 use crate::upstream::lead::Leader;
-
-/// Longest `Retry-After` that a run waits for; beyond it the run fails, and
-/// the next one is scheduled as ever.
-const WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// Share by which waits differ, so that installations do not return together.
 const JITTER: f64 = 0.25;
@@ -28,12 +24,28 @@ pub(super) enum Failure {
     /// Upstream's answer is not whole.
     #[error("{0}")]
     NotWhole(String),
+    /// Upstream asked for patience for so many more seconds.
+    #[error("the marketplace asks to be left alone for {0} s")]
+    Patience(u64),
     /// The database or the writer failed.
     #[error("storing failed")]
     Store,
     /// The lease is lost or the node goes away: somebody else goes on.
     #[error("interrupted")]
     Over,
+}
+
+impl Failure {
+    /// Whether it is the fault of one answer: the ones beside it may be whole.
+    pub(super) const fn is_of_one_answer(&self) -> bool {
+        match self {
+            Self::NotWhole(_) => true,
+            Self::Upstream { error, .. } => {
+                matches!(error.kind, ErrorKind::Unreadable | ErrorKind::TooLarge)
+            }
+            Self::Patience(_) | Self::Store | Self::Over => false,
+        }
+    }
 }
 
 /// Asks until there is an answer, the schedule is used up, or asking again
@@ -48,6 +60,7 @@ where
 {
     let mut waits = leader.settings().backoff_ms.iter();
     loop {
+        leader.be_patient().await?;
         let error = tokio::select! {
             biased;
             () = leader.over.cancelled() => return Err(Failure::Over),
@@ -56,18 +69,13 @@ where
                 Err(error) => error,
             },
         };
-        let floor = match error.retry {
-            Retry::Backoff => Duration::ZERO,
-            Retry::After(floor) if floor <= WAIT_MAX => floor,
-            Retry::After(_) | Retry::Never => {
-                return Err(Failure::Upstream { place: place(), error });
-            }
-        };
-        let Some(wait_ms) = waits.next() else {
+        leader.heed(error.retry).await;
+        let next = if error.retry == Retry::Never { None } else { waits.next() };
+        let Some(wait_ms) = next else {
             return Err(Failure::Upstream { place: place(), error });
         };
         tracing::debug!(place = place(), %error, "upstream is asked again");
-        if !leader.wait(jittered(*wait_ms).max(floor)).await {
+        if !leader.wait(jittered(*wait_ms)).await {
             return Err(Failure::Over);
         }
     }

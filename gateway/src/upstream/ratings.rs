@@ -28,6 +28,10 @@ mod against;
 /// Ratings uploaded in one batch.
 const BATCH: u64 = 100;
 
+/// Uploads in a row over which upstream fails before the rest waits for the next
+/// round: then it is not these ratings.
+const FAILURES_MAX: u32 = 5;
+
 /// Uploads at once: upstream allows 10.
 const AT_ONCE: usize = 10;
 
@@ -73,7 +77,8 @@ pub(super) async fn upload(leader: &Leader) {
     let interval = Duration::from_secs(u64::from(leader.settings().rating_interval_s));
     let mut next = tokio::time::Instant::now();
     while !leader.over.is_cancelled() {
-        if tokio::time::Instant::now() >= next || is_asked(leader).await {
+        let may_ask = leader.patience_left().is_zero();
+        if may_ask && (tokio::time::Instant::now() >= next || is_asked(leader).await) {
             if let Err(error) = round(leader).await {
                 tracing::warn!(%error, "ratings were not uploaded");
             }
@@ -114,7 +119,7 @@ async fn round(leader: &Leader) -> Result<(), DbErr> {
 async fn batch(leader: &Leader, due: Vec<skill_rating::Model>) -> bool {
     let mut waiting = due.into_iter();
     let mut under_way = FuturesUnordered::new();
-    let mut is_stopped = false;
+    let (mut is_stopped, mut failures) = (false, 0);
     loop {
         while under_way.len() < AT_ONCE && !is_stopped {
             let Some(row) = waiting.next() else { break };
@@ -126,7 +131,8 @@ async fn batch(leader: &Leader, due: Vec<skill_rating::Model>) -> bool {
             next = under_way.next() => next,
         };
         let Some(tried) = next else { return !is_stopped };
-        is_stopped |= tried.is_stopped;
+        failures = if tried.end == End::Failed { failures + 1 } else { 0 };
+        is_stopped |= tried.end == End::Refused || failures >= FAILURES_MAX;
         let result = match tried.settled.row.state.as_str() {
             UPLOADED => UploadResult::Uploaded,
             FAILED => UploadResult::Failed,
@@ -143,8 +149,30 @@ async fn batch(leader: &Leader, due: Vec<skill_rating::Model>) -> bool {
 /// A rating after its upload was tried.
 struct Tried {
     settled: SettledRating,
-    /// Whether trying others makes no sense now.
-    is_stopped: bool,
+    end: End,
+}
+
+/// What the end of one upload says of the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing: it is taken, or it is this rating that is not.
+    Own,
+    /// Upstream failed over this one. By itself that says nothing either.
+    Failed,
+    /// Upstream wants nothing now, or cannot be reached.
+    Refused,
+}
+
+impl End {
+    fn of(error: &AtomError) -> Self {
+        match (error.retry, error.kind) {
+            (Retry::After(_), _) | (_, ErrorKind::Unauthorized | ErrorKind::Transport(_)) => {
+                Self::Refused
+            }
+            (Retry::Backoff, _) => Self::Failed,
+            (Retry::Never, _) => Self::Own,
+        }
+    }
 }
 
 async fn one(leader: &Leader, mut row: skill_rating::Model) -> Tried {
@@ -156,19 +184,20 @@ async fn one(leader: &Leader, mut row: skill_rating::Model) -> Tried {
         rating: u8::try_from(row.rating).unwrap_or(1),
         comment: row.comment.clone(),
     };
-    let (mut verdict, mut is_stopped) = (None, false);
+    let (mut verdict, mut end) = (None, End::Own);
     match leader.atom.rate(&rating).await {
         Ok(rated) => uploaded(&mut row, Some(rated.rating_id)),
         Err(error) if error.kind == ErrorKind::Conflict => {
             verdict = against::weigh(leader, &mut row, now).await;
         }
         Err(error) => {
-            is_stopped = error.retry != Retry::Never || error.kind == ErrorKind::Unauthorized;
+            end = End::of(&error);
+            leader.heed(error.retry).await;
             refused(leader, &mut row, &error, now);
         }
     }
     let fence = leader.fence.clone();
-    Tried { settled: SettledRating { fence, row, verdict }, is_stopped }
+    Tried { settled: SettledRating { fence, row, verdict }, end }
 }
 
 fn uploaded(row: &mut skill_rating::Model, remote_id: Option<String>) {

@@ -3,11 +3,14 @@
 //!
 //! Never deletes: a skill's time is over because polls fail, and an upstream
 //! that is not well answers 404 for what it has. Only a sweep, which has read
-//! the whole listing, knows what is gone.
+//! the whole listing, knows what is gone. But it says what came: a skill that
+//! upstream denies, or that cannot be read, is marked.
 
+use tidegate_services::atom::error::ErrorKind;
 use tokio::sync::mpsc;
 
-use crate::ingest::market::Observed;
+use crate::ingest::market::{Fault, Observed};
+use crate::store::market::SKILL;
 use crate::upstream::lead::Leader;
 use crate::upstream::{Upstream, facts};
 
@@ -44,19 +47,34 @@ pub(super) async fn refresh(leader: &Leader, refreshes: &mut mpsc::Receiver<Stri
 }
 
 async fn one(leader: &Leader, id: &str) {
+    if !leader.patience_left().is_zero() {
+        return;
+    }
     let as_of = leader.state.clock.now();
-    let raw = match leader.atom.skill(id).await {
-        Ok(Some(raw)) => raw,
-        Ok(None) => return,
+    let answer = leader.atom.skill(id).await;
+    if let Err(error) = &answer {
+        leader.heed(error.retry).await;
+    }
+    let fact = match answer {
+        Ok(Some(raw)) => facts::skill(&raw, as_of, false)
+            .ok()
+            .filter(|fact| fact.key.1 == id)
+            .unwrap_or_else(|| facts::faulty(SKILL, id.to_owned(), as_of, Fault::Unreadable)),
+        Ok(None) => {
+            tracing::warn!("the marketplace denies a skill that was to be refreshed");
+            facts::faulty(SKILL, id.to_owned(), as_of, Fault::NotFound)
+        }
+        Err(error) if error.kind == ErrorKind::TooLarge => {
+            facts::faulty(SKILL, id.to_owned(), as_of, Fault::TooLarge)
+        }
         Err(error) => {
             tracing::debug!(%error, "a skill could not be refreshed");
             return;
         }
     };
-    let fact = facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == id);
-    let Some(fact) = fact else { return };
     let fence = leader.fence.clone();
-    let observed = Observed { fence, facts: vec![fact], checkpoint: None, message_at: None };
+    let observed =
+        Observed { fence, facts: vec![fact], confirmed: None, checkpoint: None, message_at: None };
     if facts::submit(leader, observed).await.is_err() {
         tracing::debug!("a refreshed skill was not stored");
     }

@@ -5,27 +5,34 @@
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
+use tidegate_services::atom::error::ErrorKind;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::ingest::market::Tally;
+use crate::ingest::market::{Confirmed, Tally};
 use crate::metrics::label::SyncResult;
 use crate::store;
-use crate::upstream::facts::News;
+use crate::store::market::CATEGORY;
 use crate::upstream::known::{Known, KnownList};
 use crate::upstream::lead::{LOOK, Leader};
 use crate::upstream::listing::{Failure, ask};
-use crate::upstream::seen::{Page, Seen};
+use crate::upstream::restored::Older;
+use crate::upstream::seen::Seen;
 use crate::upstream::status::{ERROR, IDLE, SYNCING, change, request};
 use crate::upstream::{facts, sweep};
+
+mod pages;
 
 /// Most pages of one listing: ten million skills by hundreds. An upstream that
 /// never ends is an error.
 const PAGES_MAX: u32 = 100_000;
+
+/// Pages in a row that may bring nothing before a listing that is not believed
+/// is left.
+const PAGES_IN_VAIN: u32 = 3;
 
 /// Where a run that was cut goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,11 +45,11 @@ struct Checkpoint {
 
 /// Runs whenever it is due, or somebody asks.
 pub(super) async fn schedule(leader: &Leader) {
-    let mut known = Known::default();
+    let (mut known, mut older) = (Known::default(), Older::default());
     while !leader.over.is_cancelled() {
         match store::sync_state::read(leader.state.store.readers()).await {
             Ok(row) if is_due(leader, &row) => {
-                run(leader, &mut known).await;
+                run(leader, &mut known, &mut older).await;
                 continue;
             }
             Ok(_) => {}
@@ -60,13 +67,14 @@ pub(super) async fn schedule(leader: &Leader) {
 fn is_due(leader: &Leader, row: &sync_state::Model) -> bool {
     let interval_s = row.interval_s.unwrap_or(i64::from(leader.settings().interval_s));
     let now = leader.state.clock.now().millis();
-    row.requested_at.is_some()
+    let is_wanted = row.requested_at.is_some()
         || row.status == SYNCING
-        || row.last_sync_at.is_none_or(|last| now >= last + interval_s * 1000)
+        || row.last_sync_at.is_none_or(|last| now >= last + interval_s * 1000);
+    is_wanted && leader.patience_left().is_zero()
 }
 
 /// One run from beginning to end; how it ended stands in the sync state.
-async fn run(leader: &Leader, known: &mut Known) {
+async fn run(leader: &Leader, known: &mut Known, older: &mut Older) {
     let started = Instant::now();
     let began = leader.state.clock.now();
     let page_size = leader.settings().page_size;
@@ -76,7 +84,10 @@ async fn run(leader: &Leader, known: &mut Known) {
         return;
     };
     let first = resumed.unwrap_or(Checkpoint { page: 0, page_size });
-    let result = synchronise(leader, known, first, began).await;
+    let (seen, tally) = (Seen::new(began), Tally::default());
+    let mut run = Run { leader, known, older, seen, tally };
+    let result = synchronise(&mut run, first).await;
+    let tally = run.tally;
     if matches!(result, Err(Failure::Over)) {
         // It goes on where it was, here or elsewhere.
         return;
@@ -85,17 +96,20 @@ async fn run(leader: &Leader, known: &mut Known) {
     let metrics = &leader.state.metrics;
     metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
     match &result {
-        Ok(tally) => {
+        Ok(()) => {
             metrics.sync_runs.of(SyncResult::Done).inc();
             tracing::info!(?tally, is_resumed, "the marketplace is synchronised");
         }
         Err(error) => {
             metrics.sync_runs.of(SyncResult::Failed).inc();
-            tracing::warn!(%error, "the marketplace could not be synchronised");
+            tracing::warn!(%error, ?tally, "the marketplace could not be synchronised");
         }
     }
     let now = leader.state.clock.now();
-    let end = |row: &mut sync_state::Model| end(row, &result, began, now, is_resumed);
+    let end = |row: &mut sync_state::Model| {
+        row.unnamed_faults = i64::from(tally.unnamed);
+        end(row, &result, began, now, is_resumed);
+    };
     while change(&leader.state, &leader.fence, end).await.is_err() && leader.wait(LOOK).await {}
 }
 
@@ -117,7 +131,7 @@ fn begin(row: &mut sync_state::Model, page_size: u32) -> Option<Checkpoint> {
 
 fn end(
     row: &mut sync_state::Model,
-    result: &Result<Tally, Failure>,
+    result: &Result<(), Failure>,
     began: Timestamp,
     now: Timestamp,
     is_resumed: bool,
@@ -126,7 +140,7 @@ fn end(
     row.last_sync_at = Some(now.millis());
     row.total_syncs += 1;
     match result {
-        Ok(_) => {
+        Ok(()) => {
             IDLE.clone_into(&mut row.status);
             row.last_error = None;
             row.error_count = 0;
@@ -149,138 +163,125 @@ fn end(
     }
 }
 
-async fn synchronise(
-    leader: &Leader,
-    known: &mut Known,
-    first: Checkpoint,
-    began: Timestamp,
-) -> Result<Tally, Failure> {
-    let mut tally = Tally::default();
-    if first.page == 0 {
-        tally.add(categories(leader, known, first).await?);
+/// What a run has come to so far.
+struct Run<'a> {
+    leader: &'a Leader,
+    known: &'a mut Known,
+    older: &'a mut Older,
+    seen: Seen,
+    tally: Tally,
+}
+
+async fn synchronise(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure> {
+    run.older.begin();
+    let listed = if first.page == 0 { categories(run, first).await } else { Ok(()) };
+    match &listed {
+        // Their fault is not that of the skills.
+        Err(Failure::Upstream { error, .. }) if is_alone(error.kind) => {}
+        Err(Failure::NotWhole(_)) | Ok(()) => {}
+        Err(_) => return listed,
     }
-    let mut seen = Seen::new(began);
     let mut page = first.page.max(1);
-    loop {
-        let (of_page, is_last) = skills(leader, known, &mut seen, page).await?;
-        tally.add(of_page);
-        if is_last {
-            break;
+    let is_whole = first.page <= 1;
+    let mut read = read_all(run, &mut page).await;
+    if read.is_ok() && is_whole {
+        read = swept(run).await;
+    }
+    match read {
+        Err(error) if error.is_of_one_answer() => {
+            read_on(run, page).await?;
+            return Err(error);
         }
-        page += 1;
-        if page > PAGES_MAX {
+        other => other?,
+    }
+    if is_whole {
+        let restored = run.older.end();
+        run.tally.add(facts::observe(run.leader, restored, None, None).await?);
+    }
+    listed
+}
+
+/// Whether an answer to one request says nothing of other requests.
+const fn is_alone(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Transport(_) | ErrorKind::Unauthorized | ErrorKind::RateLimited)
+}
+
+/// Reads the listing of skills to its end; `page` is the one to go on from.
+async fn read_all(run: &mut Run<'_>, page: &mut u32) -> Result<(), Failure> {
+    loop {
+        let read = pages::skills(run, *page).await;
+        *page += 1;
+        if read?.is_last? {
+            return Ok(());
+        }
+        if *page > PAGES_MAX {
             return Err(Failure::NotWhole("the listing of skills does not end".to_owned()));
         }
     }
-    if first.page <= 1 {
-        seen.check_end()?;
-        tally.add(sweep::skills(leader, &seen, began).await?);
-    }
-    Ok(tally)
 }
 
-async fn categories(
-    leader: &Leader,
-    known: &mut Known,
-    first: Checkpoint,
-) -> Result<Tally, Failure> {
+/// Judges a listing that ended, and deletes what it does not name.
+async fn swept(run: &mut Run<'_>) -> Result<(), Failure> {
+    run.seen.check_end()?;
+    run.tally.add(sweep::skills(run.leader, &run.seen, run.seen.began).await?);
+    Ok(())
+}
+
+/// Reads what is left of a listing that is not believed: each item that it names
+/// is confirmed all the same. Ends with pages that bring nothing.
+async fn read_on(run: &mut Run<'_>, mut page: u32) -> Result<(), Failure> {
+    let mut in_vain = 0;
+    while in_vain < PAGES_IN_VAIN && page <= PAGES_MAX {
+        match pages::skills(run, page).await {
+            Ok(read) if read.is_new => in_vain = 0,
+            Ok(_) => in_vain += 1,
+            Err(error) if error.is_of_one_answer() => in_vain += 1,
+            Err(Failure::Over) => return Err(Failure::Over),
+            // What made the run fail is what is told.
+            Err(_) => return Ok(()),
+        }
+        let size = usize::try_from(run.leader.settings().page_size).unwrap_or(usize::MAX);
+        let upto = usize::try_from(page).unwrap_or(usize::MAX).saturating_mul(size);
+        if in_vain > 0 && upto >= run.seen.most() {
+            break;
+        }
+        page += 1;
+    }
+    Ok(())
+}
+
+async fn categories(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure> {
+    let leader = run.leader;
     let as_of = leader.state.clock.now();
     let place = || "categories".to_owned();
-    let held = known.categories(leader).await?;
+    let held = run.known.categories(leader).await?;
     let validator = held.as_ref().map(|held| &held.validator);
     let answer = ask(leader, place, || leader.atom.categories(validator)).await?;
-    let Conditional::Fresh { value, validator } = answer else { return Ok(Tally::default()) };
-    let next = Checkpoint { page: 1, ..first };
-    let (mut tally, facts) = read(&value.categories, |raw| facts::category(raw, as_of, false));
-    let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
-    let names: HashSet<String> = ids.iter().cloned().collect();
-    let is_read = ids.len() == value.categories.len();
-    let (stored, _) = store(leader, facts, next, as_of).await?;
-    tally.add(stored);
-    if is_read {
-        // One that cannot be read is there all the same.
-        tally.add(sweep::categories(leader, &names, as_of).await?);
-    }
-    let list = validator.filter(|_| is_read);
-    let list = list.map(|validator| KnownList { validator, ids, total: None, as_of });
-    known.remember_categories(list);
-    Ok(tally)
-}
-
-/// One page of skills, stored; and whether it is the last one.
-async fn skills(
-    leader: &Leader,
-    known: &mut Known,
-    seen: &mut Seen,
-    page: u32,
-) -> Result<(Tally, bool), Failure> {
-    let as_of = leader.state.clock.now();
-    let size = leader.settings().page_size;
-    let held = known.page(leader, page).await?;
-    let validator = held.as_ref().map(|held| &held.validator);
-    let place = || format!("skills, page {page}");
-    let answer = ask(leader, place, || leader.atom.skills(page, size, validator)).await?;
-    let shown = Page { number: page, size, ids: &[], unreadable: 0, total: None };
-    let (value, validator) = match (answer, held) {
-        (Conditional::Fresh { value, validator }, _) => (value, validator),
-        (Conditional::NotModified, Some(held)) => {
-            let is_last = seen.take(&Page { ids: &held.ids, total: held.total, ..shown })?;
-            return Ok((Tally { unchanged: count(held.ids.len()), ..Tally::default() }, is_last));
-        }
-        (Conditional::NotModified, None) => {
-            return Err(Failure::NotWhole(format!("{}: nothing came", place())));
+    let (value, validator) = match answer {
+        Conditional::Fresh { value, validator } => (value, validator),
+        Conditional::NotModified => {
+            let ids = held.map(|held| held.ids).unwrap_or_default();
+            let confirmed = Confirmed { kind: CATEGORY, ids, at: as_of };
+            run.tally.add(facts::observe(leader, Vec::new(), Some(confirmed), None).await?);
+            return Ok(());
         }
     };
-    let (mut tally, facts) = read(&value.skills, |raw| facts::skill(raw, as_of, false));
-    let ids: Vec<String> = facts.iter().map(|fact| fact.key.1.clone()).collect();
-    let unreadable = value.skills.len() - ids.len();
-    let total = value.total;
-    let is_last = seen.take(&Page { ids: &ids, unreadable, total, ..shown })?;
-    let next = Checkpoint { page: page + 1, page_size: size };
-    let (stored, has_strangers) = store(leader, facts, next, seen.began).await?;
-    tally.add(stored);
-    seen.has_strangers |= has_strangers;
-    // A page with items that could not be read is read again.
-    let list = validator.filter(|_| unreadable == 0);
-    let list = list.map(|validator| KnownList { validator, ids, total, as_of });
-    known.remember_page(page, list);
-    Ok((tally, is_last))
-}
-
-/// Reads items; what is not one is left out and counted.
-fn read<E: std::fmt::Display>(
-    items: &[Box<RawValue>],
-    one: impl Fn(&RawValue) -> Result<crate::ingest::market::Fact, E>,
-) -> (Tally, Vec<crate::ingest::market::Fact>) {
-    let mut tally = Tally::default();
-    let mut facts = Vec::with_capacity(items.len());
-    for raw in items {
-        match one(raw) {
-            Ok(fact) => facts.push(fact),
-            Err(error) => {
-                tally.refused += 1;
-                tracing::warn!(%error, "an item of the marketplace cannot be read");
-            }
-        }
+    let next = Checkpoint { page: 1, ..first };
+    let read = pages::categories(&value.categories, as_of);
+    let names: HashSet<String> = read.named().map(|(name, _)| name).collect();
+    let (unnamed, faults) = (read.unnamed, read.faults);
+    let is_plain = pages::store(run, CATEGORY, read.facts, next, as_of).await?;
+    if unnamed == 0 {
+        // One that cannot be read is there all the same.
+        run.tally.add(sweep::categories(leader, &names, as_of).await?);
     }
-    (tally, facts)
-}
-
-/// Stores what is new, and where to go on. Where nothing is new nothing is
-/// written: going on from an earlier page does no harm. Also tells whether
-/// there were items that came after the run began.
-async fn store(
-    leader: &Leader,
-    all: Vec<crate::ingest::market::Fact>,
-    next: Checkpoint,
-    began: Timestamp,
-) -> Result<(Tally, bool), Failure> {
-    let told = all.len();
-    let News { facts, has_strangers } = facts::news(leader, all, began).await?;
-    let mut tally = Tally { unchanged: count(told - facts.len()), ..Tally::default() };
-    let checkpoint = serde_json::to_string(&next).ok();
-    tally.add(facts::observe(leader, facts, checkpoint).await?);
-    Ok((tally, has_strangers))
+    run.tally.unnamed += count(unnamed);
+    let is_known = is_plain && unnamed == 0 && faults == 0;
+    let list = validator.filter(|_| is_known);
+    let ids = names.into_iter().collect();
+    let list = list.map(|validator| KnownList { validator, ids, total: None, as_of });
+    run.known.remember_categories(list);
+    Ok(())
 }
 
 fn count(items: usize) -> u32 {

@@ -5,7 +5,7 @@
 //! upstream that fails halfway goes on with empty pages, pages without a
 //! total, or the page before once more, and calls each a success.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use tidegate_protocol::time::Timestamp;
@@ -16,6 +16,10 @@ use crate::upstream::listing::Failure;
 /// one after the other, and skills move between them.
 const SLIPPED_PERCENT: usize = 5;
 
+/// An item that a page names, and when it changed by upstream's clock, where it
+/// said so.
+pub(super) type Named = (String, Option<Timestamp>);
+
 /// A page of skills.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Page<'a> {
@@ -23,17 +27,28 @@ pub(super) struct Page<'a> {
     pub(super) number: u32,
     /// Skills asked for at once.
     pub(super) size: u32,
-    /// What it named.
-    pub(super) ids: &'a [String],
-    /// Items on it that could not be read, but are there.
-    pub(super) unreadable: usize,
+    /// What it named, each once.
+    pub(super) ids: &'a [Named],
+    /// Items on it that are there once more.
+    pub(super) repeated: usize,
+    /// Items on it whose ids could not be read, but are there.
+    pub(super) unnamed: usize,
     /// How many skills it says there are.
     pub(super) total: Option<u64>,
 }
 
 impl Page<'_> {
-    fn items(&self) -> usize {
-        self.ids.len() + self.unreadable
+    pub(super) fn items(&self) -> usize {
+        self.ids.len() + self.repeated + self.unnamed
+    }
+
+    /// How many items it lacks that its total promises.
+    fn shortage(&self) -> usize {
+        let Some(total) = self.total else { return 0 };
+        let size = u64::from(self.size);
+        let before = u64::from(self.number.saturating_sub(1)) * size;
+        let expected = total.saturating_sub(before).min(size);
+        usize::try_from(expected).unwrap_or(usize::MAX).saturating_sub(self.items())
     }
 
     fn not_whole(&self, why: &str) -> Failure {
@@ -44,9 +59,17 @@ impl Page<'_> {
 /// What a listing has shown so far.
 #[derive(Debug)]
 pub(super) struct Seen {
-    ids: HashSet<u64>,
+    /// Hashes of the ids, and when each item changed as it was named first;
+    /// [`UNTIMED`] where that was not said.
+    ids: HashMap<u64, i64>,
     hasher: RandomState,
-    unreadable: usize,
+    unnamed: usize,
+    /// Items that were on one page twice.
+    doubled: usize,
+    /// Items that were on two pages.
+    repeated: usize,
+    /// Items that totals promised and pages lacked.
+    short: usize,
     /// The number of skills that each page named.
     totals: Vec<Option<u64>>,
     pub(super) began: Timestamp,
@@ -56,12 +79,18 @@ pub(super) struct Seen {
     pub(super) has_strangers: bool,
 }
 
+/// No time that upstream could say.
+const UNTIMED: i64 = i64::MAX;
+
 impl Seen {
     pub(super) fn new(began: Timestamp) -> Self {
         Self {
-            ids: HashSet::new(),
+            ids: HashMap::new(),
             hasher: RandomState::new(),
-            unreadable: 0,
+            unnamed: 0,
+            doubled: 0,
+            repeated: 0,
+            short: 0,
             totals: Vec::new(),
             began,
             has_strangers: false,
@@ -72,23 +101,41 @@ impl Seen {
     /// Two with the same hash make the listing look incomplete, or one look
     /// present: nothing is deleted that should not be.
     pub(super) fn has(&self, id: &str) -> bool {
-        self.ids.contains(&self.hasher.hash_one(id))
+        self.ids.contains_key(&self.hasher.hash_one(id))
+    }
+
+    /// Whether what a listing says of an item counts. Of an item that is listed
+    /// twice the first word does, unless the second is later by upstream's clock:
+    /// otherwise the two would take turns, with a version for each.
+    pub(super) fn counts(&self, (id, updated_at): &Named) -> bool {
+        let first = self.ids.get(&self.hasher.hash_one(id));
+        first.is_none_or(|first| updated_at.is_some_and(|at| at.millis() > *first))
     }
 
     /// Takes in the next page; whether it is the last one.
     pub(super) fn take(&mut self, page: &Page<'_>) -> Result<bool, Failure> {
-        let is_last = is_last(page)?;
-        self.check_total(page)?;
         let before = self.ids.len();
-        for id in page.ids {
-            self.ids.insert(self.hasher.hash_one(id));
+        for (id, updated_at) in page.ids {
+            let at = updated_at.map_or(UNTIMED, Timestamp::millis);
+            self.ids.entry(self.hasher.hash_one(id)).or_insert(at);
         }
-        if !page.ids.is_empty() && self.ids.len() == before {
+        let repeated = page.ids.len() - (self.ids.len() - before);
+        self.doubled += page.repeated;
+        self.repeated += repeated;
+        self.unnamed += page.unnamed;
+        self.short += page.shortage();
+        let agrees = self.check_total(page);
+        self.totals.push(page.total);
+        agrees?;
+        let least = self.named().min().unwrap_or_default();
+        if self.short > self.may_slip(least) {
+            let (items, expected) = (page.items(), page.items() + page.shortage());
+            return Err(page.not_whole(&format!("{items} of {expected} skills came")));
+        }
+        if self.ids.len() == before && repeated > self.may_slip(self.most()).max(1) {
             return Err(page.not_whole("nothing but what came before"));
         }
-        self.unreadable += page.unreadable;
-        self.totals.push(page.total);
-        Ok(is_last)
+        Ok(is_last(page))
     }
 
     /// A page says what the pages before it said, as far as skills that are
@@ -113,8 +160,10 @@ impl Seen {
     /// Fails where a listing that ended has shown less than all its totals say.
     pub(super) fn check_end(&self) -> Result<(), Failure> {
         let Some(least) = self.named().min() else { return Ok(()) };
-        let came = self.ids.len() + self.unreadable;
-        if least.saturating_sub(came) > self.may_slip(least) {
+        // Some move between pages; a page that came again is not as many skills.
+        let moved = self.repeated.min(self.may_slip(least).max(1));
+        let came = self.ids.len() + self.unnamed + self.doubled;
+        if least.saturating_sub(came + moved) > self.may_slip(least) {
             return Err(Failure::NotWhole(format!("skills: {came} of {least} came")));
         }
         Ok(())
@@ -124,7 +173,7 @@ impl Seen {
     /// skills deleted from pages that were read move others onto these pages.
     /// Nothing shifts in a listing that is empty.
     pub(super) fn may_slip(&self, of: usize) -> usize {
-        if self.ids.is_empty() && self.unreadable == 0 {
+        if self.ids.is_empty() && self.unnamed == 0 {
             return 0;
         }
         let first = self.named().next().unwrap_or_default();
@@ -134,12 +183,22 @@ impl Seen {
         deleted.max(of * SLIPPED_PERCENT / 100)
     }
 
+    /// The most skills that there can be, by what was said and by what came.
+    pub(super) fn most(&self) -> usize {
+        self.named().max().unwrap_or_default().max(self.ids.len())
+    }
+
+    /// Items that are there and could not be told apart.
+    pub(super) const fn unnamed(&self) -> usize {
+        self.unnamed
+    }
+
     /// Whether every page named the same total, exactly that many skills were
     /// seen, and none of them came while pages were read.
     pub(super) fn is_whole(&self) -> bool {
         let agree = self.totals.windows(2).all(|pair| pair[0] == pair[1]);
         let total = self.named().next();
-        agree && total == Some(self.ids.len()) && !self.has_strangers
+        agree && total == Some(self.ids.len()) && self.unnamed == 0 && !self.has_strangers
     }
 
     /// How many were seen.
@@ -153,20 +212,16 @@ impl Seen {
     }
 }
 
-/// Whether a page is the last one, by itself. One that lacks items before its
-/// total is reached was cut somewhere: that is no listing. One that is full of
-/// items beyond its total is not the last one, whatever the total.
-fn is_last(page: &Page<'_>) -> Result<bool, Failure> {
+/// Whether a page is the last one, by itself. One that is full of items beyond
+/// its total is not, whatever the total.
+fn is_last(page: &Page<'_>) -> bool {
     let size = u64::from(page.size);
     let items = u64::try_from(page.items()).unwrap_or(u64::MAX);
     let is_full = items >= size;
-    let Some(total) = page.total else { return Ok(!is_full) };
+    let Some(total) = page.total else { return !is_full };
     let upto = u64::from(page.number) * size;
     let expected = total.saturating_sub(upto - size).min(size);
-    if items < expected {
-        return Err(page.not_whole(&format!("{items} of {expected} skills came")));
-    }
-    Ok(upto >= total && !(is_full && items > expected))
+    upto >= total && !(is_full && items > expected)
 }
 
 #[cfg(test)]

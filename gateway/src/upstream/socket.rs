@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
-use tidegate_services::atom::error::{Retry, SocketError};
 use tidegate_services::atom::socket::{AtomSocket, SocketOptions};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -42,7 +41,8 @@ pub(super) async fn keep_up(leader: &Leader) {
             continue;
         };
         let now = leader.state.clock.now();
-        let is_held = row.next_attempt_at.is_some_and(|at| now.millis() < at);
+        let is_held = row.next_attempt_at.is_some_and(|at| now.millis() < at)
+            || !leader.patience_left().is_zero();
         if !row.socket_enabled || is_held {
             pause(leader, LOOK).await;
             continue;
@@ -83,7 +83,8 @@ async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Dura
         Err(error) => {
             tracing::warn!(%error, "the marketplace's socket cannot be had");
             missed(leader, attempts, &format!("connection_error: {}", error.as_str())).await;
-            return attempts.wait(waits).max(floor(error));
+            leader.heed(error.retry).await;
+            return attempts.wait(waits);
         }
     };
     let now = leader.state.clock.now();
@@ -103,14 +104,6 @@ async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Dura
         missed(leader, attempts, life.reason).await;
     }
     if is_wanted { Duration::ZERO } else { attempts.wait(waits) }
-}
-
-/// How long upstream asks to be left alone.
-const fn floor(error: SocketError) -> Duration {
-    match error.retry {
-        Retry::After(floor) => floor,
-        Retry::Backoff | Retry::Never => Duration::ZERO,
-    }
 }
 
 /// Notes an attempt that brought nothing; too many in a row, and only polling

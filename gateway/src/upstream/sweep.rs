@@ -7,8 +7,10 @@ use std::collections::HashSet;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
+use tidegate_services::atom::error::ErrorKind;
+use tidegate_services::atom::item::category_name;
 
-use crate::ingest::market::{Fact, Tally};
+use crate::ingest::market::{Confirmed, Fact, Fault, Tally};
 use crate::store;
 use crate::store::market::{CATEGORY, SKILL};
 use crate::upstream::facts;
@@ -49,15 +51,19 @@ pub(super) async fn skills(
     );
     let (mut tally, mut found) = (Tally::default(), 0);
     for ids in absent.chunks(FACTS) {
+        let at = leader.state.clock.now();
         let facts = if is_believed {
             ids.iter().map(|id| facts::gone(SKILL, id.clone(), began, None)).collect()
         } else {
             let asked = confirmed(leader, ids).await?;
             found += asked.iter().filter(|asked| asked.is_found).count();
-            asked.into_iter().filter_map(|asked| asked.fact).collect()
+            asked.into_iter().map(|asked| asked.fact).collect()
         };
-        tally.add(facts::observe(leader, facts, None).await?);
-        if found > seen.may_slip(held) {
+        let news = facts::news(leader, facts, began).await?;
+        let confirmed = Confirmed { kind: SKILL, ids: news.confirmed, at };
+        tally.add(facts::observe(leader, news.facts, Some(confirmed), None).await?);
+        // What could not be told apart may be any of these.
+        if found > seen.may_slip(held) + seen.unnamed() {
             let why = format!("skills: {found} exist that are not among the {} listed", seen.len());
             return Err(Failure::NotWhole(why));
         }
@@ -67,8 +73,8 @@ pub(super) async fn skills(
 
 /// What upstream says of one skill.
 struct Asked {
-    /// What follows; `None` where it is there but cannot be read.
-    fact: Option<Fact>,
+    /// What follows.
+    fact: Fact,
     /// Whether it is there.
     is_found: bool,
 }
@@ -82,11 +88,17 @@ async fn confirmed(leader: &Leader, ids: &[String]) -> Result<Vec<Asked>, Failur
 async fn asked(leader: &Leader, id: &str) -> Result<Asked, Failure> {
     let as_of = leader.state.clock.now();
     let place = || "one skill".to_owned();
-    let answer = ask(leader, place, || leader.atom.skill(id)).await?;
-    let is_found = answer.is_some();
-    let fact = match answer {
-        None => Some(facts::gone(SKILL, id.to_owned(), as_of, None)),
-        Some(raw) => facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == *id),
+    let faulty = |fault| facts::faulty(SKILL, id.to_owned(), as_of, fault);
+    let (fact, is_found) = match ask(leader, place, || leader.atom.skill(id)).await {
+        Ok(None) => (facts::gone(SKILL, id.to_owned(), as_of, None), false),
+        Ok(Some(raw)) => {
+            let fact = facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == *id);
+            (fact.unwrap_or_else(|| faulty(Fault::Unreadable)), true)
+        }
+        Err(Failure::Upstream { error, .. }) if error.kind == ErrorKind::TooLarge => {
+            (faulty(Fault::TooLarge), true)
+        }
+        Err(error) => return Err(error),
     };
     Ok(Asked { fact, is_found })
 }
@@ -108,19 +120,15 @@ pub(super) async fn categories(
         let place = || "categories".to_owned();
         let answer = ask(leader, place, || leader.atom.categories(None)).await?;
         let Conditional::Fresh { value, .. } = answer else { return Ok(Tally::default()) };
-        let again: HashSet<String> = value
-            .categories
-            .iter()
-            .filter_map(|raw| facts::category(raw, as_of, false).ok())
-            .map(|fact| fact.key.1)
-            .collect();
+        let again: HashSet<String> =
+            value.categories.iter().filter_map(|raw| category_name(raw)).collect();
         if again.is_empty() {
             return Ok(Tally::default());
         }
         absent.retain(|name| !again.contains(name));
     }
     let gone = absent.into_iter().map(|name| facts::gone(CATEGORY, name, as_of, None));
-    facts::observe(leader, gone.collect(), None).await
+    facts::observe(leader, gone.collect(), None, None).await
 }
 
 /// Items of upstream that were not named, and that it did not speak of since

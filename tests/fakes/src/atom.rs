@@ -183,6 +183,11 @@ impl Marketplace {
         self.with_catalogue(|catalogue| catalogue.put_skill(skill));
     }
 
+    /// Lists a skill once more at the end, under an id that is there already.
+    pub fn repeat_skill(&self, skill: Value) {
+        self.with_catalogue(|catalogue| catalogue.repeat_skill(skill));
+    }
+
     /// Changes a skill and sets its `updated_at` to now. Panics without it.
     pub fn edit_skill(&self, id: &str, edit: impl FnOnce(&mut Value)) {
         let stamp = self.stamp();

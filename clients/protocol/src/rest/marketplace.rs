@@ -39,6 +39,24 @@ pub struct ItemView {
     /// The open conflict that keeps further edits waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conflict_id: Option<String>,
+    /// Why upstream's newest word on it was not taken: `unreadable`, `too_large`
+    /// or `not_found`. What stands here is older, and nothing confirms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
+/// All categories.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CategoryPage {
+    /// In order of names.
+    pub items: Vec<ItemView>,
+    /// More that are not served: upstream has not confirmed them for too long.
+    /// Left out where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<u64>,
+    /// Always null: they come at once.
+    pub next_cursor: Option<String>,
 }
 
 /// A local edit.
@@ -65,8 +83,12 @@ pub struct SkillPage {
     pub page: u64,
     /// Items in a page.
     pub page_size: u64,
-    /// Skills that match.
+    /// Skills that match and are served.
     pub total: u64,
+    /// More that match and are not served: upstream has not confirmed them for
+    /// too long. Left out where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<u64>,
     /// Pages of them.
     pub total_pages: u64,
     /// Send it as `cursor` for the next page; null at the end.
@@ -106,6 +128,21 @@ pub struct RatingView {
     pub rated_at: Timestamp,
 }
 
+/// `DELETE /api/v1/marketplace/skills/{id}/rate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RatingWithdrawn {
+    /// Always true.
+    pub success: bool,
+    /// The rating that is no more.
+    pub rating_id: String,
+    /// The skill.
+    pub skill_id: String,
+    /// Whether upstream has it and keeps it: it offers no way to take a rating
+    /// back.
+    pub kept_upstream: bool,
+}
+
 /// `GET /api/v1/admin/sync/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -116,6 +153,39 @@ pub struct SyncStatus {
     pub websocket: SocketSummary,
     /// What they filled.
     pub cache: CacheSummary,
+    /// What is wrong with items.
+    pub faults: ItemFaults,
+}
+
+/// What is wrong with items of upstream's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ItemFaults {
+    /// Items whose newest state was not taken.
+    pub count: u64,
+    /// Items of the last listing whose ids could not be read either.
+    pub unnamed_count: i64,
+    /// Items that were taken back from devices because upstream has not confirmed
+    /// them for too long.
+    pub withdrawn_count: u64,
+    /// The first 100 of `count`.
+    pub items: Vec<ItemFault>,
+}
+
+/// What is wrong with an item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ItemFault {
+    /// `skill` or `category`.
+    pub kind: String,
+    /// The skill's id, the category's name.
+    pub id: String,
+    /// `unreadable`, `too_large` (more than 128 KiB, also merged with a local
+    /// edit) or `not_found`.
+    pub fault: String,
+    /// Since when.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub since: Timestamp,
 }
 
 /// How the polls stand.
@@ -140,6 +210,12 @@ pub struct PollStatus {
     pub error_count: i64,
     /// Why the last run failed; null after one that ended well.
     pub last_error: Option<String>,
+    /// When the last complete listing began.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub last_complete_listing_at: Option<Timestamp>,
+    /// Until when upstream asked to be left alone: nothing is asked of it before.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub asked_until: Option<Timestamp>,
 }
 
 /// How the upstream socket stands, in short.

@@ -24,8 +24,10 @@ pub(in crate::http) struct ConflictView {
     conflict_id: String,
     /// What it is about: `skill:{id}`, `rating:{skill_id}:{user_id}`.
     subject: String,
-    /// Whose edit is in it.
+    /// Who edited last.
     user_id: Option<String>,
+    /// Everybody whose edit is in it.
+    editors: Vec<String>,
     /// Whether somebody still has to decide.
     #[schema(value_type = ConflictStatus)]
     status: String,
@@ -115,6 +117,7 @@ fn view(row: conflict::Model, current_version: Option<i64>) -> serde_json::Resul
     let is_rating = row.subject.starts_with("rating:");
     let current_version = current_version.or(is_rating.then_some(verdict.remote.version));
     Ok(ConflictView {
+        editors: store::conflict::editors(&row),
         conflict_id: row.id,
         subject: row.subject,
         user_id: row.user_id,

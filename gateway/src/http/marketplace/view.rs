@@ -1,37 +1,39 @@
 //! Items of the marketplace as the API shows them.
 
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use tidegate_entity::market_item;
 use tidegate_protocol::rest::marketplace::{ItemView, LocalEdit};
 use tidegate_protocol::time::Timestamp;
 
 use crate::config::marketplace::Marketplace;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiError;
 use crate::state::AppState;
-use crate::store;
+use crate::store::market::shown::{confirmed_at, shown};
 use crate::upstream::cache::{self, Age, Freshness};
+
+/// When it makes sense to ask again for what upstream has not confirmed.
+const RETRY_S: u32 = 60;
 
 /// What the age of items is judged by.
 pub(super) struct View<'a> {
     pub(super) settings: &'a Marketplace,
-    /// When the last complete listing began.
-    pub(super) listed_at: i64,
     pub(super) now: Timestamp,
 }
 
+/// An item as it is served, and the `ETag` of that.
+pub(super) struct Shown {
+    pub(super) item: ItemView,
+    pub(super) tag: String,
+}
+
 impl<'a> View<'a> {
-    pub(super) async fn read(state: &'a AppState) -> ApiResult<Self> {
-        let sync = store::sync_state::read(state.store.readers()).await;
-        let sync = sync.map_err(|error| ApiError::internal(&error))?;
-        let settings = &state.config.marketplace;
-        Ok(Self { settings, listed_at: sync.listed_at, now: state.clock.now() })
+    pub(super) fn new(state: &'a AppState) -> Self {
+        Self { settings: &state.config.marketplace, now: state.clock.now() }
     }
 
     pub(super) fn age(&self, row: &market_item::Model) -> Age {
-        let age = cache::age(self.settings, cache::confirmed_at(row, self.listed_at), self.now);
-        // What upstream has no more is ours, and does not age.
-        let is_ours = row.remote_data.is_none();
-        Age { freshness: if is_ours { Freshness::Fresh } else { age.freshness }, ..age }
+        cache::age_of(self.settings, row, self.now)
     }
 
     /// Whether the item may be served.
@@ -39,19 +41,30 @@ impl<'a> View<'a> {
         self.age(row).freshness != Freshness::Gone
     }
 
+    /// Refuses what upstream has not confirmed for too long, and says for how
+    /// long.
+    pub(super) fn unconfirmed(&self, what: &str, confirmed_at: i64) -> ApiError {
+        let age_s = (self.now.millis() - confirmed_at).max(0) / 1000;
+        let message = format!("the marketplace has not confirmed {what} for {age_s} s, too long");
+        let age = format!("{age_s}");
+        ApiError::unavailable(message).with_retry_after(RETRY_S).with_detail("age_s", age)
+    }
+
     /// `None` for a deleted item.
-    pub(super) fn item(&self, row: market_item::Model) -> Option<ItemView> {
+    pub(super) fn item(&self, row: market_item::Model) -> Option<Shown> {
         let age = self.age(&row);
-        let confirmed_at = cache::confirmed_at(&row, self.listed_at);
+        let confirmed_at = confirmed_at(&row);
+        let data = shown(&row)?;
+        let tag = tag(&row, age.freshness);
         let edited = row.base_version.zip(row.edited_by).map(|(base_version, by)| LocalEdit {
             by,
             at: Timestamp::from_millis(row.edited_at.unwrap_or_default()),
             base_version,
         });
-        Some(ItemView {
+        let item = ItemView {
             id: row.id,
             version: row.version,
-            data: RawValue::from_string(row.data?).ok()?,
+            data: RawValue::from_string(data).ok()?,
             updated_at: Timestamp::from_millis(row.updated_at),
             confirmed_at: Timestamp::from_millis(confirmed_at),
             expires_at: age.expires_at,
@@ -59,6 +72,37 @@ impl<'a> View<'a> {
             age_s: age.age_ms / 1000,
             edited,
             conflict_id: row.conflict_id,
-        })
+            fault: row.fault,
+        };
+        Some(Shown { item, tag })
     }
+}
+
+/// Weak, because ages go on while nothing changes. An edit, a conflict, a fault
+/// and figures of ratings come and go without a new version.
+fn tag(row: &market_item::Model, freshness: Freshness) -> String {
+    let mut tag = format!("W/\"{}", row.version);
+    for (is_so, word) in [
+        (freshness != Freshness::Fresh, "-stale"),
+        (row.base_version.is_some(), "-edited"),
+        (row.conflict_id.is_some(), "-conflict"),
+    ] {
+        if is_so {
+            tag.push_str(word);
+        }
+    }
+    for (name, text) in [("fault", &row.fault), ("rated", &row.rated)] {
+        if let Some(text) = text {
+            tag.extend(["-", name, "-", &short_hash(text.as_bytes())]);
+        }
+    }
+    tag.push('"');
+    tag
+}
+
+/// The beginning of a hash, for tags.
+pub(super) fn short_hash(bytes: &[u8]) -> String {
+    let mut hash = format!("{:x}", Sha256::digest(bytes));
+    hash.truncate(24);
+    hash
 }

@@ -4,20 +4,22 @@
 use serde_json::{Map, Value};
 use tidegate_entity::market_item;
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::entry::{RatingBody, kind};
+use tidegate_protocol::entry::RatingBody;
 use tidegate_protocol::time::Timestamp;
 
 use crate::config::check::MARKETPLACE;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::market::item::Draft;
-use crate::ingest::market::{Fact, Observed, Said, Tally};
+use crate::ingest::market::{Fact, Fault, Observed, Said, Tally};
 use crate::ingest::working::{Needs, Working};
 use crate::resolve::SKEW_MS;
 use crate::store::lease::Fence;
 use crate::store::market::{ItemKey, SKILL};
 
 pub(super) mod edit;
+mod figures;
 mod item;
+pub(super) mod overdue;
 pub(super) mod rating;
 pub(super) mod rule;
 mod weigh;
@@ -36,6 +38,7 @@ pub(super) fn observe(working: &mut Working, observed: &Observed) -> ApiResult<T
     for fact in &observed.facts {
         take(working, fact, &mut tally);
     }
+    working.changes.confirmed.extend(observed.confirmed.clone());
     if let Some(state) = &mut working.sync_state {
         if let Some(checkpoint) = &observed.checkpoint {
             state.cursor = Some(checkpoint.clone());
@@ -65,18 +68,32 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
         return;
     }
     match &fact.said {
-        Said::Is { value, updated_at, is_partial } => {
+        Said::Is { value, updated_at, is_partial, is_restored } => {
             let row = row.unwrap_or_else(|| item::unknown(&fact.key));
             let value = if *is_partial { completed(value, &row) } else { value.clone() };
-            let news = News { fact, at: *updated_at, value: Some(value) };
-            apply(working, row, news, tally);
+            let is_restored = *is_restored;
+            apply(
+                working,
+                row,
+                &News { fact, at: *updated_at, value: Some(value), is_restored },
+                tally,
+            );
         }
         Said::Gone { at } => match row {
-            Some(row) if row.remote_data.is_some() => {
-                apply(working, row, News { fact, at: *at, value: None }, tally);
+            Some(row) if row.remote_data.is_some() || row.fault.is_some() => {
+                apply(
+                    working,
+                    row,
+                    &News { fact, at: *at, value: None, is_restored: false },
+                    tally,
+                );
             }
             _ => tally.unchanged += 1,
         },
+        Said::Faulty(fault) => {
+            let row = row.unwrap_or_else(|| item::unknown(&fact.key));
+            mark(working, row, *fault, tally);
+        }
         Said::Rated { average_rating, rating_count, updated_at } => {
             let Some(row) = row.filter(|row| row.data.is_some()) else {
                 tally.stale += 1;
@@ -87,31 +104,23 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
                 average_rating: *average_rating,
                 rating_count: *rating_count,
             };
-            rate(working, row, &body, *updated_at, tally);
+            figures::rate(working, row, &body, *updated_at, tally);
         }
     }
 }
 
-/// Tells devices of a skill's rating. A message without figures tells nothing:
-/// a device that took it in would have lost what it knows. The row keeps only
-/// since when it is so, for those that come late.
-fn rate(
-    working: &mut Working,
-    mut row: market_item::Model,
-    body: &RatingBody,
-    at: Option<Timestamp>,
-    tally: &mut Tally,
-) {
-    if body.average_rating.is_none() && body.rating_count.is_none() {
-        tally.unchanged += 1;
+/// Notes why upstream's word on an item is not taken. What is known of it stays,
+/// and nothing confirms it. Once: a fault that lasts is written and logged when
+/// it comes.
+fn mark(working: &mut Working, mut row: market_item::Model, fault: Fault, tally: &mut Tally) {
+    tally.refused += 1;
+    if row.fault.as_deref() == Some(fault.as_str()) {
         return;
     }
-    working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, body));
-    let known_since = known_since(at, working.now, row.rating_updated_at);
-    if known_since != row.rating_updated_at {
-        row.rating_updated_at = known_since;
-        working.keep_item(row);
-    }
+    tracing::warn!(kind = row.kind, fault = fault.as_str(), "an item of the marketplace is faulty");
+    row.fault = Some(fault.as_str().to_owned());
+    row.fault_at = Some(working.now.millis());
+    working.keep_item(row);
 }
 
 /// What upstream has from now on.
@@ -120,6 +129,8 @@ struct News<'a> {
     /// Since when, by upstream's clock.
     at: Option<Timestamp>,
     value: Option<Value>,
+    /// Whether it counts although it is older.
+    is_restored: bool,
 }
 
 /// Whether a fact is older than what is known. Upstream's own times decide
@@ -128,6 +139,7 @@ struct News<'a> {
 fn is_stale(row: &market_item::Model, fact: &Fact) -> bool {
     let is_earlier = fact.as_of.millis() < row.confirmed_at;
     let said_at = match &fact.said {
+        Said::Is { is_restored: true, .. } | Said::Faulty(_) => None,
         Said::Is { updated_at, is_partial, .. } => match (updated_at, is_partial) {
             (Some(at), true) if row.remote_data.is_none() => {
                 return at.millis() <= row.remote_updated_at;
@@ -162,25 +174,32 @@ fn completed(value: &Value, row: &market_item::Model) -> Value {
 }
 
 /// Takes the news into the row, and what follows from it to the devices.
-fn apply(working: &mut Working, mut row: market_item::Model, news: News<'_>, tally: &mut Tally) {
+fn apply(working: &mut Working, mut row: market_item::Model, news: &News<'_>, tally: &mut Tally) {
     let now = working.now;
     let before = item::parsed(row.remote_data.as_deref());
-    row.confirmed_at = row.confirmed_at.max(news.fact.as_of.millis());
-    row.remote_updated_at = known_since(news.at, now, row.remote_updated_at);
     if crate::resolve::is_same(before.as_ref(), news.value.as_ref()) {
-        tally.unchanged += 1;
+        heard(&mut row, news, now);
+        if item::give_back(working, &mut row) {
+            tally.changed += 1;
+        } else {
+            tally.unchanged += 1;
+        }
         working.keep_item(row);
         return;
     }
     let draft = Draft::of(&row);
-    let weighed = weigh::weigh(working, &row, &draft, news.value, news.at.unwrap_or(now));
+    let said_at = news.at.unwrap_or(now);
+    let weighed = weigh::weigh(working, &row, &draft, news.value.clone(), said_at);
     if item::is_too_large(&row, weighed.after.as_ref()) {
-        tally.refused += 1;
-        tracing::warn!(kind = row.kind, "an item of the marketplace is larger than 128 KiB");
+        mark(working, row, Fault::TooLarge, tally);
         return;
     }
+    heard(&mut row, news, now);
+    figures::outdate(&mut row, before.as_ref(), news.value.as_ref(), news.at);
+    row.withdrawn_at = None;
     let had_data = row.data.is_some();
     item::publish(working, &mut row, &draft, weighed.after.as_ref(), weighed.version);
+    rule::follow(working, &row, said_at);
     weighed.store(working, &mut row);
     match (had_data, row.data.is_some()) {
         (true, false) => tally.deleted += 1,
@@ -188,6 +207,15 @@ fn apply(working: &mut Working, mut row: market_item::Model, news: News<'_>, tal
     }
     tally.conflicts += u32::from(weighed.conflict.is_some());
     working.keep_item(row);
+}
+
+/// Upstream was heard, and its word is taken.
+fn heard(row: &mut market_item::Model, news: &News<'_>, now: Timestamp) {
+    row.confirmed_at = row.confirmed_at.max(news.fact.as_of.millis());
+    let known = if news.is_restored { 0 } else { row.remote_updated_at };
+    row.remote_updated_at = known_since(news.at, now, known);
+    row.fault = None;
+    row.fault_at = None;
 }
 
 /// Since when upstream says so, by its clock, which may be ahead of ours by a

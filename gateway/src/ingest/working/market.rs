@@ -1,6 +1,6 @@
 //! The rows of the marketplace and its conflicts that a batch works on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{conflict, market_item, skill_rating, sync_state};
@@ -10,6 +10,7 @@ use crate::ingest::working::{Needs, Working, list, user_stream};
 use crate::store;
 use crate::store::conflict::Filter;
 use crate::store::market::ItemKey;
+use crate::store::market::shown::editors;
 use crate::store::rating::RatingKey;
 
 /// What was loaded.
@@ -31,7 +32,9 @@ pub(super) async fn load(db: &impl ConnectionTrait, needs: &Needs) -> Result<Row
     }
     let sync_state = if needs.sync_state { Some(store::sync_state::lock(db).await?) } else { None };
     let items = store::market::load(db, &list(&needs.market)).await?;
-    let mut conflicts = store::conflict::load(db, &list(&needs.conflicts)).await?;
+    let open = items.iter().filter_map(|row| row.conflict_id.clone());
+    let wanted: BTreeSet<String> = needs.conflicts.iter().cloned().chain(open).collect();
+    let mut conflicts = store::conflict::load(db, &list(&wanted)).await?;
     for subject in &needs.subjects {
         let filter = Filter { subject: Some(subject.clone()), ..Filter::default() };
         conflicts.extend(store::conflict::page(db, &filter, "", 1).await?);
@@ -54,14 +57,23 @@ pub(super) async fn load(db: &impl ConnectionTrait, needs: &Needs) -> Result<Row
 /// items: those users' streams tell of it.
 pub(super) async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Result<(), DbErr> {
     for row in store::conflict::load(db, &list(&needs.conflicts)).await? {
-        needs.streams.extend(row.user_id.as_deref().map(user_stream));
+        needs.streams.extend(streams_of(&store::conflict::editors(&row)));
         needs.market.extend(decide::item_of(&row.subject));
         needs.ratings.extend(decide::rating_of(&row));
     }
+    let mut open = Vec::new();
     for row in store::market::load(db, &list(&needs.market)).await? {
-        needs.streams.extend(row.edited_by.as_deref().map(user_stream));
+        needs.streams.extend(streams_of(&editors(&row)));
+        open.extend(row.conflict_id);
+    }
+    for row in store::conflict::load(db, &open).await? {
+        needs.streams.extend(streams_of(&store::conflict::editors(&row)));
     }
     Ok(())
+}
+
+fn streams_of(users: &[String]) -> impl Iterator<Item = String> {
+    users.iter().map(|user_id| user_stream(user_id))
 }
 
 impl Working {
@@ -76,6 +88,13 @@ impl Working {
             if let Some(row) = self.ratings.get(key) {
                 store::rating::upsert(db, row.clone()).await?;
             }
+        }
+        for key in &changes.removed_ratings {
+            store::rating::remove(db, key).await?;
+        }
+        for confirmed in &changes.confirmed {
+            let at = confirmed.at.millis();
+            store::market::confirm(db, confirmed.kind, &confirmed.ids, at).await?;
         }
         store::audit::insert(db, changes.audit.clone()).await?;
         match &self.sync_state {
@@ -95,7 +114,15 @@ impl Working {
     pub(crate) fn keep_rating(&mut self, row: skill_rating::Model) {
         let key = (row.skill_id.clone(), row.user_id.clone());
         self.changes.changed_ratings.insert(key.clone());
+        self.changes.removed_ratings.remove(&key);
         self.ratings.insert(key, row);
+    }
+
+    /// Forgets a rating.
+    pub(crate) fn drop_rating(&mut self, key: RatingKey) {
+        self.ratings.remove(&key);
+        self.changes.changed_ratings.remove(&key);
+        self.changes.removed_ratings.insert(key);
     }
 
     /// Keeps a conflict as it is now.

@@ -25,6 +25,7 @@ pub(super) async fn weigh(
     let remote = match leader.atom.skill(&row.skill_id).await {
         Ok(found) => found.and_then(|raw| remote_rating(raw.get(), &row.user_id)),
         Err(error) => {
+            leader.heed(error.retry).await;
             refused(leader, row, &error, now);
             return None;
         }

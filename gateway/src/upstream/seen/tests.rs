@@ -2,28 +2,31 @@
 
 use super::*;
 
-fn ids(from: usize, to: usize) -> Vec<String> {
-    (from..to).map(|id| id.to_string()).collect()
+fn ids(from: usize, to: usize) -> Vec<Named> {
+    (from..to).map(|id| (id.to_string(), None)).collect()
+}
+
+fn page(number: u32, ids: &[Named], total: Option<u64>) -> Page<'_> {
+    Page { number, size: 100, ids, repeated: 0, unnamed: 0, total }
 }
 
 /// A listing in pages of 100: what each names, and its total.
-fn listing(pages: &[(Vec<String>, Option<u64>)]) -> Result<Seen, String> {
+fn listing(pages: &[(Vec<Named>, Option<u64>)]) -> Result<Seen, String> {
     let mut seen = Seen::new(Timestamp::default());
     for (number, (ids, total)) in (1..).zip(pages) {
-        let page = Page { number, size: 100, ids, unreadable: 0, total: *total };
-        let is_last = seen.take(&page).map_err(|error| error.to_string())?;
+        let is_last = seen.take(&page(number, ids, *total)).map_err(|error| error.to_string())?;
         assert_eq!(is_last, pages.len() == number as usize, "page {number}");
     }
     seen.check_end().map_err(|error| error.to_string())?;
     Ok(seen)
 }
 
-fn failure(pages: &[(Vec<String>, Option<u64>)]) -> String {
+fn failure(pages: &[(Vec<Named>, Option<u64>)]) -> String {
     listing(pages).expect_err("it is not whole")
 }
 
 #[test]
-fn a_page_that_lacks_items_is_no_page() {
+fn a_page_that_lacks_more_than_slips_is_no_page() {
     for (number, items, total, expected) in [
         (1, 100, Some(250), Some(false)),
         (3, 50, Some(250), Some(true)),
@@ -34,16 +37,59 @@ fn a_page_that_lacks_items_is_no_page() {
         // The total is wrong: there may be more.
         (1, 100, Some(0), Some(false)),
         (2, 100, Some(150), Some(false)),
-        (2, 99, Some(250), None),
-        (3, 49, Some(250), None),
+        // Up to a twentieth may be missing.
+        (2, 88, Some(250), Some(false)),
+        (3, 38, Some(250), Some(true)),
+        (2, 87, Some(250), None),
+        (3, 37, Some(250), None),
         (1, 0, Some(250), None),
+        (1, 9, Some(10), None),
         (1, 100, None, Some(false)),
         (2, 99, None, Some(true)),
     ] {
         let ids = ids(0, items);
-        let page = Page { number, size: 100, ids: &ids, unreadable: 0, total };
-        assert_eq!(is_last(&page).ok(), expected, "page {number}: {items} of {total:?}");
+        let is_last = Seen::new(Timestamp::default()).take(&page(number, &ids, total));
+        assert_eq!(is_last.ok(), expected, "page {number}: {items} of {total:?}");
     }
+}
+
+#[test]
+fn what_pages_lack_adds_up() {
+    let pages = [(ids(0, 94), Some(250)), (ids(100, 193), Some(250)), (ids(200, 250), Some(250))];
+    assert_eq!(failure(&pages), "skills, page 2: 93 of 100 skills came");
+    let pages = [(ids(0, 94), Some(250)), (ids(100, 194), Some(250)), (ids(200, 250), Some(250))];
+    assert!(!listing(&pages).unwrap().is_whole());
+}
+
+/// The same id twice: the first word counts, or the later one by upstream's own
+/// clock.
+#[test]
+fn a_repeated_id_counts_once() {
+    let at = |seconds: i64| Some(Timestamp::from_millis(seconds * 1000));
+    let mut seen = Seen::new(Timestamp::default());
+    let first = [("timed".to_owned(), at(5)), ("untimed".to_owned(), None)];
+    let shown = Page { repeated: 1, ..page(1, &first, Some(3)) };
+    assert!(seen.take(&shown).unwrap() && seen.check_end().is_ok());
+    assert!(!seen.is_whole(), "one of three is not known");
+    for (id, updated_at, counts) in [
+        ("timed", at(4), false),
+        ("timed", at(5), false),
+        ("timed", at(6), true),
+        ("timed", None, false),
+        ("untimed", at(9), false),
+        ("untimed", None, false),
+        ("other", None, true),
+    ] {
+        assert_eq!(seen.counts(&(id.to_owned(), updated_at)), counts, "{id} {updated_at:?}");
+    }
+}
+
+/// A last page with nothing but one that was there before ends a listing all the
+/// same.
+#[test]
+fn a_page_of_one_repeated_item_is_no_failure() {
+    let seen = listing(&[(ids(0, 100), Some(101)), (ids(7, 8), Some(101))]).unwrap();
+    assert!(!seen.is_whole());
 }
 
 #[test]
@@ -97,8 +143,8 @@ fn skills_that_move_between_pages_are_no_failure() {
 #[test]
 fn items_that_cannot_be_read_came_all_the_same() {
     let mut seen = Seen::new(Timestamp::default());
-    let page = Page { number: 1, size: 100, ids: &[], unreadable: 7, total: Some(7) };
-    assert!(seen.take(&page).unwrap());
+    let shown = Page { unnamed: 7, ..page(1, &[], Some(7)) };
+    assert!(seen.take(&shown).unwrap());
     assert!(seen.check_end().is_ok() && !seen.is_whole());
 }
 

@@ -122,6 +122,7 @@ impl<'a> Inbox<'a> {
         let observed = Observed {
             fence: self.leader.fence.clone(),
             facts,
+            confirmed: None,
             checkpoint: None,
             message_at: Some(self.leader.state.clock.now()),
         };

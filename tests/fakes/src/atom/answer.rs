@@ -1,6 +1,6 @@
 //! How the marketplace answers, and how it fails.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
@@ -29,6 +29,11 @@ pub enum Answer {
         /// Seconds, for the header and the body.
         retry_after: Option<u32>,
     },
+    /// 429 that names the time by which it is over, as an HTTP date.
+    RateLimitedUntil {
+        /// Seconds from now.
+        seconds: u32,
+    },
     /// 503: maintenance.
     Unavailable {
         /// Seconds, for the header.
@@ -55,6 +60,8 @@ pub enum Answer {
     FirstPage,
     /// A page without `total` and `total_pages`.
     MissingTotal,
+    /// The truth, but the first name has a byte in it that is no UTF-8.
+    BadBytes,
     /// 200 with a page that is not JSON.
     NotJson,
     /// A page with this total.
@@ -74,6 +81,8 @@ impl Answer {
             Self::OkThenDrop => "ok_then_drop",
             Self::Status(_) => "status",
             Self::RateLimited { .. } => "rate_limited",
+            Self::RateLimitedUntil { .. } => "rate_limited_until",
+            Self::BadBytes => "bad_bytes",
             Self::Unavailable { .. } => "unavailable",
             Self::Html502 => "html_502",
             Self::EmptyBody => "empty_body",
@@ -101,6 +110,7 @@ impl Answer {
         match self {
             Self::Status(status) => Some(error(*status)),
             Self::RateLimited { retry_after } => Some(rate_limited(*retry_after)),
+            Self::RateLimitedUntil { seconds } => Some(rate_limited_until(*seconds)),
             Self::Unavailable { retry_after } => Some(with_retry_after(error(503), *retry_after)),
             Self::Html502 => Some(answer::typed(502, "text/html; charset=UTF-8", BAD_GATEWAY_PAGE)),
             Self::EmptyBody => Some(answer::typed(200, "application/json", "")),
@@ -158,6 +168,13 @@ impl Answer {
                 response.headers_mut().insert(CONTENT_LENGTH, length.into());
                 response
             }
+            Self::BadBytes => {
+                let name = b"\"name\":\"";
+                if let Some(at) = text.windows(name.len()).position(|window| window == name) {
+                    text.insert(at + name.len(), 0xff);
+                }
+                answer::typed(status, JSON, text)
+            }
             _ => answer::typed(status, JSON, text),
         }
     }
@@ -194,6 +211,16 @@ pub(crate) fn rate_limited(retry_after: Option<u32>) -> Response {
         body["retry_after"] = seconds.into();
     }
     with_retry_after(answer::json(429, &body), retry_after)
+}
+
+/// 429 with a date: by the system's clock, as the `Date` of the answer.
+fn rate_limited_until(seconds: u32) -> Response {
+    let mut response = answer::json(429, &json!({"error": "Rate limit exceeded"}));
+    let until = SystemTime::now() + Duration::from_secs(seconds.into());
+    if let Ok(value) = HeaderValue::from_str(&httpdate::fmt_http_date(until)) {
+        response.headers_mut().insert(RETRY_AFTER, value);
+    }
+    response
 }
 
 fn with_retry_after(mut response: Response, seconds: Option<u32>) -> Response {

@@ -38,6 +38,11 @@ impl Catalogue {
         }
     }
 
+    /// Lists a skill once more, at the end, under an id that is there already.
+    pub(crate) fn repeat_skill(&mut self, skill: Value) {
+        self.skills.push(skill);
+    }
+
     pub(crate) fn remove_skill(&mut self, id: &str) {
         let Some(gap) = self.places.remove(id) else { return };
         self.skills.remove(gap);

@@ -14,6 +14,9 @@ use crate::ingest::market::SkillEdit;
 use crate::ingest::working::{Needs, Working};
 use crate::resolve::rules::ItemKind;
 
+/// When it makes sense to try again what waits for upstream.
+const UNCONFIRMED_RETRY_S: u32 = 60;
+
 /// Fields that say which skill it is.
 const IDENTITY: [&str; 2] = ["skill_id", "id"];
 
@@ -36,6 +39,7 @@ pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<mar
     if crate::resolve::is_same(Some(&before), Some(&after)) {
         return Ok(Box::new(row));
     }
+    let draft = Draft::of(&row);
     let remote = item::parsed(row.remote_data.as_deref());
     if crate::resolve::is_same(remote.as_ref(), Some(&after)) {
         weigh::forget_edit(&mut row);
@@ -44,11 +48,10 @@ pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<mar
             row.base_version = Some(row.version);
             row.base_data.clone_from(&row.remote_data);
         }
-        row.edited_by = Some(edit.editor.clone());
+        weigh::note_editor(&mut row, &edit.editor);
         row.edited_at = Some(working.now.millis());
     }
     let version = row.version + 1;
-    let draft = Draft { before: Some(before) };
     item::publish(working, &mut row, &draft, Some(&after), version);
     let fields: Vec<&String> = edit.patch.keys().collect();
     let detail = serde_json::json!({ "version": version, "fields": fields });
@@ -66,6 +69,10 @@ fn check(working: &Working, row: &market_item::Model, edit: &SkillEdit) -> ApiRe
     if row.conflict_id.is_some() {
         let message = "an open conflict of this skill has to be resolved first";
         return Err(ApiError::new(ErrorCode::ConflictOpen, message));
+    }
+    if row.withdrawn_at.is_some() {
+        let message = "the marketplace has not confirmed this skill for too long";
+        return Err(ApiError::unavailable(message).with_retry_after(UNCONFIRMED_RETRY_S));
     }
     let owned = &working.options.rules.of(ItemKind::Skill).owned_by_remote;
     for field in edit.patch.keys() {

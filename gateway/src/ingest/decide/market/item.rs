@@ -10,13 +10,18 @@ use tidegate_protocol::limits::ENTRY_BYTES;
 use tidegate_services::atom::item::is_key;
 
 use crate::config::check::MARKETPLACE;
+use crate::ingest::decide::market::figures;
 use crate::ingest::prepare::ENTRY_FRAME_BYTES;
 use crate::ingest::working::{Append, Working};
 use crate::resolve::patch;
+use crate::store::market::shown::with_figures;
 use crate::store::market::{ItemKey, SKILL};
 
 /// Characters of a name and a description that can be searched for.
 const SEARCH_CHARS: usize = 2_000;
+
+/// Bytes that the figures of a rating may add to a value.
+const FIGURES_BYTES: usize = 96;
 
 /// An item nobody has heard of.
 pub(super) fn unknown((kind, id): &ItemKey) -> market_item::Model {
@@ -31,9 +36,15 @@ pub(super) fn unknown((kind, id): &ItemKey) -> market_item::Model {
         remote_updated_at: 0,
         rating_updated_at: 0,
         confirmed_at: 0,
+        listed_at: 0,
+        fault: None,
+        fault_at: None,
+        withdrawn_at: None,
+        rated: None,
         base_version: None,
         base_data: None,
         edited_by: None,
+        editors: None,
         edited_at: None,
         conflict_id: None,
         updated_at: 0,
@@ -50,26 +61,49 @@ pub(super) fn text(value: Option<&Value>) -> Option<String> {
     value.map(ToString::to_string)
 }
 
-/// The effective value before a change.
+/// An item before a change.
 #[derive(Debug)]
 pub(super) struct Draft {
+    /// The effective value.
     pub(super) before: Option<Value>,
+    /// Whether devices hold it.
+    is_held: bool,
+    /// Fields that devices may hold as a rating told them.
+    rated: Vec<String>,
 }
 
 impl Draft {
     pub(super) fn of(row: &market_item::Model) -> Self {
-        Self { before: parsed(row.data.as_deref()) }
+        let rated = figures::kept(row).into_iter().map(|(name, _)| name).collect();
+        Self { before: parsed(row.data.as_deref()), is_held: row.withdrawn_at.is_none(), rated }
+    }
+
+    /// What a patch can stand on: what every device holds that holds the version.
+    /// Some hold figures that a rating told, some do not.
+    fn common(&self) -> Option<Value> {
+        let mut common = self.before.clone().filter(|_| self.is_held)?;
+        if let Value::Object(fields) = &mut common {
+            self.rated.iter().for_each(|name| drop(fields.shift_remove(name)));
+        }
+        Some(common)
+    }
+
+    /// Whether a patch can bring every device to a value: none can take a field
+    /// away that only some of them hold.
+    fn is_patchable(&self, after: &Value) -> bool {
+        self.rated.iter().all(|name| after.get(name).is_some_and(|figure| !figure.is_null()))
     }
 }
 
 /// Whether the entry that tells of a value would be larger than entries are.
 pub(super) fn is_too_large(row: &market_item::Model, after: Option<&Value>) -> bool {
     let data = after.map_or(0, |value| value.to_string().len());
-    data + row.id.len() + ENTRY_FRAME_BYTES * 2 > ENTRY_BYTES
+    data + row.id.len() + FIGURES_BYTES + ENTRY_FRAME_BYTES * 2 > ENTRY_BYTES
 }
 
 /// Makes `after` the effective value and appends the entry that says so:
-/// nothing where nothing changed.
+/// nothing where nothing changed, and no entry for what devices do not hold
+/// because upstream has not confirmed it.
 pub(super) fn publish(
     working: &mut Working,
     row: &mut market_item::Model,
@@ -77,7 +111,9 @@ pub(super) fn publish(
     after: Option<&Value>,
     version: i64,
 ) {
-    if crate::resolve::is_same(draft.before.as_ref(), after) {
+    let is_withdrawn = row.withdrawn_at.is_some();
+    let is_told = draft.is_held || is_withdrawn;
+    if is_told && crate::resolve::is_same(draft.before.as_ref(), after) {
         return;
     }
     let base_version = row.version;
@@ -85,6 +121,9 @@ pub(super) fn publish(
     row.data = text(after);
     row.updated_at = working.now.millis();
     describe(row, after);
+    if is_withdrawn || (after.is_none() && !draft.is_held) {
+        return;
+    }
     let mut body = ItemBody {
         id: row.id.clone(),
         version,
@@ -93,20 +132,53 @@ pub(super) fn publish(
         data: None,
         patch: None,
     };
-    if let (Some(value), Some(whole)) = (after, &row.data) {
-        let before = draft.before.as_ref();
-        let patch = before.and_then(|before| patch::to_send(before, value, whole));
+    if let Some(value) = after {
+        let shown = with_figures(value.clone(), row.rated.as_deref());
+        let whole = shown.to_string();
+        let common = draft.common().filter(|_| draft.is_patchable(&shown));
+        let patch = common.and_then(|common| patch::to_send(&common, &shown, &whole));
         if let Some(patch) = patch {
             body.op = RecordOp::Patch;
             body.base_version = Some(base_version);
             body.patch = RawValue::from_string(patch).ok();
         } else {
             body.op = RecordOp::Put;
-            body.data = RawValue::from_string(whole.clone()).ok();
+            body.data = RawValue::from_string(whole).ok();
         }
     }
+    tell(working, row, &body);
+}
+
+/// Takes an item back from devices. What is known of it is kept.
+pub(super) fn take_back(working: &mut Working, row: &mut market_item::Model) {
+    row.version += 1;
+    row.withdrawn_at = Some(working.now.millis());
+    let body = ItemBody {
+        id: row.id.clone(),
+        version: row.version,
+        op: RecordOp::Delete,
+        base_version: None,
+        data: None,
+        patch: None,
+    };
+    tell(working, row, &body);
+}
+
+/// Gives an item to devices again, as it was, where it was taken back; whether
+/// it was.
+pub(super) fn give_back(working: &mut Working, row: &mut market_item::Model) -> bool {
+    let draft = Draft::of(row);
+    if row.withdrawn_at.take().is_none() {
+        return false;
+    }
+    let version = row.version + 1;
+    publish(working, row, &draft, draft.before.as_ref(), version);
+    true
+}
+
+fn tell(working: &mut Working, row: &market_item::Model, body: &ItemBody) {
     let kind = if row.kind == SKILL { kind::SKILL } else { kind::CATEGORY };
-    working.changes.appends.push(append(MARKETPLACE, kind, &body));
+    working.changes.appends.push(append(MARKETPLACE, kind, body));
 }
 
 /// What lists are filtered by.

@@ -15,6 +15,8 @@ use crate::resolve::person::{Actor, restore, settle};
 use crate::resolve::side::Side;
 use crate::store::rating::{FAILED, RatingKey, UPLOADED};
 
+pub(crate) mod withdraw;
+
 /// Why a rating waits that upstream has in another form: it takes no second
 /// one of a user.
 pub(crate) const NO_UPDATES: &str = "update_not_supported";
@@ -64,7 +66,9 @@ pub(crate) fn settled(working: &mut Working, settled: &SettledRating) -> ApiResu
             })
     });
     if !is_known {
-        let row = rule::new_row(working, &subject, Some(&settled.row.user_id), verdict);
+        let user_id = &settled.row.user_id;
+        let editors = std::slice::from_ref(user_id);
+        let row = rule::new_row(working, &subject, Some(user_id), editors, verdict);
         rule::tell(working, &row);
         working.changes.verdicts.push(verdict.clone());
         working.keep_conflict(row);

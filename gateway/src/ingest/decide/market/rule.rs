@@ -19,7 +19,7 @@ use crate::journal::snapshot::conflict_body;
 use crate::resolve::conflict::{Conflict, Outcome};
 use crate::resolve::person::{Actor, Refused, restore, settle};
 use crate::resolve::side::Side;
-use crate::store::conflict::{OPEN, RESOLVED};
+use crate::store::conflict::{OPEN, RESOLVED, editors};
 use crate::store::market::{ItemKey, SKILL};
 
 pub(crate) fn needs(ruling: &Ruling, needs: &mut Needs) {
@@ -38,6 +38,7 @@ pub(super) fn new_row(
     working: &Working,
     subject: &str,
     user_id: Option<&str>,
+    editors: &[String],
     found: &Conflict,
 ) -> conflict::Model {
     let now = working.now.millis();
@@ -45,6 +46,7 @@ pub(super) fn new_row(
         id: Uuid::now_v7().to_string(),
         subject: subject.to_owned(),
         user_id: user_id.map(str::to_owned),
+        editors: item::text(Some(&editors.into())),
         status: status(found).to_owned(),
         severity: found.severity.as_str().to_owned(),
         verdict: text(found),
@@ -70,7 +72,29 @@ pub(super) fn text(conflict: &Conflict) -> String {
     serde_json::to_string(conflict).expect("a conflict serialises: its keys are text")
 }
 
-/// Tells the devices of the user whose edit is in it of a new verdict.
+/// Shows in an open conflict what upstream has now, and tells the editors: they
+/// decide on that, not on what it was when the conflict was found.
+pub(super) fn follow(working: &mut Working, item: &market_item::Model, said_at: Timestamp) {
+    let Some(id) = &item.conflict_id else { return };
+    let Ok((mut row, found)) = look_up(working, id) else { return };
+    if !found.is_open() {
+        return;
+    }
+    let remote = Side {
+        version: item.version,
+        data: item::parsed(item.data.as_deref()),
+        edited_at: said_at,
+        source_id: weigh::UPSTREAM.to_owned(),
+    };
+    let rules = working.options.rules.of(weigh::item_kind(item));
+    let found = crate::resolve::person::follow(&found, remote, rules);
+    found.severity.as_str().clone_into(&mut row.severity);
+    row.verdict = text(&found);
+    tell(working, &row);
+    working.keep_conflict(row);
+}
+
+/// Tells the devices of the users whose edits are in it of a new verdict.
 pub(super) fn tell(working: &mut Working, row: &conflict::Model) {
     tell_with(working, row, None);
 }
@@ -82,10 +106,10 @@ pub(super) fn tell_published(working: &mut Working, row: &conflict::Model, versi
 }
 
 fn tell_with(working: &mut Working, row: &conflict::Model, version: Option<i64>) {
-    let Some(user_id) = &row.user_id else { return };
-    if let Some(mut body) = conflict_body(row) {
-        body.version = version.unwrap_or(body.version);
-        let append = item::append(&user_stream(user_id), kind::CONFLICT, &body);
+    let Some(mut body) = conflict_body(row) else { return };
+    body.version = version.unwrap_or(body.version);
+    for user_id in editors(row) {
+        let append = item::append(&user_stream(&user_id), kind::CONFLICT, &body);
         working.changes.appends.push(append);
     }
 }
@@ -171,6 +195,7 @@ fn put(
     outcome: &Outcome,
     actor: &str,
 ) -> i64 {
+    let draft = Draft::of(&item);
     let remote = item::parsed(item.remote_data.as_deref());
     if item.conflict_id.as_ref() == Some(&row.id) {
         item.conflict_id = None;
@@ -180,10 +205,11 @@ fn put(
     } else {
         item.base_version = Some(item.version);
         item.base_data.clone_from(&item.remote_data);
-        item.edited_by = Some(actor.to_owned());
+        // What was decided may hold what each of them wrote.
+        item.editors = item::text(Some(&editors(row).into()));
+        weigh::note_editor(&mut item, actor);
         item.edited_at = Some(working.now.millis());
     }
-    let draft = Draft::of(&item);
     let version = outcome.version.max(item.version + 1);
     item::publish(working, &mut item, &draft, outcome.data.as_ref(), version);
     let published = item.version;

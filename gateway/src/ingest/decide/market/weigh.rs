@@ -12,6 +12,7 @@ use crate::resolve::rules::{ItemKind, Strategy};
 use crate::resolve::side::{Base, Edits, Origin, Side};
 use crate::resolve::{Policy, Verdict};
 use crate::store::market::SKILL;
+use crate::store::market::shown::editors;
 
 /// Who upstream is in conflicts.
 pub(super) const UPSTREAM: &str = "upstream";
@@ -60,7 +61,21 @@ pub(super) fn forget_edit(row: &mut market_item::Model) {
     row.base_version = None;
     row.base_data = None;
     row.edited_by = None;
+    row.editors = None;
     row.edited_at = None;
+}
+
+/// Editors of one item that are remembered: the newest.
+const EDITORS_MAX: usize = 100;
+
+/// Somebody edits the item, beside those whose edits are in it already.
+pub(super) fn note_editor(row: &mut market_item::Model, editor: &str) {
+    let mut known = editors(row);
+    known.retain(|other| other != editor);
+    known.push(editor.to_owned());
+    let from = known.len().saturating_sub(EDITORS_MAX);
+    row.editors = item::text(Some(&known[from..].into()));
+    row.edited_by = Some(editor.to_owned());
 }
 
 /// The kind of item a row is, for its rules.
@@ -126,7 +141,7 @@ pub(super) fn weigh(
         version: verdict.version().max(next),
         conflict: found.as_ref().map(|found| {
             let subject = format!("{}:{}", row.kind, row.id);
-            rule::new_row(working, &subject, row.edited_by.as_deref(), found)
+            rule::new_row(working, &subject, row.edited_by.as_deref(), &editors(row), found)
         }),
         verdict: found,
         remote,

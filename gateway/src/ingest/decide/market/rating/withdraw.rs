@@ -1,0 +1,51 @@
+//! A user takes a rating back.
+
+use tidegate_entity::{conflict, skill_rating};
+use tidegate_protocol::code::ErrorCode;
+
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::decide::market::rating::of_subject;
+use crate::ingest::decide::market::rule;
+use crate::ingest::market::WithdrawnRating;
+use crate::ingest::working::{Needs, Working, user_stream};
+use crate::resolve::conflict::{Conflict, DecidedBy};
+use crate::store::conflict::OPEN;
+use crate::store::rating::RatingKey;
+
+pub(crate) fn needs(rating: &WithdrawnRating, needs: &mut Needs) {
+    needs.ratings.insert(key(rating));
+    needs.streams.insert(user_stream(&rating.user_id));
+    needs.subjects.insert(format!("rating:{}:{}", rating.skill_id, rating.user_id));
+}
+
+fn key(rating: &WithdrawnRating) -> RatingKey {
+    (rating.skill_id.clone(), rating.user_id.clone())
+}
+
+/// Forgets the rating, and ends what waits for a decision about it; the rating
+/// as it was.
+pub(crate) fn withdraw(
+    working: &mut Working,
+    rating: &WithdrawnRating,
+) -> ApiResult<Box<skill_rating::Model>> {
+    let key = key(rating);
+    let missing = || ApiError::new(ErrorCode::NotFound, "you have not rated this skill");
+    let row = working.ratings.get(&key).cloned().ok_or_else(missing)?;
+    let about: Vec<conflict::Model> = working
+        .conflicts
+        .values()
+        .filter(|row| row.status == OPEN && of_subject(row).as_ref() == Some(&key))
+        .cloned()
+        .collect();
+    for mut row in about {
+        let Ok(found) = serde_json::from_str::<Conflict>(&row.verdict) else { continue };
+        let decided_by = DecidedBy::Person(rating.user_id.clone());
+        let decided = Conflict { decided_by, at: working.now, ..found };
+        rule::resolve(working, &mut row, &decided);
+        working.changes.decided.push(decided.strategy);
+        rule::tell(working, &row);
+        working.keep_conflict(row);
+    }
+    working.drop_rating(key);
+    Ok(Box::new(row))
+}
