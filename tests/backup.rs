@@ -79,6 +79,7 @@ async fn after_a_restore_devices_begin_anew() {
     let aside = node.aside();
     assert!(said.contains(aside[0].to_str().unwrap()), "{said}");
     assert!(file.is_file(), "the backup stays");
+    assert_eq!(node.leftovers(), Vec::<String>::new());
     node.start().await;
     let answer = node.poll("u1", Some(cursor)).await;
     let status = &answer["streams"]["user:u1"];

@@ -116,10 +116,12 @@ impl Node {
     }
 
     /// What was noted for later and not written is lost, as in a crash.
-    async fn drop_all(self) {
+    async fn drop_all(&mut self) {
         self.stop.cancel();
-        self.writing.join_all().await;
-        self.store.close().await.unwrap();
+        while let Some(done) = self.writing.join_next().await {
+            done.unwrap();
+        }
+        self.store.clone().close().await.unwrap();
     }
 }
 
@@ -363,8 +365,9 @@ impl World {
         for device in &mut self.devices {
             device.session = None;
         }
-        let node = Node::open(&self.url, &self.clock).await;
-        std::mem::replace(&mut self.node, node).drop_all().await;
+        // A database file belongs to one node.
+        self.node.drop_all().await;
+        self.node = Node::open(&self.url, &self.clock).await;
     }
 
     /// Head and highest position removed, of every stream.
@@ -386,7 +389,7 @@ impl World {
         page.unwrap().rows.into_iter().map(row).collect()
     }
 
-    pub(super) async fn end(self) {
+    pub(super) async fn end(mut self) {
         drop(self.devices);
         self.node.drop_all().await;
     }
