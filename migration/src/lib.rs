@@ -11,7 +11,7 @@ mod m20261121_000002_push_tier;
 mod m20261121_000003_marketplace;
 mod m20261126_000001_write_probe;
 mod m20261126_000002_push_refusals;
-mod m20261130_000009_marketplace_care;
+mod m20261126_000003_marketplace_care;
 mod schema;
 
 /// All migrations, in order.
@@ -27,7 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261121_000003_marketplace::Migration),
             Box::new(m20261126_000001_write_probe::Migration),
             Box::new(m20261126_000002_push_refusals::Migration),
-            Box::new(m20261130_000009_marketplace_care::Migration),
+            Box::new(m20261126_000003_marketplace_care::Migration),
         ]
     }
 }

@@ -19,6 +19,7 @@ use crate::hub::silent::{Place, Waiter};
 use crate::state::AppState;
 use crate::transport::ws::live::Live;
 
+mod end;
 mod frames;
 mod handshake;
 mod hello;

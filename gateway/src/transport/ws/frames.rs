@@ -18,8 +18,9 @@ use crate::ingest::job::Report;
 use crate::metrics::label::FrameIn;
 use crate::session::verdict::Beginning;
 use crate::transport::open::{self, Wanted};
+use crate::transport::ws::end::End;
 use crate::transport::ws::hello;
-use crate::transport::ws::live::{End, Live};
+use crate::transport::ws::live::Live;
 
 type Reference = Option<Box<serde_json::value::RawValue>>;
 

@@ -28,30 +28,8 @@ use crate::session::{Due, Moment, ReadWhat, Session};
 use crate::state::AppState;
 use crate::store::device::DeviceKey;
 use crate::transport::open;
-use crate::transport::ws::socket::{Incoming, Lost, Socket};
-
-/// How a session ends.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum End {
-    /// With a close frame of ours.
-    Close(CloseReason),
-    /// The client closed, or the connection is gone.
-    Gone,
-    /// A write made no progress, or failed.
-    Lost,
-}
-
-impl From<Lost> for End {
-    fn from(_: Lost) -> Self {
-        Self::Lost
-    }
-}
-
-impl From<CloseReason> for End {
-    fn from(reason: CloseReason) -> Self {
-        Self::Close(reason)
-    }
-}
+use crate::transport::ws::end::End;
+use crate::transport::ws::socket::{Incoming, Socket};
 
 /// Pages sent before the session listens again.
 const PAGES_PER_TURN: usize = 8;
