@@ -282,6 +282,9 @@ impl Running {
         if let Err(error) = self.writing.await {
             tracing::error!(%error, "the writer panicked");
         }
+        if let Err(error) = upkeep::writing::leave(&state.store, &state.node).await {
+            tracing::debug!(%error, "that the database was left in order was not noted");
+        }
         if let Err(error) = state.store.clone().close().await {
             tracing::warn!(%error, "the database did not close cleanly");
         }

@@ -101,6 +101,17 @@ impl Hub {
         self.topic(stream).map(|topic| topic.head().get())
     }
 
+    /// A stream's head as read from the database. In another epoch than the one
+    /// followed here, it began anew on another node: so it does here.
+    pub fn observe(&self, stream: &str, epoch: &str, head: Seq) {
+        let Some(topic) = self.topic(stream) else { return };
+        if topic.is_in(epoch) {
+            topic.advance(head, &self.runtime);
+        } else {
+            topic.restart(CloseReason::Overtaken);
+        }
+    }
+
     /// A commit ended unclear: forgets the newest entries, and says that the
     /// stream reached `head`, as found in the database.
     pub fn reread(&self, stream: &str, head: Seq) {
@@ -132,6 +143,13 @@ impl Watch {
     /// The stream followed.
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// Begins to follow in this epoch, unless others do so in another one: then
+    /// the next look at the head finds it.
+    pub fn begin(&self, epoch: &str, head: Seq) {
+        self.topic.is_in(epoch);
+        self.advance(head);
     }
 
     /// Says that the stream reached `head`, as read from the database. Wakes

@@ -21,7 +21,7 @@ use crate::store::device::DeviceKey;
 pub mod history;
 mod retention;
 mod withdrawal;
-mod writing;
+pub mod writing;
 
 /// How often due commands are looked for: an expiry is journalled within 1 s.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -131,15 +131,22 @@ async fn checkpoint(state: AppState) -> anyhow::Result<()> {
 /// that another node's commit never gave, is only late.
 async fn refresh_heads(state: AppState) -> anyhow::Result<()> {
     let watched = state.hub.watched_streams();
+    let mut behind = Vec::new();
     for names in watched.chunks(usize::try_from(STREAMS_PER_STEP)?) {
         for (name, head) in store::head::load(state.store.readers(), names).await? {
-            if state.hub.head(&name).is_some_and(|known| known > head.seq) {
-                // Its history went back. The writer looks closer.
-                state.ingest.ensure(vec![StreamName::parse(&name)?]).await?;
+            // Where it is another process, its history may have gone back; or
+            // a commit came between. The writer looks closer.
+            if !state.store.is_embedded()
+                && state.hub.head(&name).is_some_and(|known| known > head.seq)
+            {
+                behind.push(StreamName::parse(&name)?);
                 continue;
             }
-            state.hub.advance(&name, Seq::new(head.seq));
+            state.hub.observe(&name, &head.epoch, Seq::new(head.seq));
         }
+    }
+    if !behind.is_empty() {
+        state.ingest.ensure(behind).await?;
     }
     Ok(())
 }

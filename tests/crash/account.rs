@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidegate_protocol::command::CommandStatus;
 use tidegate_protocol::id::{CommandId, DeviceId, StreamName};
 
-use crate::crash::device::{Device, Repeats};
+use crate::crash::device::{Device, Log, Repeats};
 use crate::crash::load::{AT_ONCE, Asked, Load};
 use crate::support::Token;
 
@@ -27,6 +27,14 @@ pub(super) async fn settle(
 ) -> Result<(), String> {
     load.ask_again().await?;
     let (mut ends, asked) = (Ends::new(), load.asked().clone());
+    for some in asked.chunks(AT_ONCE) {
+        let accepted = some.iter().filter_map(|asked| asked.accepted.as_ref());
+        try_join_all(accepted.map(|accepted| ended(load, &accepted.id))).await?;
+    }
+    // One device may report what another one's result has ended.
+    for each in devices {
+        each.until("rid of its results", Log::has_reported).await?;
+    }
     for some in asked.chunks(AT_ONCE) {
         let judged = some.iter().map(|asked| command(load, asked, devices, repeats));
         ends.extend(try_join_all(judged).await?);

@@ -71,6 +71,11 @@ impl Log {
         self.cursor.is_some()
     }
 
+    /// Every result was answered.
+    pub(super) const fn has_reported(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
     pub(super) const fn is_drained(&self) -> bool {
         self.is_drained
     }

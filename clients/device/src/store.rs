@@ -26,7 +26,9 @@ use tidegate_protocol::id::{DeviceId, Epoch, InvalidId, Seq, StreamName};
 
 use crate::machine::Live;
 
-/// The path that keeps everything in memory.
+/// The path that keeps everything in memory: for tests, and for apps that may
+/// lose it. After a statement whose outcome is not known it is gone, and every
+/// call fails.
 pub const IN_MEMORY: &str = ":memory:";
 
 /// What went wrong in the store.

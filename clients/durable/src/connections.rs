@@ -105,11 +105,6 @@ impl Connections {
         self.record.since_commit()
     }
 
-    /// The pool itself, for migrations, which bring their own transactions.
-    pub const fn for_migrations(&self) -> &DatabaseConnection {
-        &self.pool
-    }
-
     /// Closes all connections.
     pub async fn close(self) -> Result<(), DbErr> {
         let deadline = self.deadlines.statement;

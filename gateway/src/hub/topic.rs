@@ -26,6 +26,8 @@ pub struct Topic {
     name: StreamName,
     /// The highest position known to be committed.
     head: AtomicI64,
+    /// The epoch in which it is followed here.
+    epoch: Mutex<Option<Box<str>>>,
     ring: Mutex<Ring>,
     watchers: Mutex<Watchers>,
 }
@@ -46,7 +48,8 @@ impl Topic {
         let ring = Mutex::new(Ring::new(name.owner().is_none()));
         // Most topics are a user's with one device.
         let watchers = Watchers { signals: Slab::with_capacity(1), ..Watchers::default() };
-        Self { name, head: AtomicI64::new(0), ring, watchers: Mutex::new(watchers) }
+        let (head, epoch) = (AtomicI64::new(0), Mutex::default());
+        Self { name, head, epoch, ring, watchers: Mutex::new(watchers) }
     }
 
     /// The stream.
@@ -99,8 +102,15 @@ impl Topic {
         }
     }
 
+    /// Whether it is followed in this epoch; the first one told is the one.
+    pub(super) fn is_in(&self, epoch: &str) -> bool {
+        let mut known = lock(&self.epoch);
+        &**known.get_or_insert_with(|| epoch.into()) == epoch
+    }
+
     /// Forgets where the stream stood, and tells all who follow it to close.
     pub(super) fn restart(&self, reason: CloseReason) {
+        *lock(&self.epoch) = None;
         self.ring().clear();
         self.head.store(0, Ordering::Release);
         for (_, signal) in &lock(&self.watchers).signals {

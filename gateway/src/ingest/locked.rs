@@ -79,6 +79,15 @@ impl Writer {
         Ok((others, waiting))
     }
 
+    /// Jobs that end alone at a lock that is no head's: their streams are left
+    /// alone for a moment all the same.
+    pub(super) async fn leave_alone(&self, jobs: &[Pending]) {
+        let jobs: Vec<&Job> = jobs.iter().map(|pending| &pending.job).collect();
+        if let Ok((needed, _)) = self.find_locked(&jobs).await {
+            self.locked.note(needed.into_iter().flatten());
+        }
+    }
+
     /// What each job writes to, and what of it somebody else has locked.
     async fn find_locked(
         &self,

@@ -87,10 +87,12 @@ pub(crate) struct Changes {
     pub(crate) outcomes: Vec<command_outcome::Model>,
     pub(crate) changed_devices: BTreeSet<DeviceKey>,
     pub(crate) removed_devices: Vec<DeviceKey>,
-    /// Streams whose history went back: they begin anew, in a new epoch.
-    pub(crate) restarted: Vec<String>,
     /// Those among them that made room for another one; for log and metrics.
     pub(crate) replaced_devices: Vec<DeviceKey>,
+    /// Streams whose history went back: they begin anew, in a new epoch.
+    pub(crate) restarted: Vec<String>,
+    /// Streams with a commit of unknown outcome, and their heads as they are.
+    pub(crate) settled: Vec<(String, Seq)>,
     /// Devices with other capabilities than their live sessions judge by.
     pub(crate) outdated: Vec<SessionKey>,
     pub(crate) tokens: HashMap<(String, String), TokenOwner>,

@@ -133,6 +133,12 @@ impl Writer {
                     parts.push(rest);
                     parts.push(part);
                 }
+                // Another node kept taking the key that it needs: not a fault.
+                Err(Failure::RolledBack(error))
+                    if Fault::of(&error) == Fault::Taken && !self.store.is_embedded() =>
+                {
+                    self.refuse(part, &ApiError::unavailable("another node was faster; try again"));
+                }
                 Err(Failure::RolledBack(error) | Failure::Unreachable(error)) => {
                     self.refuse(part, &ApiError::internal(&error));
                 }
@@ -149,21 +155,22 @@ impl Writer {
     /// A batch ran into a lock: what needs it is refused, and the others are
     /// tried again. If it is no head that is locked, in halves.
     async fn go_on_without_locked(&self, part: Vec<Pending>, parts: &mut Vec<Vec<Pending>>) {
-        if part.len() == 1 {
-            return self.refuse(part, &locked::refusal());
-        }
-        // One at fault is refused above; a failure here refuses them all, and
-        // each caller tries again.
+        // A failure here refuses them all, and each caller tries again.
         let jobs = part.len();
         let (mut others, waiting) = match self.part_locked(part).await {
             Ok(parted) => parted,
             Err((error, part)) => return self.refuse(part, &ApiError::internal(&error)),
         };
         self.refuse(waiting, &locked::refusal());
-        if others.len() == jobs {
+        if others.len() < jobs {
+            parts.push(others);
+        } else if jobs > 1 {
             parts.push(others.split_off(jobs / 2));
+            parts.push(others);
+        } else {
+            self.leave_alone(&others).await;
+            self.refuse(others, &locked::refusal());
         }
-        parts.push(others);
     }
 
     fn refuse(&self, part: Vec<Pending>, error: &ApiError) {
@@ -259,10 +266,11 @@ impl Writer {
         for job in jobs {
             decide::needs(job, &self.options, &mut needs);
         }
-        needs.streams.extend(lock(&self.doubtful).iter().cloned());
         let options = self.options.clone();
+        let named = needs.streams.clone();
         let mut working = Working::load(tx, needs, now, options, &self.hub, &self.behind).await?;
-        self.restart_what_went_back(tx, &mut working).await?;
+        self.restart_what_went_back(tx, &mut working, named).await?;
+        working.changes.settled = self.settle_doubts(tx).await?;
         let drafts = jobs
             .iter()
             .enumerate()
@@ -283,25 +291,51 @@ impl Writer {
         &self,
         tx: &WriteTransaction,
         working: &mut Working,
+        named: BTreeSet<String>,
     ) -> Result<(), DbErr> {
-        for (stream, head) in &mut working.heads {
-            let announced = self.history.head(stream).max(self.hub.head(stream));
-            if self.store.is_embedded() || announced.is_none_or(|known| known <= head.seq) {
-                continue;
-            }
-            head.epoch = new_epoch();
-            store::head::renew_epoch(tx, stream, &head.epoch).await?;
-            working.changes.restarted.push(stream.clone());
+        if self.store.is_embedded() {
+            return Ok(());
         }
+        let announced = |stream: &str| self.history.head(stream).max(self.hub.head(stream));
+        for (stream, head) in &mut working.heads {
+            if announced(stream).is_some_and(|known| known > head.seq) {
+                head.epoch = new_epoch();
+                store::head::renew_epoch(tx, stream, &head.epoch).await?;
+                working.changes.restarted.push(stream.clone());
+            }
+        }
+        // Their row went too; the one made now has an epoch of its own.
+        let gone = named.into_iter().filter(|stream| {
+            !working.heads.contains_key(stream) && announced(stream).is_some_and(|known| known > 0)
+        });
+        working.changes.restarted.extend(gone);
         Ok(())
+    }
+
+    /// The heads of streams with a doubtful commit, as they are now; 0 where
+    /// there is none. One whose commit may still be under way stays in doubt:
+    /// nobody waits for it but who writes to it.
+    async fn settle_doubts(&self, tx: &WriteTransaction) -> Result<Vec<(String, Seq)>, DbErr> {
+        let doubtful: Vec<String> = lock(&self.doubtful).iter().cloned().collect();
+        if doubtful.is_empty() {
+            return Ok(Vec::new());
+        }
+        let exist = store::head::load(tx, &doubtful).await?;
+        let free = store::head::lock_free(tx, &doubtful).await?;
+        let settled = doubtful.into_iter().filter_map(|stream| match free.get(&stream) {
+            Some(head) => Some((stream, Seq::new(head.seq))),
+            None if exist.contains_key(&stream) => None,
+            None => Some((stream, Seq::ZERO)),
+        });
+        Ok(settled.collect())
     }
 
     /// What memory holds of streams with a doubtful commit is what the database
     /// says now: their heads were locked in the transaction that committed.
     fn resolve_doubts(&self, working: &Working) {
-        for stream in std::mem::take(&mut *lock(&self.doubtful)) {
-            let head = working.heads.get(&stream).map_or(0, |head| head.seq);
-            self.hub.reread(&stream, Seq::new(head));
+        for (stream, head) in &working.changes.settled {
+            lock(&self.doubtful).remove(stream);
+            self.hub.reread(stream, *head);
         }
         for stream in &working.changes.restarted {
             tracing::warn!(

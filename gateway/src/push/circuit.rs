@@ -219,6 +219,13 @@ impl Circuits {
     ) -> Fault {
         self.release(leave);
         let mut states = lock(&self.states);
+        // A probe that met another refusal says nothing of the circuits it was
+        // let into: the next one waits for its turn.
+        for probed in leave.probes.iter().filter(|probed| *probed != circuit) {
+            if let Some(open) = states.get_mut(probed).and_then(|state| state.open.as_mut()) {
+                open.probe_at = open.probe_at.max(now + self.pause);
+            }
+        }
         let state = entry(&mut states, circuit, now);
         let was_open = state.open.is_some();
         let is_loner = state.loners.contains(&leave.device);

@@ -1,7 +1,7 @@
 //! A row that a node writes when nothing else is written, to learn whether
 //! writing works, and which history of the database it saw last.
 
-use sea_orm::sea_query::OnConflict;
+use sea_orm::sea_query::{Expr, OnConflict};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
     QueryFilter, Statement,
@@ -16,17 +16,33 @@ pub async fn read(db: &impl ConnectionTrait, node: &str) -> Result<Option<Model>
 }
 
 /// Writes the node's row, and removes those of nodes that wrote none since
-/// `forgotten_before`, milliseconds.
+/// `forgotten_before`, milliseconds. A history that is not known now leaves the
+/// one that was.
 pub async fn write(
     db: &impl ConnectionTrait,
     row: Model,
     forgotten_before: i64,
 ) -> Result<(), DbErr> {
+    let has_history = row.history.is_some();
     let row = ActiveModel { node: Set(row.node), at: Set(row.at), history: Set(row.history) };
-    let update =
-        OnConflict::column(Column::Node).update_columns([Column::At, Column::History]).to_owned();
+    let mut update = OnConflict::column(Column::Node);
+    update.update_column(Column::At);
+    if has_history {
+        update.update_column(Column::History);
+    }
     Entity::insert(row).on_conflict(update).exec_without_returning(db).await?;
     Entity::delete_many().filter(Column::At.lt(forgotten_before)).exec(db).await?;
+    Ok(())
+}
+
+/// Forgets which history the node saw: it ends in order, with everything on
+/// disk.
+pub async fn forget_history(db: &impl ConnectionTrait, node: &str) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::History, Expr::value(Option::<String>::None))
+        .filter(Column::Node.eq(node))
+        .exec(db)
+        .await?;
     Ok(())
 }
 

@@ -96,7 +96,7 @@ fn begin_one(watch: Watch, heads: &Heads, cursors: &Cursors) -> ApiResult<Opened
         let stream = if name.owner().is_some() { "user" } else { name.as_str() };
         tracing::warn!(stream, head = row.seq, "a client's cursor is ahead of the head");
     }
-    watch.advance(head);
+    watch.begin(epoch.as_str(), head);
     let id = StreamId { name, epoch };
     let status = beginning.status(&id, head);
     Ok(Opened { state: beginning.state(id, head), watch, status, beginning })

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use sea_orm::DbErr;
-use tidegate_durable::Health;
+use tidegate_durable::{Fault, Health};
 use tidegate_protocol::id::StreamName;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,10 @@ const INTERVAL: Duration = Duration::from_secs(4);
 pub async fn check_at_start(store: &Store, node: &str) -> Result<(), DbErr> {
     let known = store::probe::read(store.readers(), node).await?;
     let known = known.and_then(|row| row.history);
-    let now = store::probe::history(store, store.readers()).await?;
+    let now = store::probe::history(store, store.readers()).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "PostgreSQL does not tell its timeline: a failover is only noticed by heads that went back");
+        None
+    });
     if known.is_some() && now.is_some() && known != now {
         let renewed = renew_all(store).await?;
         tracing::warn!(
@@ -84,11 +87,15 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
             }
             _ = ticks.tick() => {}
         }
-        let Ok(now) = store::probe::history(&state.store, state.store.readers()).await else {
-            must_check = true;
-            continue;
+        let now = match store::probe::history(&state.store, state.store.readers()).await {
+            Ok(now) => now,
+            Err(error) if Fault::of(&error) == Fault::Statement => None,
+            Err(_) => {
+                must_check = true;
+                continue;
+            }
         };
-        let is_another = known.is_some() && now != known;
+        let is_another = known.is_some() && now.is_some() && now != known;
         if is_another {
             tracing::warn!(timeline = ?now, "PostgreSQL is on another timeline");
         }

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::state::AppState;
-use crate::store;
+use crate::store::{self, Store};
 
 /// How often it is looked whether a row must be written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,12 +57,26 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
 /// Writes the node's row; which history it was written in.
 pub(super) async fn probe(state: &AppState) -> Result<Option<String>, DbErr> {
     let at = state.clock.now().millis();
+    // Not in the transaction, which must tell of writing only: some servers
+    // refuse to say.
+    let history = store::probe::history(&state.store, state.store.readers()).await;
+    let history = history.unwrap_or_default();
     let tx = state.store.begin_write().await?;
-    let history = store::probe::history(&state.store, &tx).await?;
     let row = write_probe::Model { node: state.node.clone(), at, history: history.clone() };
     store::probe::write(&tx, row, at - FORGOTTEN_MS).await?;
     tx.commit().await?;
     Ok(history)
+}
+
+/// An embedded database is left in order, with everything on disk: a reboot in
+/// between is no other history.
+pub async fn leave(store: &Store, node: &str) -> Result<(), DbErr> {
+    if !store.is_embedded() || store.waits_for_disk() {
+        return Ok(());
+    }
+    let tx = store.begin_write().await?;
+    store::probe::forget_history(&tx, node).await?;
+    tx.commit().await
 }
 
 fn tell(state: &AppState, health: Health) {

@@ -90,10 +90,18 @@ impl Leader {
         let asked = asked.min(longest(self.settings()));
         let asked_ms = i64::try_from(asked.as_millis()).unwrap_or(i64::MAX);
         let until = self.state.clock.now().plus_millis(asked_ms).millis();
-        self.patience.0.fetch_max(until, Ordering::Relaxed);
+        // What a clock that was ahead had noted is over, and must not outlast
+        // what is asked for now.
+        let longest_ms = i64::try_from(longest(self.settings()).as_millis()).unwrap_or(i64::MAX);
+        let latest = self.state.clock.now().plus_millis(longest_ms).millis();
+        let later = |known: i64| if known > latest { until } else { known.max(until) };
+        let _ = self
+            .patience
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| Some(later(known)));
         tracing::info!(seconds = asked.as_secs(), "the marketplace asks to be left alone");
         let noted = change(&self.state, &self.fence, |row| {
-            row.asked_until = row.asked_until.max(Some(until));
+            row.asked_until = Some(row.asked_until.map_or(until, later));
         });
         if noted.await.is_err() {
             tracing::warn!("how long the marketplace wants patience is known to this node only");

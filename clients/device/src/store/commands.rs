@@ -129,8 +129,9 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets ids that no repeat can name any more, once they have ended here. `gateway_now` as for
-    /// [`Store::expired`]: one forgotten too early would be carried out twice.
+    /// Forgets ids that no repeat can name any more, once they have ended here.
+    /// `gateway_now` as for [`Store::expired`]: one forgotten too early would be
+    /// carried out twice.
     pub(crate) async fn prune(&self, gateway_now: Timestamp) -> Result<(), StoreError> {
         let delete = statement(
             "DELETE FROM command WHERE expires_at_ms < ? AND stage IN ('done', 'closed') \
