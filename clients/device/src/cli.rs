@@ -115,8 +115,10 @@ async fn drive(
 ) -> anyhow::Result<ExitCode> {
     let ended = run_until(&device, common.for_s, &done).await;
     let is_complete = device.handler().is_complete();
-    device.close().await.context("closing the store")?;
+    let closed = device.close().await;
+    // First why the run ended: a store that is damaged may not close either.
     ended?;
+    closed.context("closing the store")?;
     if !is_complete {
         tracing::error!("stopped before the commands asked for had come");
     }

@@ -26,6 +26,7 @@ use crate::handler::Handler;
 use crate::retry::Delays;
 use crate::settings::{Settings, Transport};
 use crate::state::{Closed, Next, State, StopReason};
+use crate::store::StoreError;
 use crate::token::TokenProvider;
 
 /// How one attempt or session ended.
@@ -57,6 +58,13 @@ enum Ended {
     },
     /// Nothing that trying again can mend.
     Stopped(StopReason),
+}
+
+impl Ended {
+    /// The store failed: it says whether that is for good. If not, it ended so.
+    fn by_store(error: &StoreError, otherwise: Self) -> Self {
+        error.stops().map_or(otherwise, Self::Stopped)
+    }
 }
 
 /// What to do before the next attempt.

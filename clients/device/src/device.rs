@@ -250,15 +250,22 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
         let Some(_turn) = cancel.run_until_cancelled(self.turns.run()).await else {
             return Ok(());
         };
-        let executor_cancel = cancel.child_token();
+        // Whichever of the two ends by itself ends the other.
+        let over = cancel.child_token();
         // Boxed: the drivers' state is large, and it would sit in every future
         // of the app above this one.
         let connection = Box::pin(async {
-            let ended = connection::run(self, &cancel).await;
-            executor_cancel.cancel();
+            let ended = connection::run(self, &over).await;
+            over.cancel();
             ended
         });
-        let (ended, ()) = tokio::join!(connection, executor::run(self, &executor_cancel));
+        let executor = async {
+            let ended = executor::run(self, &over).await;
+            over.cancel();
+            ended
+        };
+        let (connected, executed) = tokio::join!(connection, executor);
+        let ended = connected.and(executed);
         self.set_state(match &ended {
             Ok(()) => State::Offline,
             Err(reason) => State::Stopped { reason: reason.clone() },

@@ -13,15 +13,17 @@ use tokio_util::sync::CancellationToken;
 use crate::device::Device;
 use crate::handler::{Command, Handler, Outcome};
 use crate::retry::Delays;
+use crate::state::StopReason;
 use crate::store::StoreError;
 use crate::token::TokenProvider;
 
-/// Works until cancelled. An execution that is cut off by the cancellation
-/// runs again at the next start, marked as resumed.
+/// Works until cancelled, or until the store fails for good. An execution that
+/// is cut off by the cancellation runs again at the next start, marked as
+/// resumed.
 pub(crate) async fn run<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     cancel: &CancellationToken,
-) {
+) -> Result<(), StopReason> {
     let settings = device.settings();
     let mut delays = Delays::new(settings.retry_initial, settings.retry_longest);
     cancel
@@ -34,6 +36,9 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
                         device.work().notified().await;
                     }
                     Err(error) => {
+                        if let Some(reason) = error.stops() {
+                            return Err(reason);
+                        }
                         let delay = delays.next_delay();
                         tracing::error!(%error, delay_ms = delay.as_millis(), "commands have to wait");
                         tokio::time::sleep(delay).await;
@@ -41,7 +46,8 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
                 }
             }
         })
-        .await;
+        .await
+        .unwrap_or(Ok(()))
 }
 
 /// Carries out everything that waits.

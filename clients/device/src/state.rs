@@ -47,6 +47,13 @@ pub enum StopReason {
     /// carried out for another: give each user a store of their own.
     #[error("the store belongs to another user")]
     StoreOfAnotherUser,
+    /// The store is damaged, or of a newer version. Nothing more is written to
+    /// it, and without it no command may be carried out.
+    #[error("{text}")]
+    Store {
+        /// What the store said.
+        text: String,
+    },
 }
 
 /// A close frame, or the lack of one.

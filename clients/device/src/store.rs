@@ -17,14 +17,18 @@ pub(crate) use apply::Planned;
 use std::path::Path;
 use std::time::Duration;
 
+use sea_orm::sqlx::error::Error as SqlxError;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteLockingMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DbBackend, DbErr, QueryResult, RuntimeErr, Statement, Value,
+};
 use serde_json::value::RawValue;
 use tidegate_durable::{Connections, Deadlines, Fault, Health, WriteTransaction};
 use tidegate_protocol::cursor::{Cursor, Cursors};
 use tidegate_protocol::id::{DeviceId, Epoch, InvalidId, Seq, StreamName};
 
 use crate::machine::Live;
+use crate::state::StopReason;
 
 /// The path that keeps everything in memory: for tests, and for apps that may
 /// lose it. After a statement whose outcome is not known it is gone, and every
@@ -61,14 +65,38 @@ pub enum StoreError {
     Damaged(String),
 }
 
+impl StoreError {
+    /// Why the device has to stop; `None` while trying again may help.
+    pub(crate) fn stops(&self) -> Option<StopReason> {
+        match self {
+            Self::Newer { .. } | Self::Damaged(_) => {
+                Some(StopReason::Store { text: self.to_string() })
+            }
+            Self::Database(_) | Self::Full | Self::Locked => None,
+        }
+    }
+}
+
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         match Fault::of(&error) {
             Fault::Full => Self::Full,
             Fault::Contended | Fault::Locked => Self::Locked,
             Fault::Corrupt => Self::Damaged(error.to_string()),
+            _ if is_unreadable(&error) => Self::Damaged(error.to_string()),
             _ => Self::Database(error),
         }
+    }
+}
+
+/// Whether a value was there, and not of the type that this crate writes.
+fn is_unreadable(error: &DbErr) -> bool {
+    match error {
+        DbErr::Type(_) => true,
+        DbErr::Query(RuntimeErr::SqlxError(cause)) => {
+            matches!(**cause, SqlxError::ColumnDecode { .. })
+        }
+        _ => false,
     }
 }
 

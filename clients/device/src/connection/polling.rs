@@ -96,7 +96,8 @@ fn ended(error: SyncError, worked: bool) -> Ended {
         SyncError::Token(_) | SyncError::Rest(RestError::Unauthorized) => {
             Ended::Unauthorized { worked }
         }
-        _ => Ended::PollFailed { worked },
+        SyncError::Store(error) => Ended::by_store(&error, Ended::PollFailed { worked }),
+        SyncError::Rest(_) | SyncError::NotApplied(_) => Ended::PollFailed { worked },
     }
 }
 
@@ -287,7 +288,10 @@ async fn take<H: Handler, T: TokenProvider>(
             Err(ApplyError::Mismatch(stream)) => {
                 return Err(not_applied(device, Fault::Gap(stream)).await);
             }
-            Err(error) => return Err(SyncError::NotApplied(error.to_string())),
+            Err(ApplyError::Store(error)) => return Err(error.into()),
+            Err(ApplyError::Handler(error)) => {
+                return Err(SyncError::NotApplied(error.to_string()));
+            }
         }
     }
     Ok(device.store().set_poll_cursor(&answer.cursor).await?)

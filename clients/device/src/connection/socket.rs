@@ -42,7 +42,7 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
         Ok(session) => session,
         Err(error) => {
             tracing::error!(%error, "no session without the store");
-            return Ended::NotConnected;
+            return Ended::by_store(&error, Ended::NotConnected);
         }
     };
     // The session's state is large and short-lived next to the device's own.
@@ -123,7 +123,7 @@ impl From<Lost> for Over {
 impl From<StoreError> for Over {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the session ends: nothing can be made durable");
-        Self(None)
+        Self(error.stops().map(Ended::Stopped))
     }
 }
 
@@ -331,7 +331,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 Ok(())
             }
             Err(ApplyError::Mismatch(stream)) => self.reconnect(&Fault::Gap(stream)).await,
-            Err(error) => {
+            Err(ApplyError::Store(error)) => Err(error.into()),
+            Err(ApplyError::Handler(error)) => {
                 tracing::error!(%error, "the session ends: a page could not be applied");
                 Err(Over(None))
             }

@@ -11,6 +11,7 @@ use super::*;
 use crate::handler::Outcome;
 use crate::machine::streams::{EventsPage, SnapshotPage};
 
+mod faults;
 mod pushes;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
