@@ -28,6 +28,7 @@ mod device;
 mod journal;
 mod load;
 mod neighbours;
+mod phone;
 pub(crate) mod process;
 mod round;
 mod server;

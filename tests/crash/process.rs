@@ -27,11 +27,16 @@ pub(crate) struct Process {
     _reading: JoinSet<()>,
 }
 
-/// `tidegate` beside this test's executable, where cargo puts both.
+/// The gateway's program.
 pub(crate) fn program() -> PathBuf {
+    program_named("tidegate")
+}
+
+/// A program beside this test's executable, where cargo puts both.
+pub(super) fn program_named(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let program = folder.join(format!("tidegate{}", std::env::consts::EXE_SUFFIX));
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.is_file(),
         "{} is missing: `make test` builds it first; so does `cargo build --workspace --bins`",

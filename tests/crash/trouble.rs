@@ -103,7 +103,7 @@ impl Trouble {
 }
 
 /// All but a failing read: it ends the writing of the process for good.
-fn fault(rng: &mut StdRng) -> Fault {
+pub(super) fn fault(rng: &mut StdRng) -> Fault {
     match rng.random_range(0..8) {
         0 | 1 => Fault::Full { room: None },
         2 => Fault::Full { room: Some(rng.random_range(0..200_000)) },
@@ -116,7 +116,7 @@ fn fault(rng: &mut StdRng) -> Fault {
 }
 
 /// Calls of the system before it begins: within a commit, or between two.
-fn skip(rng: &mut StdRng) -> u32 {
+pub(super) fn skip(rng: &mut StdRng) -> u32 {
     if rng.random() { 0 } else { rng.random_range(1..40) }
 }
 
