@@ -1,13 +1,14 @@
 //! The device's memory: one SQLite file.
 //!
-//! Owns all SQL of the crate. Every write is one statement, or one transaction
-//! of `tidegate-durable`, in WAL mode with `synchronous=FULL`: what a method
+//! Owns all SQL of the crate. Every write is a transaction of
+//! `tidegate-durable`, in WAL mode with `synchronous=FULL`: what a method
 //! returned from survives a power cut, and after a failed COMMIT no connection
 //! goes on as if nothing had been. Never talks to the network and never
 //! calls the app.
 
 mod apply;
 mod commands;
+mod durable;
 mod outbox;
 mod schema;
 mod snapshot;
@@ -185,14 +186,14 @@ impl Store {
     /// The device's id, made at the first start; `wanted` sets another.
     pub async fn device_id(&self, wanted: Option<DeviceId>) -> Result<DeviceId, StoreError> {
         if let Some(wanted) = wanted {
-            set_meta(&self.connection, meta::DEVICE_ID, wanted.as_str()).await?;
+            self.set_meta(meta::DEVICE_ID, wanted.as_str()).await?;
             return Ok(wanted);
         }
         if let Some(id) = self.meta(meta::DEVICE_ID).await? {
             return Ok(DeviceId::parse(&id)?);
         }
         let id = DeviceId::generate();
-        set_meta(&self.connection, meta::DEVICE_ID, id.as_str()).await?;
+        self.set_meta(meta::DEVICE_ID, id.as_str()).await?;
         Ok(id)
     }
 
@@ -202,7 +203,7 @@ impl Store {
     }
 
     pub(crate) async fn set_owner(&self, owner: &StreamName) -> Result<(), StoreError> {
-        set_meta(&self.connection, meta::OWNER, owner.as_str()).await
+        self.set_meta(meta::OWNER, owner.as_str()).await
     }
 
     /// A socket session begins: notes what its `welcome` settled, and what its
@@ -225,15 +226,19 @@ impl Store {
 
     /// The opaque cursor of the last poll, and the snapshots it left half read.
     pub(crate) async fn poll_cursor(&self) -> Result<Option<String>, StoreError> {
+        self.ensure_durable().await?;
         self.meta(meta::POLL_CURSOR).await
     }
 
     pub(crate) async fn set_poll_cursor(&self, cursor: &str) -> Result<(), StoreError> {
-        set_meta(&self.connection, meta::POLL_CURSOR, cursor).await
+        self.set_meta(meta::POLL_CURSOR, cursor).await
     }
 
     pub(crate) async fn forget_poll_cursor(&self) -> Result<(), StoreError> {
-        forget_meta(&self.connection, meta::POLL_CURSOR).await
+        let transaction = self.begin().await?;
+        forget_meta(&transaction, meta::POLL_CURSOR).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// What the gateway last heard of the device, as a fingerprint.
@@ -242,10 +247,10 @@ impl Store {
     }
 
     pub(crate) async fn set_registered(&self, said: &str) -> Result<(), StoreError> {
-        set_meta(&self.connection, meta::REGISTERED, said).await
+        self.set_meta(meta::REGISTERED, said).await
     }
 
-    /// Where each stream stands.
+    /// Where each stream stands, durably. Fails while the store cannot write.
     pub async fn cursors(&self) -> Result<Cursors, StoreError> {
         self.positions("SELECT stream, epoch, seq FROM cursor").await
     }
@@ -270,6 +275,7 @@ impl Store {
     }
 
     async fn positions(&self, sql: &str) -> Result<Cursors, StoreError> {
+        self.ensure_durable().await?;
         let rows = self.connection.query_all_raw(statement(sql, [])).await?;
         let mut positions = Cursors::new();
         for row in rows {
@@ -286,6 +292,13 @@ impl Store {
         row.map(|row| text(&row, "value")).transpose()
     }
 
+    async fn set_meta(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        let transaction = self.begin().await?;
+        set_meta(&transaction, name, value).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
     /// Begins a write: outermost, and with the write lock taken at once.
     async fn begin(&self) -> Result<WriteTransaction, StoreError> {
         if self.connection.health() == Health::Stopped {
@@ -299,7 +312,7 @@ fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 
-async fn set_meta(on: &impl ConnectionTrait, name: &str, value: &str) -> Result<(), StoreError> {
+async fn set_meta(on: &WriteTransaction, name: &str, value: &str) -> Result<(), StoreError> {
     let upsert = statement(
         "INSERT INTO meta (name, value) VALUES (?, ?) \
          ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -309,7 +322,7 @@ async fn set_meta(on: &impl ConnectionTrait, name: &str, value: &str) -> Result<
     Ok(())
 }
 
-async fn forget_meta(on: &impl ConnectionTrait, name: &str) -> Result<(), StoreError> {
+async fn forget_meta(on: &WriteTransaction, name: &str) -> Result<(), StoreError> {
     on.execute_raw(statement("DELETE FROM meta WHERE name = ?", [name.into()])).await?;
     Ok(())
 }

@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::crash::process::program_named;
-use crate::support::{FailingDisk, Gateway, Token, bounded};
+use crate::support::{FailingDisk, Gateway, Token};
 
 /// What the program prints when it carries a command out.
 const APPLIES: &str = "device: applies steps ";
+
+/// How long an exit may take on a busy machine. A store in use is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A command that was carried out.
 #[derive(Clone, Copy, Debug)]
@@ -111,9 +116,9 @@ impl App {
 
     /// Waits until it ends by itself.
     pub(super) async fn ended(&mut self) -> ExitStatus {
-        let status = bounded("the program's own end", self.child.wait()).await.unwrap();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("it ends by itself");
         self.heard_all().await;
-        status
+        status.unwrap()
     }
 
     async fn heard_all(&mut self) {

@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
+use tokio::time::timeout;
+
 use crate::crash::phone::Round;
-use crate::crash::phone::app::App;
+use crate::crash::phone::app::{App, PATIENCE};
 use crate::support::{Fault, Files, Gateway, bounded};
 
 /// A page of SQLite's.
@@ -81,7 +83,7 @@ async fn a_second_phone_on_one_store_is_refused() {
     let gateway = Gateway::start().await;
     let mut round = at_work(&gateway).await;
     let second = round.app.another();
-    let refused = bounded("the second process", second.wait_with_output()).await.unwrap();
+    let refused = timeout(PATIENCE, second.wait_with_output()).await.expect("it ends").unwrap();
     let log = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{log}");
     assert!(log.contains("the device store is locked by another process"), "{log}");

@@ -138,7 +138,9 @@ impl Store {
              AND id NOT IN (SELECT command_id FROM outbox)",
             [gateway_now.plus_millis(-REMEMBERED_MS).millis().into()],
         );
-        self.connection.execute_raw(delete).await?;
+        let transaction = self.begin().await?;
+        transaction.execute_raw(delete).await?;
+        transaction.commit().await?;
         Ok(())
     }
 }

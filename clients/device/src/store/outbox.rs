@@ -14,8 +14,10 @@ const RESULTS_BYTES: usize = FRAME_BYTES / 2;
 
 impl Store {
     /// The oldest outcomes not confirmed yet, as many as travel together: the
-    /// gateway bounds a frame by number and by bytes.
+    /// gateway bounds a frame by number and by bytes. All of them durable: what
+    /// was reported is not carried out again.
     pub(crate) async fn outbox(&self) -> Result<Vec<CommandResult>, StoreError> {
+        self.ensure_durable().await?;
         let limit = u64::try_from(RESULTS_PER_FRAME).unwrap_or(u64::MAX);
         let select = statement(
             "SELECT command_id, attempt, status, error, retryable FROM outbox \

@@ -2,6 +2,7 @@
 //! never edited, a change is a new one.
 
 use sea_orm::ConnectionTrait;
+use tidegate_durable::WriteTransaction;
 
 use crate::store::{Store, StoreError, statement};
 
@@ -60,6 +61,13 @@ const INTERRUPTED: &str = "
         WHERE stage IN ('waiting', 'started');
 ";
 
+/// Writes the version, and so the file's first page, also where it is the same.
+pub(super) async fn note_version(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let pragma = format!("PRAGMA user_version = {}", STEPS.len());
+    transaction.execute_unprepared(&pragma).await?;
+    Ok(())
+}
+
 /// Brings the file to the newest schema and takes its lock.
 pub(super) async fn prepare(store: &Store) -> Result<(), StoreError> {
     let transaction = store.begin().await?;
@@ -76,7 +84,7 @@ pub(super) async fn prepare(store: &Store) -> Result<(), StoreError> {
     for step in &STEPS[done..] {
         transaction.execute_unprepared(step).await?;
     }
-    transaction.execute_unprepared(&format!("PRAGMA user_version = {}", STEPS.len())).await?;
+    note_version(&transaction).await?;
     // What the app postponed is tried again at every start.
     transaction
         .execute_unprepared("UPDATE command SET stage = 'waiting' WHERE stage = 'postponed'")

@@ -28,11 +28,13 @@ async fn a_full_disk_is_told_and_passes() {
     let disk = Disk::new();
     let store = disk.open().await;
     events(&store, 1, &[("command", command(A, 1, "normal", 2_000_000))]).await;
-    allow_pages(&store, 1).await;
     for _ in 0..3 {
+        // Each time: a connection whose transaction failed may be replaced.
+        allow_pages(&store, 1).await;
         let refused = store.commit(&plan(&store, 2, B, 200_000).await).await.unwrap_err();
         assert!(matches!(refused, StoreError::Full), "{refused:?}");
         assert_eq!(refused.stops(), None);
+        allow_pages(&store, 1).await;
         let refused = store.set_poll_cursor(&"x".repeat(200_000)).await.unwrap_err();
         assert!(matches!(refused, StoreError::Full), "{refused:?}");
         assert_eq!(store.cursors().await.unwrap()[&own()], cursor(1));
