@@ -86,6 +86,7 @@ impl Round<'_> {
     async fn trouble(&mut self, rng: &mut StdRng) {
         let lasts = Duration::from_millis(rng.random_range(LASTS_MS));
         if rng.random_bool(0.75) {
+            self.app.is_up().await;
             self.app.disk.fail_after(fault(rng), files(rng), skip(rng));
             self.make(rng.random_range(COMMANDS)).await;
             tokio::time::sleep(lasts).await;

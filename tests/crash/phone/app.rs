@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::crash::process::program_named;
-use crate::support::{FailingDisk, Gateway, Token};
+use crate::support::{FailingDisk, Gateway, Token, eventually};
 
 /// What the program prints when it carries a command out.
 const APPLIES: &str = "device: applies steps ";
@@ -38,6 +38,8 @@ pub(super) struct Execution {
 #[derive(Debug, Default)]
 struct Said {
     executions: Vec<Execution>,
+    /// The last process that had a session.
+    welcomed: usize,
     log: String,
 }
 
@@ -97,6 +99,9 @@ impl App {
         let (output, errors) = (self.child.stdout.take(), self.child.stderr.take());
         let (said, logged) = (Arc::clone(&self.said), Arc::clone(&self.said));
         self.reading.spawn(each_line(output.unwrap(), move |line| {
+            if line.starts_with("gateway -> welcome ") {
+                said.lock().unwrap().welcomed = process;
+            }
             if let Some(execution) = read(process, line) {
                 said.lock().unwrap().executions.push(execution);
             }
@@ -106,6 +111,13 @@ impl App {
             said.log.push_str(line);
             said.log.push('\n');
         }));
+    }
+
+    /// Waits until it has opened its store and had a session: without its store
+    /// it does not start.
+    pub(super) async fn is_up(&self) {
+        let is_up = async || (self.said.lock().unwrap().welcomed == self.processes).then_some(());
+        eventually("a session", is_up).await;
     }
 
     /// SIGKILL. Everything that it had said is known then.
