@@ -57,7 +57,7 @@ struct Round<'a> {
 
 async fn round(gateway: &Gateway, seed: u64) {
     let mut rng = seed::rng(seed);
-    let mut round = Round { gateway, app: App::start(gateway).await };
+    let mut round = Round { gateway, app: App::start(gateway) };
     for _ in 0..rng.random_range(TROUBLES) {
         round.make(rng.random_range(COMMANDS)).await;
         if rng.random() {
@@ -97,7 +97,7 @@ impl Round<'_> {
         }
         self.app.disk.heal();
         if is_killed {
-            self.app.start_again().await;
+            self.app.start_again();
         }
     }
 
@@ -140,7 +140,7 @@ async fn a_phone_goes_on_when_its_disk_works_again() {
         Fault::Hang,
     ];
     let phones = stream::iter(faults).map(async |fault| {
-        let mut round = Round { gateway, app: App::start(gateway).await };
+        let mut round = Round { gateway, app: App::start(gateway) };
         round.make(2).await;
         round.all_applied().await;
         let process = round.app.process();

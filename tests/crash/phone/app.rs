@@ -61,7 +61,7 @@ pub(super) struct App {
 
 impl App {
     /// Starts one of a user of its own.
-    pub(super) async fn start(gateway: &Gateway) -> Self {
+    pub(super) fn start(gateway: &Gateway) -> Self {
         let (disk, folder) = (FailingDisk::of("device.db"), TempDir::new().unwrap());
         let user = format!("u-{}", Uuid::new_v4().simple());
         let url = format!("http://{}", gateway.address());
@@ -83,7 +83,7 @@ impl App {
     }
 
     /// Another process on the same store.
-    pub(super) async fn start_again(&mut self) {
+    pub(super) fn start_again(&mut self) {
         self.child = self.another();
         self.listen();
     }

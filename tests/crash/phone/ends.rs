@@ -23,7 +23,7 @@ fn damage(app: &App, from_page: usize) {
 }
 
 async fn at_work(gateway: &Gateway) -> Round<'_> {
-    let mut round = Round { gateway, app: App::start(gateway).await };
+    let mut round = Round { gateway, app: App::start(gateway) };
     round.make(3).await;
     round.all_applied().await;
     round
@@ -44,7 +44,7 @@ async fn a_phone_does_not_start_on_a_damaged_store() {
         // The account reads the store, and leaves all of it in its one file.
         round.kill().await;
         damage(&round.app, from_page);
-        round.app.start_again().await;
+        round.app.start_again();
         ends_with(&mut round, "the device store is damaged").await;
     }
 }
@@ -55,7 +55,7 @@ async fn a_phone_stops_when_its_store_is_damaged() {
     let gateway = Gateway::start().await;
     let mut round = at_work(&gateway).await;
     round.kill().await;
-    round.app.start_again().await;
+    round.app.start_again();
     round.make(1).await;
     round.all_applied().await;
     let executed = round.app.executions().len();
@@ -100,10 +100,10 @@ async fn a_phone_does_not_start_without_room() {
     // Without the account, which would empty the log: its file is there.
     round.app.kill().await;
     round.app.disk.fail(Fault::Full { room: None });
-    round.app.start_again().await;
+    round.app.start_again();
     ends_with(&mut round, "the device store has no room on its disk").await;
     round.app.disk.heal();
-    round.app.start_again().await;
+    round.app.start_again();
     round.make(1).await;
     round.all_applied().await;
     round.kill().await;

@@ -8,7 +8,7 @@ use tidegate::config::Config;
 
 use crate::crash::phone::app::App;
 use crate::crash::phone::was_acked;
-use crate::support::Gateway;
+use crate::support::{Gateway, PostgresDatabase};
 
 /// The store of a phone that does not run.
 struct Kept {
@@ -70,7 +70,7 @@ impl Kept {
 
 /// What the gateway counts as acked by the user's only device.
 async fn acked(gateway: &Gateway, user: &str) -> Option<(String, i64)> {
-    let url = gateway.database().map_or_else(|| file(gateway.config()), |own| own.url());
+    let url = gateway.database().map_or_else(|| file(gateway.config()), PostgresDatabase::url);
     let database = Database::connect(url).await.unwrap();
     let sql = format!("SELECT epoch, seq FROM device_cursor WHERE user_id = '{user}'");
     let found = rows(&database, &sql).await;
