@@ -99,6 +99,24 @@ async fn a_full_file_fails_writes_and_no_later_one() {
     }
 }
 
+/// A transaction that changed nothing commits on a disk that is full as well: it
+/// shows nothing.
+#[tokio::test]
+async fn an_empty_commit_does_not_show_that_writing_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let connections = with_table(&folder).await;
+    let other = open(&folder.path().join("file.db")).await;
+    let held = other.begin().await.unwrap();
+    connections.begin().await.unwrap_err();
+    held.rollback().await;
+    let tx = connections.begin().await.unwrap();
+    tx.execute_unprepared("UPDATE note SET text = 'other' WHERE id = 99").await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(connections.health(), Health::Failing(Fault::Contended));
+    write(&connections, "something").await.unwrap();
+    assert_eq!(connections.health(), Health::Writing);
+}
+
 /// A failed statement may have rolled everything back: nothing after it counts.
 #[tokio::test]
 async fn after_a_failed_statement_nothing_is_written() {

@@ -1,7 +1,7 @@
 //! A transaction that writes.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use sea_orm::{
@@ -24,6 +24,9 @@ use crate::health::Record;
 pub struct WriteTransaction {
     inner: Option<DatabaseTransaction>,
     state: AtomicU8,
+    /// Whether a statement changed a row: only then does its COMMIT reach the
+    /// disk, and show that writing works.
+    has_written: AtomicBool,
     guard: Guard,
     record: Record,
     deadline: Duration,
@@ -44,7 +47,8 @@ impl WriteTransaction {
         record: Record,
         deadline: Duration,
     ) -> Self {
-        Self { inner: Some(inner), state: AtomicU8::new(OPEN), guard, record, deadline }
+        let (state, has_written) = (AtomicU8::new(OPEN), AtomicBool::new(false));
+        Self { inner: Some(inner), state, has_written, guard, record, deadline }
     }
 
     /// Makes everything written durable.
@@ -67,7 +71,8 @@ impl WriteTransaction {
         let ended = ended.unwrap_or_else(|| Err(late("COMMIT", self.deadline)));
         ending.is_clean = ended.is_ok();
         match &ended {
-            Ok(()) => self.record.committed(),
+            Ok(()) if self.has_written.load(Ordering::Relaxed) => self.record.committed(),
+            Ok(()) => {}
             Err(error) => self.record.failed(error),
         }
         ended
@@ -84,6 +89,12 @@ impl WriteTransaction {
         let mut ending = Ending { guard: &self.guard, is_clean: false };
         let ended = within(self.deadline, rollback.as_mut()).await;
         ending.is_clean = matches!(ended, Some(Ok(())));
+    }
+
+    fn note_written(&self, done: &ExecResult) {
+        if done.rows_affected() > 0 {
+            self.has_written.store(true, Ordering::Relaxed);
+        }
     }
 
     async fn answer<'a, T, F>(
@@ -160,11 +171,13 @@ impl ConnectionTrait for WriteTransaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.answer(|inner| inner.execute_raw(statement)).await
+        let done = self.answer(|inner| inner.execute_raw(statement)).await;
+        done.inspect(|done| self.note_written(done))
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.answer(|inner| inner.execute_unprepared(sql)).await
+        let done = self.answer(|inner| inner.execute_unprepared(sql)).await;
+        done.inspect(|done| self.note_written(done))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {

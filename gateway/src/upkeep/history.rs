@@ -89,7 +89,7 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
         }
         let now = match store::probe::history(&state.store, state.store.readers()).await {
             Ok(now) => now,
-            Err(error) if Fault::of(&error) == Fault::Statement => None,
+            Err(error) if !Fault::of(&error).is_passing() => None,
             Err(_) => {
                 must_check = true;
                 continue;
