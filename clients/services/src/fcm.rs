@@ -3,7 +3,7 @@
 //! Owns the request, its authorisation and the one repetition with a fresh
 //! access token. It never retries otherwise (FCM knows no idempotency key, so
 //! that is the caller's decision), and never forgets a token: it says
-//! [`Action::TokenDead`](crate::outcome::Action::TokenDead).
+//! [`Action::TokenDead`].
 
 pub mod data;
 pub mod error;

@@ -2,7 +2,7 @@
 //! expressed in it: its contract is the protocol's fixtures.
 //!
 //! A route names what is its own: who may call it, what it takes, what it
-//! answers. What follows from that ([`answers`]) is added here, so that no
+//! answers. What follows from that (`openapi::answers`) is added here, so that no
 //! route can forget it.
 
 use serde_json::{Map, Value, json};
