@@ -51,5 +51,6 @@ mod subscribe;
 mod tidy;
 mod token_life;
 mod upstream;
+mod versions;
 mod who_connects;
 mod window;

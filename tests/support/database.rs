@@ -1,5 +1,7 @@
 //! A database of its own for each gateway on PostgreSQL.
 
+use std::path::Path;
+
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr};
 use uuid::Uuid;
 
@@ -73,4 +75,9 @@ async fn execute(url: &str, statement: &str) -> Result<(), DbErr> {
     let db = Database::connect(url).await?;
     db.execute_unprepared(statement).await?;
     db.close().await
+}
+
+/// Makes a SQLite database of a dump.
+pub(crate) async fn fill(file: &Path, dump: &str) {
+    execute(&format!("sqlite://{}?mode=rwc", file.display()), dump).await.unwrap();
 }

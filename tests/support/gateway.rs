@@ -12,7 +12,7 @@ use tidegate::config::Config;
 use tidegate::config::load::load;
 use uuid::Uuid;
 
-use crate::support::database::PostgresDatabase;
+use crate::support::database::{self, PostgresDatabase};
 use crate::support::http::Caller;
 use crate::support::proxy::Proxy;
 use crate::support::socket::Device;
@@ -25,13 +25,15 @@ use crate::support::wait::bounded;
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
     has_proxy: bool,
+    /// What the SQLite database holds before the gateway opens it.
+    dump: Option<&'static str>,
 }
 
 impl Setup {
     /// What tests need: a free port, a known secret, the shared streams `news`
     /// and `prices`, and no waits that only spread load.
     pub(crate) fn new() -> Self {
-        Self { variables: BTreeMap::new(), has_proxy: false }
+        Self { variables: BTreeMap::new(), has_proxy: false, dump: None }
             .set("listen", "127.0.0.1:0")
             .set("auth.hs256_secret", SECRET)
             .set("streams.shared", r#"["news", "prices"]"#)
@@ -52,9 +54,14 @@ impl Setup {
         Self { has_proxy: true, ..self }
     }
 
+    /// Begins on a SQLite database with this in it.
+    pub(crate) fn on(self, dump: &'static str) -> Self {
+        Self { dump: Some(dump), ..self }
+    }
+
     /// Starts the gateway.
     pub(crate) async fn start(self) -> Gateway {
-        let has_proxy = self.has_proxy;
+        let (has_proxy, dump) = (self.has_proxy, self.dump);
         let data_dir = tempfile::tempdir().unwrap();
         let database = PostgresDatabase::create().await;
         let mut setup = self.set("data_dir", data_dir.path().to_str().unwrap());
@@ -67,6 +74,9 @@ impl Setup {
                 proxy = Some(before);
             }
             setup = setup.set("database.url", &url);
+        }
+        if let Some(dump) = dump {
+            database::fill(&data_dir.path().join("tidegate.db"), dump).await;
         }
         let config = load(None, setup.variables).unwrap();
         let (clock, offset_ms) = Clock::movable();
