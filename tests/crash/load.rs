@@ -1,5 +1,5 @@
 //! A backend that creates commands as fast as it can and never gives up on
-//! one: what was not answered, or refused for now, is asked again with the same
+//! one: what was not answered, or refused by a trouble, is asked again with the same
 //! key.
 
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ pub(super) struct Asked {
     body: Value,
     pub(super) user: UserId,
     pub(super) device: Option<DeviceId>,
-    /// Answered with 2xx. `None`: cut before an answer, or refused for now.
+    /// Answered with 2xx. `None`: cut before an answer, or refused.
     pub(super) accepted: Option<Accepted>,
 }
 

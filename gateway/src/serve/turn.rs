@@ -42,7 +42,7 @@ impl Turn {
         Self(Arc::new(State { wait: AtomicU8::new(Wait::Head as u8), finished }))
     }
 
-    /// What is waited for now.
+    /// What the connection waits for.
     pub(crate) fn wait(&self) -> Wait {
         let all = [Wait::Head, Wait::Body, Wait::Answer, Wait::Idle, Wait::Socket];
         all[usize::from(self.0.wait.load(Ordering::Relaxed))]

@@ -91,7 +91,7 @@ impl Leader {
         let asked_ms = i64::try_from(asked.as_millis()).unwrap_or(i64::MAX);
         let until = self.state.clock.now().plus_millis(asked_ms).millis();
         // What a clock that was ahead had noted is over, and must not outlast
-        // what is asked for now.
+        // this answer.
         let longest_ms = i64::try_from(longest(self.settings()).as_millis()).unwrap_or(i64::MAX);
         let latest = self.state.clock.now().plus_millis(longest_ms).millis();
         let later = |known: i64| if known > latest { until } else { known.max(until) };

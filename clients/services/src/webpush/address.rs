@@ -45,7 +45,7 @@ pub enum EndpointError {
 }
 
 /// Last labels that no name of the internet has, whatever a resolver says
-/// (RFC 2606, RFC 6761): they come from placeholders and from tests.
+/// (RFC 2606, RFC 6761): they come from examples and from tests.
 const RESERVED: [&str; 4] = ["example", "invalid", "localhost", "test"];
 
 /// Ends of names that lead into local or other networks only (RFC 6762,
