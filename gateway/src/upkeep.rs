@@ -10,16 +10,17 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tidegate_protocol::id::{Seq, StreamName};
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{STREAMS_PER_STEP, SWEEP_COMMANDS};
 use crate::state::AppState;
 use crate::store;
 use crate::store::device::DeviceKey;
+use crate::upkeep::turns::Turns;
 
 pub mod history;
 mod retention;
+mod turns;
 mod withdrawal;
 pub mod writing;
 
@@ -68,15 +69,9 @@ async fn every<F>(
 ) where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns = Turns::every(interval, stop);
     let mut is_failing = false;
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    while turns.next().await {
         // Not cancelled half-way: each step is short, and a write that was
         // submitted should be waited for.
         match work(state.clone()).await {

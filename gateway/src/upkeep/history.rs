@@ -9,13 +9,13 @@ use std::time::Duration;
 use sea_orm::DbErr;
 use tidegate_durable::{Fault, Health};
 use tidegate_protocol::id::StreamName;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest::new_epoch;
 use crate::limits::STREAMS_PER_STEP;
 use crate::state::AppState;
 use crate::store::{self, Store};
+use crate::upkeep::turns::Turns;
 use crate::upkeep::writing;
 
 /// How often PostgreSQL is asked which timeline it is on: as often as heads are
@@ -66,50 +66,58 @@ pub async fn renew_all(store: &Store) -> Result<u64, DbErr> {
     Ok(renewed)
 }
 
-/// Asks now and then, and after every time that writing did not work.
+/// Asks now and then, and after every time that writing did not work. A history
+/// is noted for the next start only when what was announced in the one before
+/// was compared with it.
 pub(super) async fn watch(state: AppState, stop: CancellationToken) {
-    if state.store.is_embedded() {
-        return stop.cancelled().await;
-    }
     let mut health = state.store.health_changes();
-    // Notes the history for the next start.
-    let mut known = writing::probe(&state).await.ok().flatten();
-    let mut must_check = false;
-    let mut ticks = tokio::time::interval(INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut known, mut must_check) = (None, false);
+    let mut turns = Turns::every(INTERVAL, stop);
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
             Ok(()) = health.changed() => {
                 must_check |= *health.borrow_and_update() != Health::Writing;
                 continue;
             }
-            _ = ticks.tick() => {}
-        }
-        let now = match store::probe::history(&state.store, state.store.readers()).await {
-            Ok(now) => now,
-            Err(error) if !Fault::of(&error).is_passing() => None,
-            Err(_) => {
-                must_check = true;
-                continue;
+            goes_on = turns.next() => {
+                if !goes_on {
+                    return;
+                }
             }
-        };
-        let is_another = known.is_some() && now.is_some() && now != known;
-        if is_another {
-            tracing::warn!(timeline = ?now, "PostgreSQL is on another timeline");
         }
-        if !is_another && !must_check {
-            continue;
+        match look(&state, known.as_deref(), must_check).await {
+            Ok(now) => (known, must_check) = (now.or(known), false),
+            Err(error) => {
+                tracing::debug!(%error, "the database's history was not compared; tried again");
+                must_check = true;
+            }
         }
-        if let Err(error) = check_announced(&state, is_another).await {
-            tracing::warn!(%error, "what was announced could not be compared with the database");
-            must_check = true;
-            continue;
-        }
-        must_check = false;
-        known = writing::probe(&state).await.ok().flatten().or(known);
     }
+}
+
+/// One look: the history there is.
+async fn look(
+    state: &AppState,
+    known: Option<&str>,
+    must_check: bool,
+) -> anyhow::Result<Option<String>> {
+    let now = match store::probe::history(&state.store, state.store.readers()).await {
+        // It does not tell, which `check_at_start` has said.
+        Err(error) if !Fault::of(&error).is_passing() => None,
+        now => now?,
+    };
+    let is_another = known.is_some() && now.is_some() && now.as_deref() != known;
+    if is_another {
+        tracing::warn!(timeline = ?now, "PostgreSQL is on another timeline");
+    }
+    if is_another || must_check {
+        check_announced(state, is_another).await?;
+    }
+    if now.is_some() && now.as_deref() != known {
+        writing::write_row(state, now.clone()).await?;
+    }
+    Ok(now)
 }
 
 /// The writer compares each head it locks with what was announced.

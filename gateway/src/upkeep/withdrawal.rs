@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest::market::Overdue;
 use crate::state::AppState;
 use crate::store;
+use crate::upkeep::turns::Turns;
 
 /// How often the time is looked at. The database is asked only when an item can
 /// be overdue, which is once in days.
@@ -21,14 +21,8 @@ const ITEMS: u64 = 100;
 /// Takes items back whose time is over, until `stop`.
 pub(super) async fn withdrawal(state: AppState, stop: CancellationToken) {
     let mut next = i64::MIN;
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut turns = Turns::every(LOOK, stop);
+    while turns.next().await {
         let now = state.clock.now().millis();
         if now < next {
             continue;

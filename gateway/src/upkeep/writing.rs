@@ -5,11 +5,11 @@ use std::time::Duration;
 use sea_orm::DbErr;
 use tidegate_durable::{Fault, Health};
 use tidegate_entity::write_probe;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::state::AppState;
 use crate::store::{self, Store};
+use crate::upkeep::turns::Turns;
 
 /// How often it is looked whether a row must be written.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,14 +26,15 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
     let mut told = Health::default();
     state.metrics.database_writable.set(1);
     let mut is_known = false;
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns = Turns::every(LOOK, stop);
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
             Ok(()) = changes.changed() => {}
-            _ = ticks.tick() => {
+            goes_on = turns.next() => {
+                if !goes_on {
+                    return;
+                }
                 let must_try = match state.store.health() {
                     Health::Writing => !is_known || state.store.since_commit() >= idle,
                     Health::Failing(_) => true,
@@ -54,18 +55,19 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
     }
 }
 
-/// Writes the node's row; which history it was written in.
-pub(super) async fn probe(state: &AppState) -> Result<Option<String>, DbErr> {
+/// Writes the node's row.
+async fn probe(state: &AppState) -> Result<(), DbErr> {
+    write_row(state, None).await
+}
+
+/// Writes the node's row, with the history it saw: `None` leaves the one noted
+/// before.
+pub(super) async fn write_row(state: &AppState, history: Option<String>) -> Result<(), DbErr> {
     let at = state.clock.now().millis();
-    // Not in the transaction, which must tell of writing only: some servers
-    // refuse to say.
-    let history = store::probe::history(&state.store, state.store.readers()).await;
-    let history = history.unwrap_or_default();
     let tx = state.store.begin_write().await?;
-    let row = write_probe::Model { node: state.node.clone(), at, history: history.clone() };
+    let row = write_probe::Model { node: state.node.clone(), at, history };
     store::probe::write(&tx, row, at - FORGOTTEN_MS).await?;
-    tx.commit().await?;
-    Ok(history)
+    tx.commit().await
 }
 
 /// An embedded database is left in order, with everything on disk: a reboot in
