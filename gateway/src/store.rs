@@ -237,11 +237,17 @@ impl Store {
     /// Closes all connections; SQLite folds its log into the database file, and
     /// another process may open it.
     pub async fn close(self) -> Result<(), OpenError> {
-        if let Some(checkpointer) = self.checkpointer {
-            checkpointer.close().await?;
-        }
         self.readers.close().await?;
         self.writer.close().await?;
+        if let Some(checkpointer) = self.checkpointer {
+            // SQLite does so when the last connection closes. The writer's is
+            // closed by the thread it belongs to, which the process may not
+            // wait for.
+            if let Err(error) = fold(&checkpointer, "PRAGMA wal_checkpoint(TRUNCATE)").await {
+                tracing::warn!(%error, "the log was not folded into the database");
+            }
+            checkpointer.close().await?;
+        }
         self.opened.map_or(Ok(()), |opened| opened.close())
     }
 }
