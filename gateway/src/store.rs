@@ -6,6 +6,7 @@
 //! wire, time, or why a row changes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
@@ -91,6 +92,8 @@ pub struct Store {
     opened: Option<Arc<Opened>>,
     /// See [`Store::turn`].
     turns: Arc<Semaphore>,
+    /// As found last.
+    is_durable: Arc<AtomicBool>,
     options: Arc<StoreOptions>,
 }
 
@@ -99,6 +102,7 @@ impl Store {
     /// belongs to this process until [`close`](Self::close) or its end.
     pub async fn open(options: &StoreOptions) -> Result<Self, OpenError> {
         let turns = Arc::new(Semaphore::new(options.connections as usize));
+        let is_durable = Arc::default();
         if options.url.starts_with("sqlite:") {
             let opened = Opened::claim(options).await?.map(Arc::new);
             let refused = |error| match &opened {
@@ -114,7 +118,7 @@ impl Store {
             let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await;
             let checkpointer = Some(checkpointer.map_err(refused)?);
             let options = Arc::new(options.clone());
-            let store = Self { writer, readers, checkpointer, opened, turns, options };
+            let store = Self { writer, readers, checkpointer, opened, turns, is_durable, options };
             store.begin_stamps().await?;
             Ok(store)
         } else {
@@ -123,7 +127,15 @@ impl Store {
             let writer = Connections::open(of(PostgresRole::Writers), deadlines).await?;
             let readers = writer.open_beside(of(PostgresRole::Readers), deadlines).await?;
             let options = Arc::new(options.clone());
-            Ok(Self { writer, readers, checkpointer: None, opened: None, turns, options })
+            Ok(Self {
+                writer,
+                readers,
+                checkpointer: None,
+                opened: None,
+                turns,
+                is_durable,
+                options,
+            })
         }
     }
 
@@ -170,15 +182,23 @@ impl Store {
         self.options.synchronous_full
     }
 
-    /// Whether what is committed survives a power cut of the database's machine:
-    /// SQLite's `synchronous` and PostgreSQL's `synchronous_commit` as they are
-    /// for the connections that write.
-    pub async fn is_durable(&self) -> Result<bool, DbErr> {
-        if self.is_embedded() {
-            return Ok(self.waits_for_disk());
-        }
-        let setting = probe::synchronous_commit(&self.writer).await?;
-        Ok(setting.as_deref() != Some("off"))
+    /// Whether what is committed survives a power cut of the database's machine,
+    /// as [`note_durability`](Self::note_durability) found last.
+    pub fn is_durable(&self) -> bool {
+        self.is_durable.load(Ordering::Relaxed)
+    }
+
+    /// Asks whether commits are durable: SQLite's `synchronous` and PostgreSQL's
+    /// `synchronous_commit` as they are for the connections that write.
+    pub async fn note_durability(&self) -> Result<(), DbErr> {
+        let is_durable = if self.is_embedded() {
+            self.waits_for_disk()
+        } else {
+            let setting = probe::synchronous_commit(&self.writer).await?;
+            setting.as_deref() != Some("off")
+        };
+        self.is_durable.store(is_durable, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Starts a write: see [`Connections::begin`].
@@ -278,11 +298,6 @@ const WAL_PAGES_MAX: i32 = 4_096;
 
 fn pragma(text: &str) -> sea_orm::Statement {
     sea_orm::Statement::from_string(DatabaseBackend::Sqlite, text)
-}
-
-/// Whether a write transaction keeps all others away: SQLite.
-pub fn has_one_writer(db: &impl ConnectionTrait) -> bool {
-    db.get_database_backend() == DatabaseBackend::Sqlite
 }
 
 /// Rows after a position by two columns. A row value, because the databases

@@ -1,12 +1,12 @@
 //! A pool of connections, and the door to writing.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult,
-    QueryResult, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
+    ConnectOptions, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::watch;
 
@@ -14,6 +14,7 @@ use crate::deadline::{late, within};
 use crate::fault::Fault;
 use crate::guard::Guard;
 use crate::health::{Health, Record};
+use crate::pool::{Current, Pool};
 use crate::transaction::WriteTransaction;
 
 /// How long a database may take.
@@ -32,7 +33,7 @@ pub struct Deadlines {
 /// of [`begin`](Self::begin).
 #[derive(Clone, Debug)]
 pub struct Connections {
-    pool: DatabaseConnection,
+    pool: Arc<Pool>,
     guard: Guard,
     record: Record,
     deadlines: Deadlines,
@@ -45,7 +46,7 @@ impl Connections {
         let guard = Guard::default();
         guard.watch(&mut options);
         options.acquire_timeout(deadlines.acquire);
-        let pool = Database::connect(options).await?;
+        let pool = Arc::new(Pool::open(options).await?);
         Ok(Self { pool, guard, record: Record::new(), deadlines })
     }
 
@@ -86,8 +87,10 @@ impl Connections {
             ..TransactionOptions::default()
         };
         // A free connection, or a new one, and then BEGIN.
-        let deadline = self.deadlines.acquire + self.deadlines.statement;
-        self.answer_within(deadline, "BEGIN", self.pool.begin_with_options(options)).await
+        let current = self.pool.current();
+        // Boxed: it is large, and every future that writes would hold it.
+        let begin = Box::pin(current.pool.begin_with_options(options));
+        self.answer(&current, "BEGIN", begin).await
     }
 
     /// Whether writing works, as the last writes showed.
@@ -108,26 +111,19 @@ impl Connections {
     /// Closes all connections.
     pub async fn close(self) -> Result<(), DbErr> {
         let deadline = self.deadlines.statement;
-        let closed = within(deadline, pin!(self.pool.close())).await;
+        let closed = within(deadline, pin!(self.pool.current().pool.close())).await;
         closed.unwrap_or_else(|| Err(late("close", deadline)))
     }
 
+    /// Asks a connection: one that is free, or a new one. If no answer comes, all
+    /// connections are renewed, before the future that holds one drops it.
     async fn answer<T>(
         &self,
-        statement: impl Future<Output = Result<T, DbErr>>,
-    ) -> Result<T, DbErr> {
-        let deadline = self.deadlines.acquire + self.deadlines.statement;
-        self.answer_within(deadline, "a statement", statement).await
-    }
-
-    /// Waits for the answer of a connection. If it does not come, all
-    /// connections are renewed, before the future that holds one drops it.
-    async fn answer_within<T>(
-        &self,
-        deadline: Duration,
+        asked: &Current,
         what: &str,
         statement: impl Future<Output = Result<T, DbErr>>,
     ) -> Result<T, DbErr> {
+        let deadline = self.deadlines.acquire + self.deadlines.statement;
         let mut statement = pin!(statement);
         let mut waiting = Waiting { guard: &self.guard, is_over: false };
         let answer = within(deadline, statement.as_mut()).await;
@@ -136,15 +132,23 @@ impl Connections {
             self.guard.retire();
             Err(late(what, deadline))
         });
-        answer.inspect_err(|error| {
-            let fault = Fault::of(error);
-            if fault.is_of_connection() {
-                self.guard.retire();
-            }
-            if fault == Fault::Corrupt {
-                self.record.failed(error);
-            }
-        })
+        if let Err(error) = &answer {
+            Box::pin(self.judge(error, asked)).await;
+        }
+        answer
+    }
+
+    async fn judge(&self, error: &DbErr, asked: &Current) {
+        let fault = Fault::of(error);
+        if fault.is_of_connection() {
+            self.guard.retire();
+        }
+        if fault == Fault::Corrupt {
+            self.record.failed(error);
+        }
+        if matches!(error, DbErr::ConnectionAcquire(_)) {
+            self.pool.renew(asked).await;
+        }
     }
 }
 
@@ -166,22 +170,26 @@ impl Drop for Waiting<'_> {
 #[async_trait::async_trait]
 impl ConnectionTrait for Connections {
     fn get_database_backend(&self) -> DbBackend {
-        self.pool.get_database_backend()
+        self.pool.current().pool.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.answer(self.pool.execute_raw(statement)).await
+        let current = self.pool.current();
+        self.answer(&current, "a statement", current.pool.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.answer(self.pool.execute_unprepared(sql)).await
+        let current = self.pool.current();
+        self.answer(&current, "a statement", current.pool.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.answer(self.pool.query_one_raw(statement)).await
+        let current = self.pool.current();
+        self.answer(&current, "a statement", current.pool.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.answer(self.pool.query_all_raw(statement)).await
+        let current = self.pool.current();
+        self.answer(&current, "a statement", current.pool.query_all_raw(statement)).await
     }
 }

@@ -16,6 +16,7 @@ mod deadline;
 mod fault;
 mod guard;
 mod health;
+mod pool;
 mod transaction;
 
 pub use connections::{Connections, Deadlines};

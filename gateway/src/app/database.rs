@@ -57,7 +57,8 @@ pub(super) async fn open(config: &Config, node: &str) -> anyhow::Result<Store> {
     }
     let checked = history::check_at_start(&store, node).await;
     checked.context("comparing the database's history with the one known")?;
-    if !store.is_durable().await.context("reading how durable commits are")? {
+    store.note_durability().await.context("reading how durable commits are")?;
+    if !store.is_durable() {
         tracing::warn!(
             "commits do not wait for the disk (PostgreSQL's `synchronous_commit` or \
              `database.synchronous`): a power cut may take accepted writes; `/readyz` says so"

@@ -92,7 +92,9 @@ pub(crate) fn needs(job: &Job, options: &IngestOptions, needs: &mut Needs) {
         }
         Job::Sweep(ids) => needs.unplaced_commands.extend(ids.iter().cloned()),
         Job::Behind(batch) => {
-            batch.needs(&mut needs.late);
+            if let Some(late) = &mut needs.late {
+                batch.needs(late);
+            }
             needs.behind.push(Arc::clone(batch));
         }
         Job::Observe(observed) => market::needs(observed, needs),

@@ -175,7 +175,8 @@ pub(crate) struct Needs {
     /// Leases that must still be held.
     pub(crate) fences: BTreeSet<String>,
     pub(crate) sync_state: bool,
-    pub(crate) late: Late,
+    /// Where others write too: rows that are written late are locked as well.
+    pub(crate) late: Option<Late>,
 }
 
 impl Working {
@@ -190,7 +191,7 @@ impl Working {
     ) -> Result<Self, DbErr> {
         place(db, &mut needs).await?;
         let heads = heads::lock(db, &needs.streams).await?;
-        needs.lock_written_late(store::has_one_writer(db));
+        needs.lock_written_late();
         let keys: Vec<_> = needs.keys.iter().cloned().collect();
         let idempotency = store::idempotency::load(db, &keys).await?;
         needs.commands.extend(idempotency.iter().filter_map(|row| row.command_id.clone()));

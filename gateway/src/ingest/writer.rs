@@ -22,7 +22,7 @@ use crate::ingest::decide::{self};
 use crate::ingest::history::History;
 use crate::ingest::job::{Answer, Job};
 use crate::ingest::locked::{self, Locked};
-use crate::ingest::working::{Needs, Working, new_epoch};
+use crate::ingest::working::{Late, Needs, Working, new_epoch};
 use crate::ingest::{IngestOptions, Pending, behind};
 use crate::limits::WRITE_ATTEMPTS;
 use crate::metrics::Metrics;
@@ -262,12 +262,14 @@ impl Writer {
         jobs: &[&Job],
         now: Timestamp,
     ) -> Result<(Working, Vec<ApiResult<Answer>>), DbErr> {
-        let mut needs = Needs::default();
+        let is_alone = self.store.is_embedded();
+        let late = (!is_alone).then(Late::default);
+        let mut needs = Needs { late, ..Needs::default() };
         for job in jobs {
             decide::needs(job, &self.options, &mut needs);
         }
         let options = self.options.clone();
-        let named = needs.streams.clone();
+        let named = if is_alone { BTreeSet::new() } else { needs.streams.clone() };
         let mut working = Working::load(tx, needs, now, options, &self.hub, &self.behind).await?;
         self.restart_what_went_back(tx, &mut working, named).await?;
         working.changes.settled = self.settle_doubts(tx).await?;
@@ -293,6 +295,7 @@ impl Writer {
         working: &mut Working,
         named: BTreeSet<String>,
     ) -> Result<(), DbErr> {
+        // Of an embedded database this process knows all there is.
         if self.store.is_embedded() {
             return Ok(());
         }

@@ -3,6 +3,8 @@
 //!
 //! The writer does so by itself for a stream that is written to. This is for
 //! those that are not, and for what was announced before this process started.
+//! Looks as well whether commits wait for the disk: what an operator sets there
+//! decides whether history can go back.
 
 use std::time::Duration;
 
@@ -111,6 +113,7 @@ async fn look(
     if is_another {
         tracing::warn!(timeline = ?now, "PostgreSQL is on another timeline");
     }
+    state.store.note_durability().await?;
     if is_another || must_check {
         check_announced(state, is_another).await?;
     }

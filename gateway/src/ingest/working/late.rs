@@ -14,12 +14,10 @@ pub(crate) struct Late {
 impl Needs {
     /// Has these rows locked with the others, in the order in which all nodes
     /// lock rows: taken at the end, one kind after the other, two nodes would
-    /// wait for each other. Nothing to do where one writer is alone.
-    pub(super) fn lock_written_late(&mut self, has_one_writer: bool) {
-        let late = std::mem::take(&mut self.late);
-        if !has_one_writer {
-            self.users.extend(late.users);
-            self.commands.extend(late.commands);
-        }
+    /// wait for each other.
+    pub(super) fn lock_written_late(&mut self) {
+        let Some(late) = self.late.take() else { return };
+        self.users.extend(late.users);
+        self.commands.extend(late.commands);
     }
 }
