@@ -114,7 +114,7 @@ impl Store {
             let writer = Connections::open(of(SqliteRole::Writer), deadlines).await;
             let writer = writer.map_err(refused)?;
             let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await;
-            let readers = readers.map_err(refused)?;
+            let readers = readers.map_err(refused)?.for_reading();
             let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await;
             let checkpointer = Some(checkpointer.map_err(refused)?);
             let options = Arc::new(options.clone());
@@ -126,6 +126,7 @@ impl Store {
             let deadlines = options.deadlines();
             let writer = Connections::open(of(PostgresRole::Writers), deadlines).await?;
             let readers = writer.open_beside(of(PostgresRole::Readers), deadlines).await?;
+            let readers = readers.for_reading();
             let options = Arc::new(options.clone());
             Ok(Self {
                 writer,

@@ -1,17 +1,17 @@
 //! A pool of connections, and the door to writing.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult,
+    RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 use tokio::sync::watch;
 
 use crate::deadline::{late, within};
-use crate::fault::Fault;
+use crate::fault::{Fault, is_cut};
 use crate::guard::Guard;
 use crate::health::{Health, Record};
 use crate::pool::{Current, Pool};
@@ -37,7 +37,12 @@ pub struct Connections {
     guard: Guard,
     record: Record,
     deadlines: Deadlines,
+    /// Whether they refuse to write, so that a statement may be asked twice.
+    is_for_reading: bool,
 }
+
+/// A statement on its way, as the driver boxes it.
+type Asked<'c, T> = Pin<Box<dyn Future<Output = Result<T, DbErr>> + Send + 'c>>;
 
 impl Connections {
     /// Opens a pool. Sets the acquire time-out and the pool's hooks of
@@ -47,7 +52,7 @@ impl Connections {
         guard.watch(&mut options);
         options.acquire_timeout(deadlines.acquire);
         let pool = Arc::new(Pool::open(options).await?);
-        Ok(Self { pool, guard, record: Record::new(), deadlines })
+        Ok(Self { pool, guard, record: Record::new(), deadlines, is_for_reading: false })
     }
 
     /// Opens another pool of the same database. Damage that either of them
@@ -59,6 +64,13 @@ impl Connections {
     ) -> Result<Self, DbErr> {
         let other = Self::open(options, deadlines).await?;
         Ok(Self { record: self.record.clone(), ..other })
+    }
+
+    /// Says that these connections refuse to write. Then a statement is asked once
+    /// more if its connection turns out to be cut.
+    #[must_use]
+    pub fn for_reading(self) -> Self {
+        Self { is_for_reading: true, ..self }
     }
 
     /// Starts a transaction that is outermost, so that its COMMIT is the one
@@ -73,7 +85,12 @@ impl Connections {
             let text = "the database is damaged; nothing is written any more".to_owned();
             return Err(DbErr::Conn(RuntimeErr::Internal(text)));
         }
-        let begun = self.begin_outermost().await;
+        let mut begun = self.begin_outermost().await;
+        if begun.as_ref().is_err_and(is_cut) {
+            // Nothing was written yet.
+            self.guard.retire();
+            begun = self.begin_outermost().await;
+        }
         let inner = begun.inspect_err(|error| self.record.refused(error))?;
         let (guard, record) = (self.guard.clone(), self.record.clone());
         Ok(WriteTransaction::new(inner, guard, record, self.deadlines.statement))
@@ -113,6 +130,23 @@ impl Connections {
         let deadline = self.deadlines.statement;
         let closed = within(deadline, pin!(self.pool.current().pool.close())).await;
         closed.unwrap_or_else(|| Err(late("close", deadline)))
+    }
+
+    /// Asks a statement. A server that ended or was restarted leaves connections
+    /// behind that are dead and do not show it before they are asked: whoever
+    /// finds one retires them all, and reads from a new one.
+    async fn ask<T>(
+        &self,
+        statement: impl for<'c> Fn(&'c DatabaseConnection) -> Asked<'c, T> + Send,
+    ) -> Result<T, DbErr> {
+        let current = self.pool.current();
+        let answer = self.answer(&current, "a statement", statement(&current.pool)).await;
+        if !self.is_for_reading || !answer.as_ref().is_err_and(is_cut) {
+            return answer;
+        }
+        self.guard.retire();
+        let current = self.pool.current();
+        self.answer(&current, "a statement", statement(&current.pool)).await
     }
 
     /// Asks a connection: one that is free, or a new one. If no answer comes, all
@@ -174,22 +208,23 @@ impl ConnectionTrait for Connections {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let current = self.pool.current();
-        self.answer(&current, "a statement", current.pool.execute_raw(statement)).await
+        self.ask(|pool| pool.execute_raw(statement.clone())).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let current = self.pool.current();
-        self.answer(&current, "a statement", current.pool.execute_unprepared(sql)).await
+        let sql: Arc<str> = sql.into();
+        self.ask(|pool| {
+            let sql = Arc::clone(&sql);
+            Box::pin(async move { pool.execute_unprepared(&sql).await })
+        })
+        .await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let current = self.pool.current();
-        self.answer(&current, "a statement", current.pool.query_one_raw(statement)).await
+        self.ask(|pool| pool.query_one_raw(statement.clone())).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let current = self.pool.current();
-        self.answer(&current, "a statement", current.pool.query_all_raw(statement)).await
+        self.ask(|pool| pool.query_all_raw(statement.clone())).await
     }
 }

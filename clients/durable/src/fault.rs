@@ -170,6 +170,24 @@ impl Fault {
     }
 }
 
+/// Whether the connection that a statement was asked on is gone, and a new one
+/// may serve. One that could not be made, or was not had in time, is not cut.
+pub(crate) fn is_cut(error: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(cause)) | DbErr::Query(RuntimeErr::SqlxError(cause))) =
+        error
+    else {
+        return false;
+    };
+    match &**cause {
+        SqlxError::Io(_) => true,
+        // ADMIN_SHUTDOWN, CRASH_SHUTDOWN, and what went wrong with the connection.
+        SqlxError::Database(error) => error
+            .code()
+            .is_some_and(|code| matches!(&*code, "57P01" | "57P02") || code.starts_with("08")),
+        _ => false,
+    }
+}
+
 impl std::fmt::Display for Fault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(self.as_str())
