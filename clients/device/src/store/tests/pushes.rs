@@ -58,7 +58,7 @@ async fn a_command_by_push_and_by_stream_runs_once() {
 /// Before it runs, the entry's attempt is noted; the report then names it.
 #[tokio::test]
 async fn an_entry_tells_the_attempt_of_a_waiting_command() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     arrive(&store, A).await;
     entry(&store, 1, 2).await;
     next(&store).await.unwrap();
@@ -70,7 +70,7 @@ async fn an_entry_tells_the_attempt_of_a_waiting_command() {
 /// the same push came twice.
 #[tokio::test]
 async fn a_retry_runs_only_when_the_stream_asks_for_it() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     arrive(&store, A).await;
     next(&store).await.unwrap();
     let failed = Outcome::Failed { error: "busy".to_owned(), retryable: true };
@@ -87,7 +87,7 @@ async fn a_retry_runs_only_when_the_stream_asks_for_it() {
 /// never came.
 #[tokio::test]
 async fn a_closed_command_is_not_begun_by_a_late_push() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     events(&store, 1, &[("command_closed", closed(A))]).await;
     assert_eq!(arrive(&store, A).await, Arrival::Ignore);
     assert_eq!(next(&store).await, None);
@@ -100,7 +100,7 @@ async fn a_closed_command_is_not_begun_by_a_late_push() {
 /// younger than the snapshot.
 #[tokio::test]
 async fn a_snapshot_does_not_close_what_a_push_brought() {
-    let store = Disk::new().open().await;
+    let (_disk, store) = Disk::with_store().await;
     arrive(&store, A).await;
     page(&store, true, true, &[]).await;
     assert_eq!(next(&store).await, Some((id(A), false)));
