@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::crash::phone::Round;
 use crate::crash::phone::app::{App, PATIENCE};
-use crate::support::{Fault, Files, Gateway, bounded};
+use crate::support::{Fault, Files, Gateway, eventually};
 
 /// A page of SQLite's.
 const PAGE: usize = 4_096;
@@ -66,12 +66,7 @@ async fn a_phone_stops_when_its_store_is_damaged() {
     // file.
     round.app.disk.fail_after(Fault::WriteError, Files::LOG, 0);
     round.make(1).await;
-    bounded("the fault", async {
-        while round.app.disk.struck() == 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    eventually("the fault", async || (round.app.disk.struck() > 0).then_some(())).await;
     round.app.disk.heal();
     ends_with(&mut round, "the device store is damaged").await;
     assert_eq!(round.app.executions().len(), executed);
