@@ -65,6 +65,8 @@ pub enum Effect {
     /// The token in use ends then: ask the provider for another and send
     /// [`Machine::auth`].
     TokenWanted(Timestamp),
+    /// The gateway took the token that [`Machine::auth`] showed last.
+    TokenTaken,
     /// Be connected to another node after this long.
     Drain(Duration),
     /// The gateway refused a frame; the session goes on.
@@ -190,9 +192,8 @@ impl Machine {
             return vec![Effect::Reconnect(Fault::OutOfOrder)];
         }
         match message {
-            ServerMessage::Welcome(_) | ServerMessage::AuthOk(_) | ServerMessage::Unknown => {
-                Vec::new()
-            }
+            ServerMessage::Welcome(_) | ServerMessage::Unknown => Vec::new(),
+            ServerMessage::AuthOk(_) => vec![Effect::TokenTaken],
             ServerMessage::Streams(streams) => {
                 self.open(&streams.streams).err().into_iter().collect()
             }

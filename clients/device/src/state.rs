@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use tidegate_protocol::code::{CloseReason, ErrorCode};
+use tidegate_protocol::code::CloseReason;
 
 /// Where the device stands. Observable through `Device::state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +106,8 @@ impl Closed {
     /// Whether the user's other devices take all places, which changes when
     /// one of them goes.
     fn is_full(&self) -> bool {
-        self.code == Some(CloseReason::Forbidden.number())
-            && self.reason == ErrorCode::TooManyDevices.as_str()
+        self.code == Some(CloseReason::TooManyDevices.number())
+            && self.reason == CloseReason::TooManyDevices.as_str()
     }
 
     /// Whether the token in use lived to its end.

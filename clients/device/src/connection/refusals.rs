@@ -3,9 +3,9 @@
 //!
 //! Owns the one way by which HTTP calls of a device go out. Never tries again.
 
-use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::server::ErrorFrame;
 
+use crate::connection::renewal::SessionToken;
 use crate::device::Device;
 use crate::handler::Handler;
 use crate::rest::RestError;
@@ -31,24 +31,19 @@ pub(super) async fn call<H: Handler, T: TokenProvider, A>(
     answer
 }
 
-/// What a close says for later attempts, with the refusal that came just before
-/// it and tells more than the code.
+/// What the end of a session says for later attempts, with the refusal that came
+/// just before it: that holds also where the connection is cut and no close
+/// frame follows.
 pub(super) fn note_close<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
-    closed: &mut Closed,
+    closed: &Closed,
     refused: Option<&ErrorFrame>,
-    token: &Token,
+    token: &SessionToken<'_>,
 ) {
-    let Some(code) = closed.code else { return };
-    if let Some(refused) = refused {
-        if let Some(wait) = device.wait_of(refused) {
-            device.hold_off(wait);
-        }
-        if refused.code == ErrorCode::TooManyDevices && code == CloseReason::Forbidden.number() {
-            refused.code.as_str().clone_into(&mut closed.reason);
-        }
+    if let Some(wait) = refused.and_then(|refused| device.wait_of(refused)) {
+        device.hold_off(wait);
     }
     if closed.is_token_refused() {
-        device.refused().note(token);
+        device.refused().note(token.blamed(closed));
     }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::device::Device;
 use crate::handler::Handler;
 use crate::retry::Delays;
+use crate::state::Closed;
 use crate::token::{Token, TokenProvider};
 
 /// Two answers to warnings are at least so far apart. Tokens that live for two
@@ -20,7 +21,11 @@ use crate::token::{Token, TokenProvider};
 pub(super) const SPACING: Duration = Duration::from_secs(1);
 
 pub(super) struct SessionToken<'d> {
+    /// The one that the gateway goes by.
     in_use: Token,
+    /// Its successor, written and not yet taken: until then the one in use may
+    /// end, and that says nothing about this one.
+    shown: Option<Token>,
     /// Under way since the gateway warned.
     search: Option<BoxFuture<'d, Option<Token>>>,
     renewed_at: Option<Instant>,
@@ -28,11 +33,22 @@ pub(super) struct SessionToken<'d> {
 
 impl<'d> SessionToken<'d> {
     pub(super) fn new(in_use: Token) -> Self {
-        Self { in_use, search: None, renewed_at: None }
+        Self { in_use, shown: None, search: None, renewed_at: None }
     }
 
-    pub(super) fn in_use(&self) -> &Token {
-        &self.in_use
+    /// The one that a close is about, of those that it blames.
+    pub(super) fn blamed(&self, closed: &Closed) -> &Token {
+        match &self.shown {
+            Some(shown) if !closed.is_token_ended() => shown,
+            _ => &self.in_use,
+        }
+    }
+
+    /// The gateway goes by the successor from now on.
+    pub(super) fn taken(&mut self) {
+        if let Some(token) = self.shown.take() {
+            self.in_use = token;
+        }
     }
 
     /// The gateway warns that the token in use ends then. A search under way
@@ -44,12 +60,13 @@ impl<'d> SessionToken<'d> {
     ) {
         if self.search.is_none() {
             let not_before = self.renewed_at.map_or_else(Instant::now, |at| at + SPACING);
-            self.search = Some(another(device, self.in_use.clone(), not_before, ends).boxed());
+            let newest = self.shown.as_ref().unwrap_or(&self.in_use).clone();
+            self.search = Some(another(device, newest, not_before, ends).boxed());
         }
     }
 
     /// Waits for the end of a search; for ever while there is none. What it
-    /// found is in use from then on; `None`: the token ended first. Safe to
+    /// found counts once the gateway takes it; `None`: the token ended first. Safe to
     /// drop while it waits.
     pub(super) async fn renewed(&mut self) -> Option<Token> {
         let Some(found) = OptionFuture::from(self.search.as_mut()).await else {
@@ -57,19 +74,19 @@ impl<'d> SessionToken<'d> {
         };
         self.search = None;
         if let Some(token) = &found {
-            self.in_use = token.clone();
+            self.shown = Some(token.clone());
             self.renewed_at = Some(Instant::now());
         }
         found
     }
 }
 
-/// Asks until the provider gives another token than the one `in_use`, with
+/// Asks until the provider gives another token than the one shown last, with
 /// growing delays: most providers keep theirs until shortly before its end.
 /// `None` when that end came first.
 async fn another<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
-    in_use: Token,
+    shown: Token,
     not_before: Instant,
     ends: Timestamp,
 ) -> Option<Token> {
@@ -82,7 +99,7 @@ async fn another<H: Handler, T: TokenProvider>(
         sleep_until(not_before).await;
         loop {
             match device.tokens().token().await {
-                Ok(token) if token != in_use => return token,
+                Ok(token) if token != shown => return token,
                 Ok(_) => tracing::debug!("the provider still gives the token that ends"),
                 Err(error) => tracing::warn!(%error, "no new token for the session"),
             }

@@ -163,8 +163,8 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 }
             },
         };
-        let mut closed = self.wire.close().await;
-        refusals::note_close(self.device, &mut closed, self.refused.as_ref(), self.token.in_use());
+        let closed = self.wire.close().await;
+        refusals::note_close(self.device, &closed, self.refused.as_ref(), &self.token);
         match (over.0, self.welcomed_at) {
             (Some(ended), _) => ended,
             // A close code tells more than the lack of a welcome.
@@ -288,6 +288,10 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 Ok(())
             }
             Effect::Drain(after) => {
+            Effect::TokenTaken => {
+                self.token.taken();
+                Ok(())
+            }
                 self.reconnect_at = Some(Instant::now() + after);
                 Ok(())
             }

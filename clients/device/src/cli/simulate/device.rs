@@ -177,7 +177,10 @@ impl Simulated<'_> {
                         self.confirm(&row.answer.command_id);
                     }
                 }
-                Effect::TokenWanted(_) | Effect::Drain(_) | Effect::Refused(_) => {}
+                Effect::TokenWanted(_)
+                | Effect::TokenTaken
+                | Effect::Drain(_)
+                | Effect::Refused(_) => {}
                 Effect::Reconnect(_) | Effect::Stop(_) => return Err(Lost),
             }
         }

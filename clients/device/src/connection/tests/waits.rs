@@ -11,9 +11,9 @@ use crate::rest::RestError;
 use crate::settings::{Settings, Transport};
 use crate::state::State;
 
-/// The refusals of these tests ask for a second. The device may have read one
-/// before the test looks at the time.
-const ASKED: Duration = Duration::from_millis(900);
+/// What the refusals of these tests ask for. It is measured from before they are
+/// written, so that no pause of the test counts for the device.
+const ASKED: Duration = Duration::from_secs(1);
 
 const IN_SECONDS: &str = "503 Service Unavailable\r\nretry-after: 1";
 const AS_DATE: &str = "429 Too Many Requests\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -57,8 +57,8 @@ async fn retry_after_is_waited_for() {
             let device = gateway.builder().settings(settings).build().await.unwrap();
             play(&device, async {
                 // A poll registers the device first.
-                gateway.refuse(refusal).await;
                 let refused = Instant::now();
+                gateway.refuse(refusal).await;
                 gateway.tcp().await;
                 assert!(refused.elapsed() >= ASKED, "{refusal}");
             })
@@ -91,8 +91,8 @@ async fn a_wait_has_a_bound() {
 async fn what_one_round_was_told_holds_for_the_next() {
     let gateway = Gateway::bind().await;
     let device = gateway.builder().build().await.unwrap();
-    let (first, ()) = tokio::join!(device.sync_once(0), gateway.refuse(IN_SECONDS));
     let refused = Instant::now();
+    let (first, ()) = tokio::join!(device.sync_once(0), gateway.refuse(IN_SECONDS));
     assert!(matches!(first, Err(SyncError::Rest(RestError::Wait { retry_after: Some(_) }))));
     let second = device.sync_once(0).await;
     assert!(matches!(second, Err(SyncError::Rest(RestError::Wait { retry_after: Some(_) }))));
@@ -106,25 +106,26 @@ async fn what_one_round_was_told_holds_for_the_next() {
 }
 
 /// The `error` frame before a close says when: no place for this device, or a
-/// database that is away.
+/// database that is away; also where a cut takes the close frame.
 #[tokio::test]
 async fn a_refused_session_comes_back_when_it_was_told() {
     let gateway = Gateway::bind().await;
     let device = gateway.builder().build().await.unwrap();
     play(&device, async {
-        for (code, reason, word) in [
-            (4403, "too_many_devices", "too_many_devices"),
-            (4403, "forbidden", "too_many_devices"),
-            (1013, "unavailable", "unavailable"),
-        ] {
+        for (code, word) in
+            [(Some(4403), "too_many_devices"), (Some(1013), "unavailable"), (None, "unavailable")]
+        {
             let (mut peer, _) = gateway.accept().await;
+            let refused = Instant::now();
             let error = json!({"type": "error", "code": word, "message": "m",
                 "retry_after_ms": 400});
             peer.send(&error).await;
-            peer.close_with(code, reason).await;
-            let closed = Instant::now();
+            match code {
+                Some(code) => peer.close_with(code, word).await,
+                None => drop(peer),
+            }
             let (peer, _) = gateway.accept_live().await;
-            assert!(closed.elapsed() >= Duration::from_millis(300), "{reason}");
+            assert!(refused.elapsed() >= Duration::from_millis(400), "{code:?}");
             drop(peer);
         }
     })
