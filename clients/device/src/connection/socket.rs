@@ -33,25 +33,24 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
     cancel: &CancellationToken,
 ) -> Ended {
     let connecting = cancel.run_until_cancelled(connect(device));
-    let (socket, token) = match connecting.await {
+    let session = match connecting.await {
         None => return Ended::Cancelled,
         Some(Err(ended)) => return ended,
-        Some(Ok(connected)) => connected,
-    };
-    let session = match Session::new(device, socket, token).await {
-        Ok(session) => session,
-        Err(error) => {
-            tracing::error!(%error, "no session without the store");
-            return Ended::by_store(&error, Ended::NotConnected);
-        }
+        Some(Ok(session)) => session,
     };
     // The session's state is large and short-lived next to the device's own.
     Box::pin(session.serve(cancel)).await
 }
 
+/// Reads the store first: a slow one would keep an open socket silent for longer
+/// than the gateway waits for `hello`, and a broken one needs none.
 async fn connect<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
-) -> Result<(Socket, Token), Ended> {
+) -> Result<Session<'_, H, T>, Ended> {
+    let machine = machine(device).await.map_err(|error| {
+        tracing::error!(%error, "no session without the store");
+        Ended::by_store(&error, Ended::NotConnected)
+    })?;
     let settings = device.settings();
     let token = device.token().await.map_err(|error| {
         tracing::warn!(%error, "no token");
@@ -62,7 +61,7 @@ async fn connect<H: Handler, T: TokenProvider>(
     }
     let dialling = device.endpoint().dial(&token, settings.read_buffer_bytes);
     match tokio::time::timeout(settings.connect_timeout, dialling).await {
-        Ok(Ok(socket)) => Ok((socket, token)),
+        Ok(Ok(socket)) => Ok(Session::new(device, socket, machine, token)),
         Ok(Err(DialError::Unauthorized)) => {
             device.refused().note(&token);
             Err(Ended::Unauthorized { worked: false })
@@ -79,6 +78,13 @@ async fn connect<H: Handler, T: TokenProvider>(
             Err(Ended::NotConnected)
         }
     }
+}
+
+async fn machine<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+) -> Result<Machine, StoreError> {
+    let (held, owner) = (device.store().cursors().await?, device.store().owner().await?);
+    Ok(Machine::new(device.profile().clone(), held, owner))
 }
 
 struct Session<'d, H, T> {
@@ -128,16 +134,11 @@ impl From<StoreError> for Over {
 }
 
 impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
-    async fn new(
-        device: &'d Device<H, T>,
-        socket: Socket,
-        token: Token,
-    ) -> Result<Self, StoreError> {
-        let (held, owner) = (device.store().cursors().await?, device.store().owner().await?);
-        Ok(Self {
+    fn new(device: &'d Device<H, T>, socket: Socket, machine: Machine, token: Token) -> Self {
+        Self {
             device,
             wire: Wire::new(socket, device.settings().write_timeout),
-            machine: Machine::new(device.profile().clone(), held, owner),
+            machine,
             welcomed_at: None,
             heartbeat: Duration::ZERO,
             token: SessionToken::new(token),
@@ -148,7 +149,7 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             ack_at: None,
             results_at: None,
             reconnect_at: None,
-        })
+        }
     }
 
     async fn serve(mut self, cancel: &CancellationToken) -> Ended {
@@ -287,11 +288,11 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
                 self.token.warned(self.device, ends);
                 Ok(())
             }
-            Effect::Drain(after) => {
             Effect::TokenTaken => {
                 self.token.taken();
                 Ok(())
             }
+            Effect::Drain(after) => {
                 self.reconnect_at = Some(Instant::now() + after);
                 Ok(())
             }

@@ -236,3 +236,16 @@ async fn a_reset_forgets_the_position_at_once() {
     .await
     .unwrap();
 }
+
+/// No socket is opened for a session that the store cannot begin.
+#[tokio::test]
+async fn without_the_store_nothing_is_dialled() {
+    let gateway = Gateway::bind().await;
+    let device = gateway.builder().build().await.unwrap();
+    device.store().clone().close().await.unwrap();
+    play(&device, async {
+        assert!(!gateway.is_called_within(Duration::from_millis(50)).await);
+    })
+    .await
+    .unwrap();
+}
