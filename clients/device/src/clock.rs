@@ -14,7 +14,7 @@ mod steady;
 
 /// A `Date` header has whole seconds and was on its way: a smaller difference
 /// to what is known says nothing.
-const DATE_TOLERANCE_MS: u64 = 2_000;
+const DATE_TOLERANCE_MS: i64 = 2_000;
 
 /// Tells the time in whole milliseconds. Clones share what the gateway said.
 ///
@@ -35,6 +35,15 @@ pub struct Clock {
 struct Heard {
     gateway: Timestamp,
     at: Steady,
+    /// It said nothing yet: this is what the device's own clock makes of it.
+    is_guess: bool,
+}
+
+impl Heard {
+    fn now(self) -> Timestamp {
+        let since_ms = i64::try_from(self.at.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.gateway.plus_millis(since_ms)
+    }
 }
 
 impl Clock {
@@ -59,11 +68,18 @@ impl Clock {
     /// Now, by the gateway's clock; `None` before it has said its time to this
     /// process. No jump of this device's own clock moves it.
     pub fn gateway_now(&self) -> Option<Timestamp> {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map(|heard| {
-            let since_ms = i64::try_from(heard.at.elapsed().as_millis()).unwrap_or(i64::MAX);
-            heard.gateway.plus_millis(since_ms)
-        })
+        self.last_heard().filter(|heard| !heard.is_guess).map(Heard::now)
+    }
+
+    /// The same, or a guess where the gateway's answers lack their time. By a
+    /// guess a command may begin, and none ends: nothing is told, reported or
+    /// forgotten that a wrong clock could not take back.
+    pub(crate) fn gateway_now_or_guess(&self) -> Option<Timestamp> {
+        self.last_heard().map(Heard::now)
+    }
+
+    fn last_heard(&self) -> Option<Heard> {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long until this moment by the gateway's clock; zero when it is
@@ -76,18 +92,26 @@ impl Clock {
 
     /// The gateway said its time just now.
     pub(crate) fn hear(&self, gateway: Timestamp) {
-        let heard = Heard { gateway, at: Steady::now() };
+        let heard = Heard { gateway, at: Steady::now(), is_guess: false };
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
     }
 
     /// An answer of the gateway bore this date. It counts where nothing better
-    /// is known.
+    /// is known, and where it is ahead of what is known. One behind that may be
+    /// from something on the way that kept the answer; by a clock that was set
+    /// back commands would run past their end.
     pub(crate) fn hear_date(&self, date: Timestamp) {
-        let known = self.gateway_now();
-        let differs = |known: Timestamp| known.millis().abs_diff(date.millis());
-        if known.is_none_or(|known| differs(known) > DATE_TOLERANCE_MS) {
+        let is_news = |known: Timestamp| date > known.plus_millis(DATE_TOLERANCE_MS);
+        if self.gateway_now().is_none_or(is_news) {
             self.hear(date);
         }
+    }
+
+    /// An answer bore no date. Where nothing at all is known, this device's own
+    /// clock has to do: else no command would ever run.
+    pub(crate) fn guess(&self) {
+        let guess = Heard { gateway: self.local_now(), at: Steady::now(), is_guess: true };
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(guess);
     }
 }
 
@@ -129,5 +153,24 @@ mod tests {
         assert!(clock.gateway_now().unwrap().millis() >= 80_000_900);
         clock.hear_date(Timestamp::from_millis(90_000_000));
         assert!(clock.gateway_now().unwrap().millis() >= 90_000_000);
+        clock.hear_date(Timestamp::from_millis(50_000_000));
+        assert!(clock.gateway_now().unwrap().millis() >= 90_000_000, "from a cache");
+        clock.hear(Timestamp::from_millis(60_000_000));
+        assert!(clock.gateway_now().unwrap().millis() < 61_000_000, "a session says what is");
+    }
+
+    /// A guess is never taken for what the gateway said.
+    #[tokio::test(start_paused = true)]
+    async fn a_guess_lasts_until_something_is_heard() {
+        let (clock, moved_ms) = Clock::movable();
+        moved_ms.store(i64::MAX / 2, Ordering::Relaxed);
+        clock.guess();
+        assert_eq!(clock.gateway_now(), None);
+        assert!(clock.gateway_now_or_guess().unwrap().millis() >= i64::MAX / 2);
+        clock.hear_date(Timestamp::from_millis(50_000_000));
+        clock.guess();
+        for now in [clock.gateway_now(), clock.gateway_now_or_guess()] {
+            assert!((50_000_000..50_060_000).contains(&now.unwrap().millis()), "{now:?}");
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! said its time to this process: a command that is durable here is carried
 //! out although the network went away, and its outcome waits in the outbox.
 //! Before that nobody knows whether a command's life has ended, for the
-//! device's own clock may be wrong: none is begun, and none expires.
+//! device's own clock may be wrong: none is begun, and none expires. Where the
+//! gateway's answers lack its time, those are begun that live by the device's
+//! own, and still none expires.
 
 use tidegate_protocol::id::CommandId;
 use tidegate_protocol::time::Timestamp;
@@ -64,8 +66,10 @@ async fn drain_keeping<H: Handler, T: TokenProvider>(
     unstored: &mut Option<(CommandId, Outcome)>,
 ) -> Result<(), StoreError> {
     store(device, unstored).await?;
-    while let Some(now) = device.clock().gateway_now() {
-        expire(device, now).await?;
+    while let Some(now) = device.clock().gateway_now_or_guess() {
+        if let Some(known) = device.clock().gateway_now() {
+            expire(device, known).await?;
+        }
         let Some(command) = device.store().take_next(now).await? else { break };
         let outcome = execute(device, &command).await;
         *unstored = Some((command.id, outcome));

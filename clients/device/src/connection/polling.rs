@@ -52,7 +52,7 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
 ) -> Ended {
     // The first answer must not be held: it tells the app that polling works.
     let mut wait_s = 0;
-    let mut worked = false;
+    let (mut worked, mut pruned) = (false, false);
     loop {
         let round = async {
             tokio::select! {
@@ -67,10 +67,13 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
             Some(Ok(true)) => return Ended::SocketDue,
             Some(Ok(false)) => device.set_state(State::Polling),
         }
-        if !worked && let Err(error) = prune(device).await {
-            return ended(error.into(), true);
-        }
         worked = true;
+        if !pruned {
+            match prune(device).await {
+                Ok(done) => pruned = done,
+                Err(error) => return ended(error.into(), worked),
+            }
+        }
         if socket_due.is_some_and(|due| due <= Instant::now()) {
             return Ended::SocketDue;
         }
@@ -101,12 +104,11 @@ fn ended(error: SyncError, worked: bool) -> Ended {
     }
 }
 
-/// Forgets old ids, once it is known how old they are.
-async fn prune<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), StoreError> {
-    match device.clock().gateway_now() {
-        Some(now) => device.store().prune(now).await,
-        None => Ok(()),
-    }
+/// Forgets old ids, once it is known how old they are; whether it is.
+async fn prune<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<bool, StoreError> {
+    let Some(now) = device.clock().gateway_now() else { return Ok(false) };
+    device.store().prune(now).await?;
+    Ok(true)
 }
 
 /// See `Device::sync_once`.
@@ -227,18 +229,17 @@ fn registration<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Register
 /// Without a socket there is no `server_time`; the `Date` header does.
 fn note_date<H: Handler, T: TokenProvider>(device: &Device<H, T>, date: Option<Timestamp>) {
     let clock = device.clock();
-    let is_first = clock.gateway_now().is_none();
+    let was_known = clock.gateway_now().is_some();
     match date {
         Some(date) => clock.hear_date(date),
+        None if was_known => {}
         // The gateway dates its answers; something on the way took it off.
-        // This device's clock may be wrong, but no command would ever run.
-        None if is_first => {
+        None => {
             tracing::warn!("an answer without a date: this device's clock has to do");
-            clock.hear(clock.local_now());
+            clock.guess();
         }
-        None => {}
     }
-    if is_first {
+    if !was_known {
         // Commands from before this run wait for it.
         device.work().notify_one();
     }

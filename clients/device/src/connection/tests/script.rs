@@ -75,6 +75,9 @@ pub(super) fn quick() -> Settings {
     }
 }
 
+/// At the time that `welcome` names.
+const OK: &str = "200 OK\r\ndate: Sat, 21 Nov 2026 08:00:00 GMT";
+
 pub(super) struct Gateway {
     listener: TcpListener,
     pub(super) url: String,
@@ -145,8 +148,9 @@ impl Gateway {
                 answer(&target, body)
             };
             let (status, answer, is_last) = match answer {
-                Http::Json(answer) => ("200 OK", answer, false),
-                Http::Last(answer) => ("200 OK", answer, true),
+                Http::Json(answer) => (OK, answer, false),
+                Http::Last(answer) => (OK, answer, true),
+                Http::LastUndated(answer) => ("200 OK", answer, true),
                 Http::Status(status, answer) => (status, answer, false),
             };
             write_answer(&mut stream, status, &answer).await;
@@ -161,6 +165,8 @@ impl Gateway {
 pub(super) enum Http {
     Json(Value),
     Last(Value),
+    /// As from a proxy that takes the date off.
+    LastUndated(Value),
     Status(&'static str, Value),
 }
 

@@ -12,6 +12,8 @@ use super::script::{
 };
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::handler::Outcome;
+use crate::inbox::Arrival;
 use crate::push::{Ignored, Push, PushHandled};
 use crate::token::StaticToken;
 
@@ -26,6 +28,13 @@ fn pushed(expires_at: &str) -> BTreeMap<String, String> {
     let map = json!({"action": "write_health", "stream": "user:u1", "command_id": COMMAND,
         "data_type": "steps", "value": "{\"n\": 1}", "expires_at": expires_at});
     serde_json::from_value(map).unwrap()
+}
+
+fn nothing_new() -> Value {
+    json!({"streams": {"user:u1": {"epoch": EPOCH, "head": 0, "verdict": "reset"}},
+        "frames": [{"type": "snapshot", "stream": "user:u1", "epoch": EPOCH, "seq": 0,
+            "items": [], "last": true}],
+        "cursor": "opaque", "more": false})
 }
 
 /// A device of the user, with a clock that the test sets.
@@ -104,16 +113,10 @@ async fn a_push_that_starts_the_app_asks_for_the_time() {
         let (device, moved_ms) = device(&gateway).await;
         moved_ms.store(-CENTURY_MS, Ordering::Relaxed);
         let script = async {
-            let empty = json!({"type": "snapshot", "stream": "user:u1", "epoch": EPOCH, "seq": 0,
-                "items": [], "last": true});
-            let answer = json!({"streams": {"user:u1":
-                    {"epoch": EPOCH, "head": 0, "verdict": "reset"}},
-                "frames": [empty], "cursor": "opaque", "more": false});
             gateway
                 .http(|target, body: Value| {
                     if target.starts_with("/api/v1/sync/poll") {
-                        let date = "200 OK\r\ndate: Sat, 21 Nov 2026 08:00:00 GMT";
-                        return Http::Status(date, answer.clone());
+                        return Http::Json(nothing_new());
                     }
                     assert_eq!(body["results"][0]["status"], status, "{body}");
                     Http::Last(json!({"results": results_ok()["results"]}))
@@ -129,4 +132,59 @@ async fn a_push_that_starts_the_app_asks_for_the_time() {
         assert_eq!(handled.unwrap(), expected);
         assert_eq!(executed(&device), usize::from(expires_at == ALIVE));
     }
+}
+
+/// Something on the way takes the date off answers. This device's clock then
+/// lets commands begin, and neither ends one nor forgets one.
+#[tokio::test]
+async fn without_a_date_no_command_ends() {
+    for (jump_ms, runs) in [(CENTURY_MS, false), (-CENTURY_MS, true)] {
+        let gateway = Gateway::bind().await;
+        let (device, moved_ms) = device(&gateway).await;
+        leave(&device, ALIVE).await;
+        moved_ms.store(jump_ms, Ordering::Relaxed);
+        let undated = gateway.http(|target, _| {
+            let is_poll = target.starts_with("/api/v1/sync/poll");
+            match (is_poll, runs) {
+                (true, false) => Http::LastUndated(nothing_new()),
+                (true, true) => Http::Status("200 OK", nothing_new()),
+                (false, _) => Http::Last(json!({"results": results_ok()["results"]})),
+            }
+        });
+        let (synced, ()) = tokio::join!(device.sync_once(0), undated);
+        synced.unwrap();
+        assert_eq!(executed(&device), usize::from(runs));
+        assert!(device.handler().expired.lock().unwrap().is_empty());
+        assert_eq!(device.store().has_open_commands().await.unwrap(), !runs);
+        if !runs {
+            let dated = gateway.http(|target, body| {
+                if target.starts_with("/api/v1/sync/poll") {
+                    return Http::Json(nothing_new());
+                }
+                assert_eq!(body["results"][0]["status"], "applied", "{body}");
+                Http::Last(json!({"results": results_ok()["results"]}))
+            });
+            let (synced, ()) = tokio::join!(device.sync_once(0), dated);
+            synced.unwrap();
+            assert_eq!(executed(&device), 1);
+        }
+    }
+}
+
+/// An id forgotten too early would be carried out twice.
+#[tokio::test]
+async fn without_a_date_no_id_is_forgotten() {
+    let gateway = Gateway::bind().await;
+    let (device, moved_ms) = device(&gateway).await;
+    leave(&device, ALIVE).await;
+    let store = device.store();
+    let id = CommandId::parse(COMMAND).unwrap();
+    store.finish(&id, &Outcome::Applied).await.unwrap();
+    store.confirm(&[(id, 0)]).await.unwrap();
+    moved_ms.store(CENTURY_MS, Ordering::Relaxed);
+    let undated = gateway.http(|_, _| Http::LastUndated(nothing_new()));
+    let (synced, ()) = tokio::join!(device.sync_once(0), undated);
+    synced.unwrap();
+    let Ok(Push::Command(again)) = Push::read(&pushed(ALIVE)) else { panic!() };
+    assert_eq!(device.store().arrive_by_push(&again).await.unwrap(), Arrival::Answer);
 }
