@@ -49,7 +49,8 @@ pub struct Settings {
     /// has passed; another one is shown at once.
     pub refused_token_wait: Duration,
     /// How long a gateway or a proxy may ask to stay away (`Retry-After`,
-    /// `retry_after_ms`): longer waits are cut to this.
+    /// `retry_after_ms`): longer waits are cut to this. What is waited is up to a
+    /// quarter more, so that not all devices come back at once.
     pub retry_after_longest: Duration,
     /// A session that lived this long counts as good: the delays begin anew.
     pub stable_after: Duration,
