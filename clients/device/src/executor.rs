@@ -88,11 +88,12 @@ async fn expire<H: Handler, T: TokenProvider>(
         if expired.is_empty() {
             return Ok(());
         }
-        for command in &expired {
+        // Told only when it holds: a store that fails is asked again and again,
+        // and a clock that is put right may give a command its life back.
+        for command in device.store().expire(expired).await? {
             tracing::warn!(command.id = %command.id, "command expired before it was carried out");
-            device.handler().on_expired(command);
+            device.handler().on_expired(&command);
         }
-        device.store().expire(&expired).await?;
         device.results().notify_one();
     }
 }

@@ -122,7 +122,8 @@ pub trait Handler: Send + Sync {
     /// A command's life ended, by the gateway's clock, before it was carried
     /// out: the phone was away or off. It is reported as failed and never
     /// carried out. With [`Command::resumed`] it was begun, and may have taken
-    /// effect. At least once: after a crash the same one may be told again.
+    /// effect. At most once: told when it is durable, so a process or a run that
+    /// ends just then does not tell it.
     fn on_expired(&self, command: &Command) {
         let _ = command;
     }

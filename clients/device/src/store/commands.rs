@@ -81,10 +81,11 @@ impl Store {
         Ok(self.connection.query_one_raw(select).await?.is_some())
     }
 
-    /// Ends these as failed, and queues the reports. Those that the gateway
-    /// closed meanwhile it knows to be over.
-    pub(crate) async fn expire(&self, expired: &[Command]) -> Result<(), StoreError> {
+    /// Ends these as failed, and queues the reports; which they were. Those that
+    /// the gateway closed meanwhile it knows to be over.
+    pub(crate) async fn expire(&self, expired: Vec<Command>) -> Result<Vec<Command>, StoreError> {
         let transaction = self.begin().await?;
+        let mut ended = Vec::with_capacity(expired.len());
         for command in expired {
             let known = known(&transaction, &command.id).await?;
             let Some(known) = known.filter(|known| known.stage.is_open()) else { continue };
@@ -96,9 +97,10 @@ impl Store {
             if let Some(result) = outcome.report(&command.id, known.attempt) {
                 settle(&transaction, &result).await?;
             }
+            ended.push(command);
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(ended)
     }
 
     /// A push brought a command; what it asks for.

@@ -273,7 +273,8 @@ async fn what_expired_is_reported_once() {
         expired.iter().map(|command| (command.id.as_str(), command.resumed)).collect();
     assert_eq!(told, [(A, true), (B, false), (C, false)]);
     events(&store, 4, &[("command_closed", closed(C))]).await;
-    store.expire(&expired).await.unwrap();
+    let ended = store.expire(expired).await.unwrap();
+    assert_eq!(ended.iter().map(|command| command.id.as_str()).collect::<Vec<_>>(), [A, B]);
     let outbox = store.outbox().await.unwrap();
     let reported: Vec<_> = outbox
         .iter()
