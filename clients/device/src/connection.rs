@@ -82,6 +82,7 @@ pub(crate) async fn run<H: Handler, T: TokenProvider>(
     cancel: &CancellationToken,
 ) -> Result<(), StopReason> {
     let mut plan = AttemptPlan::new(device.settings().clone());
+    device.forget_wake();
     // Asked for before this run, of a round or by an answer to a push.
     if let Some(left) = device.hold().left()
         && !rest(device, cancel, &Pause::For(left)).await

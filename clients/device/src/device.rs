@@ -301,7 +301,9 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
     }
 
     /// Connects at once if the device waits for its next attempt: the user
-    /// asked for it, the network came back, or a push arrived.
+    /// asked for it, the network came back, or a push arrived. A wait that the
+    /// gateway asked for ends too. While a session or polling works it does
+    /// nothing.
     pub fn wake(&self) {
         self.wake.notify_one();
     }

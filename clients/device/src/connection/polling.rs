@@ -68,6 +68,9 @@ pub(super) async fn run<H: Handler, T: TokenProvider>(
             Some(Ok(false)) => device.set_state(State::Polling),
         }
         worked = true;
+        if socket_due.is_none() {
+            device.forget_wake();
+        }
         if !pruned {
             match prune(device).await {
                 Ok(done) => pruned = done,

@@ -165,6 +165,9 @@ impl<'d, H: Handler, T: TokenProvider> Session<'d, H, T> {
             },
         };
         let closed = self.wire.close().await;
+        if self.welcomed_at.is_some() {
+            self.device.forget_wake();
+        }
         refusals::note_close(self.device, &closed, self.refused.as_ref(), &self.token);
         match (over.0, self.welcomed_at) {
             (Some(ended), _) => ended,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tidegate_protocol::server::ErrorFrame;
 use tokio::sync::{Notify, watch};
 
@@ -96,6 +97,12 @@ impl<H: Handler, T: TokenProvider> Device<H, T> {
 
     pub(crate) fn woken(&self) -> &Notify {
         &self.wake
+    }
+
+    /// What the app asked for is done: a wake from before must not end a wait
+    /// that begins later.
+    pub(crate) fn forget_wake(&self) {
+        let _ = self.wake.notified().now_or_never();
     }
 
     pub(crate) fn doubt(&self) -> &watch::Sender<()> {

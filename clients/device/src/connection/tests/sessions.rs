@@ -129,12 +129,14 @@ async fn a_drain_says_when_to_come_back() {
     .unwrap();
 }
 
+/// A wake from before the wait does not end it: there was nothing to wake.
 #[tokio::test]
 async fn after_a_replacement_only_the_app_reconnects() {
     let gateway = Gateway::bind().await;
     let device = gateway.builder().build().await.unwrap();
     play(&device, async {
         let (peer, _) = gateway.accept_live().await;
+        device.wake();
         peer.close(4409).await;
         assert!(!gateway.is_called_within(Duration::from_millis(300)).await);
         assert_eq!(*device.state().borrow(), State::Offline);

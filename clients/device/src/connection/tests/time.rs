@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
 use tidegate_protocol::id::{CommandId, StreamName};
+use tidegate_protocol::time::Timestamp;
 
 use super::script::{
     COMMAND, EPOCH, Gateway, Http, Recorder, command, event, play, results_ok, welcome,
 };
 use crate::clock::Clock;
 use crate::device::Device;
+use crate::executor;
 use crate::handler::Outcome;
 use crate::inbox::Arrival;
 use crate::push::{Ignored, Push, PushHandled};
@@ -187,4 +189,22 @@ async fn without_a_date_no_id_is_forgotten() {
     synced.unwrap();
     let Ok(Push::Command(again)) = Push::read(&pushed(ALIVE)) else { panic!() };
     assert_eq!(device.store().arrive_by_push(&again).await.unwrap(), Arrival::Answer);
+}
+
+/// The app hears of an end when that is durable, not at every try to store it.
+#[tokio::test]
+async fn what_expired_is_told_when_it_is_stored() {
+    let gateway = Gateway::bind().await;
+    let (device, _) = device(&gateway).await;
+    leave(&device, OVER).await;
+    device.clock().hear(Timestamp::from_millis(1_795_248_000_000));
+    let told = || device.handler().expired.lock().unwrap().clone();
+    device.store().refuse_outcomes(true).await;
+    for _ in 0..2 {
+        executor::drain(&device).await.unwrap_err();
+        assert!(told().is_empty());
+    }
+    device.store().refuse_outcomes(false).await;
+    executor::drain(&device).await.unwrap();
+    assert_eq!(told(), [COMMAND]);
 }

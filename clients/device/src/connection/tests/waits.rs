@@ -86,7 +86,8 @@ async fn a_wait_has_a_bound() {
     .unwrap();
 }
 
-/// Rounds and pushes between runs keep away too, and so does the next run.
+/// Rounds and pushes between runs keep away too, and so does the next run,
+/// whatever woke the device before it.
 #[tokio::test]
 async fn what_one_round_was_told_holds_for_the_next() {
     let gateway = Gateway::bind().await;
@@ -94,6 +95,7 @@ async fn what_one_round_was_told_holds_for_the_next() {
     let refused = Instant::now();
     let (first, ()) = tokio::join!(device.sync_once(0), gateway.refuse(IN_SECONDS));
     assert!(matches!(first, Err(SyncError::Rest(RestError::Wait { retry_after: Some(_) }))));
+    device.wake();
     let second = device.sync_once(0).await;
     assert!(matches!(second, Err(SyncError::Rest(RestError::Wait { retry_after: Some(_) }))));
     assert!(!gateway.is_called_within(Duration::from_millis(50)).await);
