@@ -29,7 +29,7 @@ pub enum PushHandled {
     /// The device runs. A command in it is durable, and the run carries it
     /// out; a run that waits for its next attempt connects at once.
     HandedOver,
-    /// Nothing was done.
+    /// Nothing was carried out.
     Ignored(Ignored),
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for PushHandled {
     }
 }
 
-/// Why nothing was done about a push.
+/// Why nothing was carried out for a push.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ignored {
     /// A field is missing or cannot be read.
@@ -61,7 +61,8 @@ pub enum Ignored {
     /// A shared stream that this device does not follow.
     #[error("its stream is not followed")]
     NotFollowed,
-    /// The command's life has ended.
+    /// The command's life has ended. It is reported as failed, unless it has an
+    /// outcome.
     #[error("the command has expired")]
     Expired,
     /// The gateway has closed the command, as the stream told before.

@@ -119,11 +119,27 @@ pub(crate) async fn sync_once<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     wait_s: u32,
 ) -> Result<(), SyncError> {
+    catch_up(device, wait_s).await?;
+    settle(device).await
+}
+
+/// Polls until nothing more waits.
+pub(super) async fn catch_up<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+    wait_s: u32,
+) -> Result<(), SyncError> {
     let mut wait_s = wait_s;
     while round(device, wait_s).await? {
         wait_s = 0;
     }
     prune(device).await?;
+    Ok(())
+}
+
+/// Carries out what waits and reports it.
+pub(super) async fn settle<H: Handler, T: TokenProvider>(
+    device: &Device<H, T>,
+) -> Result<(), SyncError> {
     executor::drain(device).await?;
     report(device).await
 }
@@ -312,9 +328,7 @@ async fn not_applied<H: Handler, T: TokenProvider>(
 }
 
 /// Reports everything in the outbox.
-pub(super) async fn report<H: Handler, T: TokenProvider>(
-    device: &Device<H, T>,
-) -> Result<(), SyncError> {
+async fn report<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), SyncError> {
     loop {
         let results = device.store().outbox().await?;
         if results.is_empty() {

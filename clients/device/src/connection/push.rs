@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::connection::polling::{self, SyncError};
+use crate::connection::polling::{self, SyncError, settle};
 use crate::device::Device;
-use crate::executor;
 use crate::handler::Handler;
 use crate::inbox::Arrival;
 use crate::push::{Ignored, Push, PushHandled, PushedCommand};
@@ -54,18 +53,13 @@ async fn follow<H: Handler, T: TokenProvider>(
     }
 }
 
-/// Makes the command durable and has it carried out.
+/// Makes the command durable and has it carried out, or ended where its life is
+/// over: the inbox does that, however late the push came and whether or not the
+/// time was known when it did.
 async fn take<H: Handler, T: TokenProvider>(
     device: &Device<H, T>,
     command: &PushedCommand,
 ) -> Result<PushHandled, SyncError> {
-    let is_over = || {
-        device.clock().gateway_now().is_some_and(|gateway_now| command.expires_at <= gateway_now)
-    };
-    if is_over() {
-        return Ok(PushHandled::Ignored(Ignored::Expired));
-    }
-    let is_timed = device.clock().gateway_now().is_some();
     let handled = match device.store().arrive_by_push(command).await? {
         Arrival::Insert | Arrival::Requeue => PushHandled::Executed(command.id.clone()),
         Arrival::Note | Arrival::Answer => PushHandled::Repeated(command.id.clone()),
@@ -80,11 +74,14 @@ async fn take<H: Handler, T: TokenProvider>(
             Ok(PushHandled::HandedOver)
         }
         Turn::Ours(_turn) => {
+            learn_time(device).await?;
+            let now = device.clock().gateway_now_or_guess();
+            let is_over = now.is_some_and(|now| command.expires_at <= now);
             settle(device).await?;
-            // The app may have been started for this push: only now is it known
-            // how late that came.
-            let is_late = !is_timed && is_over();
-            Ok(if is_late { PushHandled::Ignored(Ignored::Expired) } else { handled })
+            Ok(match handled {
+                PushHandled::Executed(_) if is_over => PushHandled::Ignored(Ignored::Expired),
+                handled => handled,
+            })
         }
     }
 }
@@ -103,6 +100,7 @@ async fn catch_up<H: Handler, T: TokenProvider>(
         }
         Turn::Ours(_turn) if is_held(device, announced).await? => {
             // The gateway pushes again when it misses a result: one may wait.
+            learn_time(device).await?;
             settle(device).await?;
             Ok(PushHandled::UpToDate)
         }
@@ -136,12 +134,11 @@ async fn is_held<H: Handler, T: TokenProvider>(
     Ok(held.get(stream).is_some_and(|cursor| cursor.seq >= *seq))
 }
 
-/// Carries out what waits and reports it. Before the gateway has said its time
-/// nothing may be carried out: where something waits, a round asks for it.
-async fn settle<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), SyncError> {
+/// Before the gateway has said its time nothing may be carried out: where
+/// something waits, a round asks for it.
+async fn learn_time<H: Handler, T: TokenProvider>(device: &Device<H, T>) -> Result<(), SyncError> {
     if device.clock().gateway_now().is_none() && device.store().has_open_commands().await? {
-        return polling::sync_once(device, 0).await;
+        polling::catch_up(device, 0).await?;
     }
-    executor::drain(device).await?;
-    polling::report(device).await
+    Ok(())
 }

@@ -134,7 +134,6 @@ async fn pushes_that_are_not_for_this_device_do_nothing() {
         (with("action", "chat"), Ignored::UnknownAction),
         (with("value", "{"), Ignored::Malformed("value")),
         (with("stream", "user:u2"), Ignored::AnotherUser),
-        (with("expires_at", "2001-01-01T00:00:00Z"), Ignored::Expired),
         (wake_up("user:u2", "9"), Ignored::AnotherUser),
         (wake_up("news", "9"), Ignored::NotFollowed),
     ] {

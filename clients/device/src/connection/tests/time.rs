@@ -23,6 +23,7 @@ use crate::token::StaticToken;
 const CENTURY_MS: i64 = 100 * 365 * 24 * 3_600_000;
 
 /// The scripted gateway lives at 2026-11-21T08:00Z.
+const GATEWAY: Timestamp = Timestamp::from_millis(1_795_248_000_000);
 const ALIVE: &str = "2026-11-21T08:30:00.000Z";
 const OVER: &str = "2026-11-21T07:59:59.000Z";
 
@@ -107,33 +108,57 @@ async fn what_was_left_is_judged_by_the_gateways_time() {
 }
 
 /// An app that a push started asks for the time before it carries anything
-/// out: pushes come late too.
+/// out: pushes come late too. One that is late ends in the same way where the
+/// time was known before.
 #[tokio::test]
-async fn a_push_that_starts_the_app_asks_for_the_time() {
-    for (expires_at, status) in [(ALIVE, "applied"), (OVER, "failed")] {
+async fn a_push_is_judged_by_the_gateways_time() {
+    for (expires_at, is_known, status) in
+        [(ALIVE, false, "applied"), (OVER, false, "failed"), (OVER, true, "failed")]
+    {
         let gateway = Gateway::bind().await;
         let (device, moved_ms) = device(&gateway).await;
         moved_ms.store(-CENTURY_MS, Ordering::Relaxed);
-        let script = async {
-            gateway
-                .http(|target, body: Value| {
-                    if target.starts_with("/api/v1/sync/poll") {
-                        return Http::Json(nothing_new());
-                    }
-                    assert_eq!(body["results"][0]["status"], status, "{body}");
-                    Http::Last(json!({"results": results_ok()["results"]}))
-                })
-                .await;
-        };
+        if is_known {
+            device.clock().hear(GATEWAY);
+        }
+        let script = gateway.http(|target, body: Value| {
+            if target.starts_with("/api/v1/sync/poll") {
+                assert!(!is_known);
+                return Http::Json(nothing_new());
+            }
+            assert_eq!(body["results"][0]["status"], status, "{body}");
+            Http::Last(json!({"results": results_ok()["results"]}))
+        });
         let (handled, ()) = tokio::join!(device.handle_push(pushed(expires_at)), script);
         let id = CommandId::parse(COMMAND).unwrap();
-        let expected = match expires_at {
-            OVER => PushHandled::Ignored(Ignored::Expired),
-            _ => PushHandled::Executed(id),
+        let is_over = expires_at == OVER;
+        let expected = match is_over {
+            true => PushHandled::Ignored(Ignored::Expired),
+            false => PushHandled::Executed(id),
         };
         assert_eq!(handled.unwrap(), expected);
-        assert_eq!(executed(&device), usize::from(expires_at == ALIVE));
+        assert_eq!(executed(&device), usize::from(!is_over));
+        let told = device.handler().expired.lock().unwrap().len();
+        assert_eq!(told, usize::from(is_over));
     }
+}
+
+/// A late push of a command that was carried out is answered with its outcome.
+#[tokio::test]
+async fn a_late_push_of_what_is_done_is_answered() {
+    let gateway = Gateway::bind().await;
+    let (device, _) = device(&gateway).await;
+    device.clock().hear(GATEWAY);
+    leave(&device, OVER).await;
+    let id = CommandId::parse(COMMAND).unwrap();
+    device.store().finish(&id, &Outcome::Applied).await.unwrap();
+    device.store().confirm(&[(id.clone(), 0)]).await.unwrap();
+    let script = gateway.http(|_, body| {
+        assert_eq!(body["results"][0]["status"], "applied", "{body}");
+        Http::Last(json!({"results": results_ok()["results"]}))
+    });
+    let (handled, ()) = tokio::join!(device.handle_push(pushed(OVER)), script);
+    assert_eq!(handled.unwrap(), PushHandled::Repeated(id));
 }
 
 /// Something on the way takes the date off answers. This device's clock then
@@ -197,7 +222,7 @@ async fn what_expired_is_told_when_it_is_stored() {
     let gateway = Gateway::bind().await;
     let (device, _) = device(&gateway).await;
     leave(&device, OVER).await;
-    device.clock().hear(Timestamp::from_millis(1_795_248_000_000));
+    device.clock().hear(GATEWAY);
     let told = || device.handler().expired.lock().unwrap().clone();
     device.store().refuse_outcomes(true).await;
     for _ in 0..2 {
