@@ -104,14 +104,21 @@ async fn a_failed_renewal_keeps_the_old_token_while_it_lives() {
 #[tokio::test]
 async fn a_short_token_is_not_asked_for_with_every_call() {
     let Stage { google, tokens, hands } = stage().await;
-    for (asked, life_s) in (1..).zip([300, 60, 20]) {
+    for (renewed, life_s) in (1..).step_by(2).zip([300, 60, 20]) {
         google.script([TokenAnswer::Living(life_s)]);
         hands.advance(Duration::from_hours(1));
         let token = tokens.token().await.unwrap();
+        let second = Duration::from_secs(1);
+        let nearly_half = Duration::from_secs(life_s.unsigned_abs()) / 2 - second;
         for _ in 0..5 {
             assert_eq!(tokens.token().await.unwrap(), token, "{life_s} s");
+            hands.advance(nearly_half / 5);
         }
-        assert_eq!(google.outcomes().len(), asked, "{life_s} s");
+        assert_eq!(tokens.token().await.unwrap(), token, "{life_s} s");
+        assert_eq!(google.outcomes().len(), renewed, "{life_s} s");
+        hands.advance(second);
+        assert_ne!(tokens.token().await.unwrap(), token, "half of {life_s} s is over");
+        assert_eq!(google.outcomes().len(), renewed + 1, "{life_s} s");
     }
 }
 
