@@ -21,6 +21,9 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Waiting, Self::Started, Self::Postponed, Self::Done, Self::Closed];
+
     /// Whether it has no outcome yet and is not closed.
     pub(crate) const fn is_open(self) -> bool {
         matches!(self, Self::Waiting | Self::Started | Self::Postponed)
@@ -37,8 +40,7 @@ impl Stage {
     }
 
     pub(crate) fn from_word(word: &str) -> Option<Self> {
-        let all = [Self::Waiting, Self::Started, Self::Postponed, Self::Done, Self::Closed];
-        all.into_iter().find(|stage| stage.as_str() == word)
+        Self::ALL.into_iter().find(|stage| stage.as_str() == word)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Ids are remembered for as long as a repeat may come, so that each is
 //! carried out once across restarts.
 
+use std::sync::LazyLock;
+
 use sea_orm::{ConnectionTrait, QueryResult};
 use serde_json::value::RawValue;
 use tidegate_durable::WriteTransaction;
@@ -25,6 +27,13 @@ const EXPIRED_AT_ONCE: u64 = 100;
 
 /// In a column for the attempt: not known, for a push does not say.
 pub(super) const NO_ATTEMPT: i32 = 0;
+
+/// The condition on a row of the inbox for [`Stage::is_open`].
+pub(super) static IS_OPEN: LazyLock<String> = LazyLock::new(|| {
+    let open = Stage::ALL.into_iter().filter(|stage| stage.is_open());
+    let words: Vec<_> = open.map(|stage| format!("'{}'", stage.as_str())).collect();
+    format!("stage IN ({})", words.join(", "))
+});
 
 /// That the gateway closed a command.
 #[derive(Debug)]
@@ -62,22 +71,20 @@ impl Store {
     /// most [`EXPIRED_AT_ONCE`]. `gateway_now` must be what the gateway said,
     /// not what this device's clock makes of it.
     pub(crate) async fn expired(&self, gateway_now: Timestamp) -> Result<Vec<Command>, StoreError> {
-        let select = statement(
+        let sql = format!(
             "SELECT id, attempt, data_type, value, rank, expires_at_ms, stage FROM command \
-             WHERE stage IN ('waiting', 'started', 'postponed') AND expires_at_ms <= ? \
-             ORDER BY expires_at_ms LIMIT ?",
-            [gateway_now.millis().into(), EXPIRED_AT_ONCE.into()],
+             WHERE {} AND expires_at_ms <= ? ORDER BY expires_at_ms LIMIT ?",
+            *IS_OPEN
         );
+        let select = statement(&sql, [gateway_now.millis().into(), EXPIRED_AT_ONCE.into()]);
         let rows = self.connection.query_all_raw(select).await?;
         rows.iter().map(read_command).collect()
     }
 
     /// Whether a command waits for an outcome of this device.
     pub(crate) async fn has_open_commands(&self) -> Result<bool, StoreError> {
-        let select = statement(
-            "SELECT 1 FROM command WHERE stage IN ('waiting', 'started', 'postponed') LIMIT 1",
-            [],
-        );
+        let sql = format!("SELECT 1 FROM command WHERE {} LIMIT 1", *IS_OPEN);
+        let select = statement(&sql, []);
         Ok(self.connection.query_one_raw(select).await?.is_some())
     }
 
@@ -220,12 +227,15 @@ pub(super) async fn closed(
     stream: &StreamName,
     closing: &Closing,
 ) -> Result<(), StoreError> {
-    let upsert = statement(
+    let sql = format!(
         "INSERT INTO command \
          (id, stream, arrival, attempt, data_type, value, rank, expires_at_ms, stage) \
          VALUES (?, ?, 0, ?, '', 'null', 0, ?, 'closed') \
-         ON CONFLICT (id) DO UPDATE SET stage = 'closed' \
-         WHERE stage IN ('waiting', 'started', 'postponed')",
+         ON CONFLICT (id) DO UPDATE SET stage = 'closed' WHERE {}",
+        *IS_OPEN
+    );
+    let upsert = statement(
+        &sql,
         [
             closing.command_id.as_str().into(),
             stream.as_str().into(),

@@ -13,6 +13,7 @@ use crate::handler::Change;
 use crate::machine::streams::SnapshotPage;
 use crate::replica::{Delta, Fold, Key};
 use crate::store::apply::{change, read_change};
+use crate::store::commands::IS_OPEN;
 use crate::store::{
     Store, StoreError, commands, drop_cursor, forget_meta, meta, set_cursor, statement, text,
 };
@@ -76,18 +77,22 @@ impl Store {
         cursor: &Cursor,
     ) -> Result<bool, StoreError> {
         let transaction = self.begin().await?;
+        // The snapshot holds every command that is not final: one that is
+        // waiting here and not in it was closed while this device was away.
+        // Unless a push brought it: it may be younger than the snapshot.
+        let close = format!(
+            "UPDATE command SET stage = 'closed' \
+             WHERE stream = ? AND {} AND attempt > 0 \
+             AND id NOT IN (SELECT id FROM staged \
+                            WHERE staged.stream = command.stream AND kind = 'command')",
+            *IS_OPEN
+        );
         for sql in [
             "DELETE FROM replica WHERE stream = ?",
             "INSERT INTO replica (stream, kind, collection, id, version, data) \
              SELECT stream, kind, collection, id, version, data FROM staged \
              WHERE stream = ? AND kind <> 'command'",
-            // The snapshot holds every command that is not final: one that is
-            // waiting here and not in it was closed while this device was away.
-            // Unless a push brought it: it may be younger than the snapshot.
-            "UPDATE command SET stage = 'closed' \
-             WHERE stream = ? AND stage IN ('waiting', 'started', 'postponed') AND attempt > 0 \
-             AND id NOT IN (SELECT id FROM staged \
-                            WHERE staged.stream = command.stream AND kind = 'command')",
+            &close,
         ] {
             transaction.execute_raw(statement(sql, [stream.as_str().into()])).await?;
         }
