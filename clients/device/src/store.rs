@@ -43,12 +43,15 @@ pub enum StoreError {
     /// may help: the disk failed, or did not answer in time.
     #[error("the device store failed: {0}")]
     Database(DbErr),
-    /// There is no room on the disk. Nothing is lost: what could not be stored
-    /// was not acked and comes again. It goes on when there is room.
+    /// There is no room on the disk. It goes on when there is: what could not be
+    /// stored was not acked and comes again, and an outcome waits in memory. A
+    /// process that ends meanwhile carries that command out again, marked as
+    /// resumed.
     #[error("the device store has no room on its disk")]
     Full,
-    /// Another process has the file open.
-    #[error("the device store is locked by another process")]
+    /// Somebody else has the file open: another process, or another device of
+    /// this one.
+    #[error("the device store is locked: it is open elsewhere")]
     Locked,
     /// The file was written by a newer version of this crate.
     #[error("the device store has schema {found}, this version knows {known}")]
@@ -59,9 +62,11 @@ pub enum StoreError {
         known: i64,
     },
     /// The file is no store, or SQLite or this crate finds values in it that
-    /// nobody wrote. Nothing is written to it any more: move it aside and begin
-    /// with a new one, which fetches everything again but outcomes that were not
-    /// reported.
+    /// nobody wrote. The device stops: move the file aside and begin with a new
+    /// one. That fetches the streams again. It knows neither outcomes that were
+    /// not reported nor which commands were carried out, so those that are not
+    /// final at the gateway are carried out again; and unless the app names the
+    /// device's id, it is another device.
     #[error("the device store is damaged: {0}")]
     Damaged(String),
 }

@@ -81,7 +81,7 @@ async fn a_second_phone_on_one_store_is_refused() {
     let refused = timeout(PATIENCE, second.wait_with_output()).await.expect("it ends").unwrap();
     let log = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1), "{log}");
-    assert!(log.contains("the device store is locked by another process"), "{log}");
+    assert!(log.contains("the device store is locked: it is open elsewhere"), "{log}");
     round.make(1).await;
     round.all_applied().await;
     round.kill().await;
