@@ -1,5 +1,7 @@
 //! Checks on raw JSON text that must happen before a parser recurses into it.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 
 use crate::limits::JSON_DEPTH;
@@ -26,24 +28,32 @@ pub fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, WrongField> {
     serde_json::from_str(text).map_err(|error| {
         let mut deserializer = serde_json::Deserializer::from_str(text);
         match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            Err(error) => wrong_field(&error.path().to_string(), &error.inner().to_string()),
+            Err(error) => WrongField::of(&error),
             // What follows the value is wrong.
-            Ok(_) => wrong_field(".", &error.to_string()),
+            Ok(_) => WrongField::at(".", &error.to_string()),
         }
     })
 }
 
-/// Names a missing field as one that is there would be named.
-fn wrong_field(path: &str, message: &str) -> WrongField {
-    let reason = message.rfind(" at line ").map_or(message, |end| &message[..end]);
-    let parent = if path == "." { "" } else { path };
-    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    let (field, reason) = match missing {
-        Some(name) if parent.is_empty() => (name.to_owned(), "must be there"),
-        Some(name) => (format!("{parent}.{name}"), "must be there"),
-        None => (parent.to_owned(), reason),
-    };
-    WrongField { field, reason: reason.chars().take(REASON_CHARS).collect() }
+impl WrongField {
+    /// What a parser said, of JSON or of a query. A missing field is named as one
+    /// that is there would be named.
+    pub fn of<E: Display>(error: &serde_path_to_error::Error<E>) -> Self {
+        Self::at(&error.path().to_string(), &error.inner().to_string())
+    }
+
+    fn at(path: &str, message: &str) -> Self {
+        let reason = message.rfind(" at line ").map_or(message, |end| &message[..end]);
+        let parent = if path == "." { "" } else { path };
+        let missing =
+            reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+        let (field, reason) = match missing {
+            Some(name) if parent.is_empty() => (name.to_owned(), "must be there"),
+            Some(name) => (format!("{parent}.{name}"), "must be there"),
+            None => (parent.to_owned(), reason),
+        };
+        Self { field, reason: reason.chars().take(REASON_CHARS).collect() }
+    }
 }
 
 /// Why a text is refused before it is parsed.

@@ -3,6 +3,8 @@
 //! Bodies have a way of their own: see [`body`](crate::http::body). Extractors
 //! never look at the database.
 
+use std::fmt::Display;
+
 use axum::Json;
 use axum::extract::{FromRef, FromRequestParts};
 use axum::response::{IntoResponse, Response};
@@ -15,13 +17,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::id::DeviceId;
-use tidegate_protocol::json;
+use tidegate_protocol::json::{self, WrongField};
 
 use crate::auth::{Authenticator, Claims, Role};
 use crate::error::{ApiError, ApiResult};
-
-/// Longest reason given for a field: reasons may repeat what was sent.
-const REASON_CHARS: usize = 200;
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -65,7 +64,7 @@ pub(super) fn parse_unchecked<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
         Ok(value) if deserializer.end().is_ok() => Ok(value),
         // Reading stops at the first wrong value; what follows may not be JSON.
         Err(error) if error.inner().classify() == Category::Data && is_valid_json(text) => {
-            Err(invalid_field(error.path().to_string(), &error.inner().to_string()))
+            Err(invalid_field(&error))
         }
         _ => Err(ApiError::new(ErrorCode::Malformed, "the body is not JSON")),
     }
@@ -94,7 +93,7 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> ApiResult<T> {
     }
     serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs))
         .map(|read: T| read)
-        .map_err(|error| invalid_field(error.path().to_string(), &error.inner().to_string()))
+        .map_err(|error| invalid_field(&error))
 }
 
 /// A part of the path, as text.
@@ -166,17 +165,9 @@ fn is_valid_json(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
-/// Names the field in the protocol's way: from the root, a missing one too.
-fn invalid_field(path: String, message: &str) -> ApiError {
-    let reason = message.rfind(" at line ").map_or(message, |end| &message[..end]);
-    let reason: String = reason.chars().take(REASON_CHARS).collect();
-    let parent = if path == "." { String::new() } else { path };
-    let missing = reason.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    match missing {
-        Some(name) if parent.is_empty() => ApiError::invalid(name, "must be there"),
-        Some(name) => ApiError::invalid(format!("{parent}.{name}"), "must be there"),
-        None => ApiError::invalid(parent, reason),
-    }
+fn invalid_field<E: Display>(error: &serde_path_to_error::Error<E>) -> ApiError {
+    let WrongField { field, reason } = WrongField::of(error);
+    ApiError::invalid(field, reason)
 }
 
 #[cfg(test)]

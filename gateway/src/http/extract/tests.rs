@@ -83,7 +83,7 @@ fn wrong_values_are_named_by_their_path() {
     }
     let echo = format!("{{\"user_id\":\"u\",\"tags\":[\"{}\"]}}", "x".repeat(10_000));
     let error = parse_json::<Command>(&echo).unwrap_err();
-    assert!(error.details[0].reason.len() <= REASON_CHARS);
+    assert!(error.details[0].reason.len() <= 200);
     assert!(!error.details[0].reason.contains("at line"));
 }
 
