@@ -21,6 +21,7 @@ pub mod json;
 pub mod limits;
 pub mod patch;
 pub mod rest;
+pub mod retry_after;
 pub mod server;
 pub mod time;
 
