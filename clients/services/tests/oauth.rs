@@ -109,7 +109,8 @@ async fn a_short_token_is_not_asked_for_with_every_call() {
         hands.advance(Duration::from_hours(1));
         let token = tokens.token().await.unwrap();
         let second = Duration::from_secs(1);
-        let nearly_half = Duration::from_secs(life_s.unsigned_abs()) / 2 - second;
+        let half = Duration::from_secs(life_s.unsigned_abs()) / 2;
+        let nearly_half = half.saturating_sub(second);
         for _ in 0..5 {
             assert_eq!(tokens.token().await.unwrap(), token, "{life_s} s");
             hands.advance(nearly_half / 5);

@@ -132,9 +132,10 @@ async fn a_push_is_judged_by_the_gateways_time() {
         let (handled, ()) = tokio::join!(device.handle_push(pushed(expires_at)), script);
         let id = CommandId::parse(COMMAND).unwrap();
         let is_over = expires_at == OVER;
-        let expected = match is_over {
-            true => PushHandled::Ignored(Ignored::Expired),
-            false => PushHandled::Executed(id),
+        let expected = if is_over {
+            PushHandled::Ignored(Ignored::Expired)
+        } else {
+            PushHandled::Executed(id)
         };
         assert_eq!(handled.unwrap(), expected);
         assert_eq!(executed(&device), usize::from(!is_over));
