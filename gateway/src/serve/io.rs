@@ -63,8 +63,9 @@ impl<S: Unpin> Admitted<S> {
         let longest = match wait {
             Wait::Head => self.patience.head,
             Wait::Idle => self.patience.idle,
-            // Who reads the body or the socket keeps the time.
-            Wait::Body | Wait::Answer | Wait::Socket => {
+            // Who reads the body or the socket keeps the time, and writes have
+            // a time of their own.
+            Wait::Body | Wait::Answer | Wait::Rest | Wait::Socket => {
                 self.awaited = None;
                 return Poll::Pending;
             }
@@ -107,10 +108,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Admitted<S> {
         match Pin::new(&mut this.stream).poll_read(cx, buffer) {
             Poll::Pending => this.wait(cx),
             // The client has sent all it had to say: it waits for the answer,
-            // or has gone. Hyper would drop the request; it reads again when
-            // it has answered, and sees the end then.
+            // or has gone. Hyper would drop the request, or what is left of
+            // the answer; it reads again when that is written, and sees the
+            // end then.
             Poll::Ready(Ok(()))
-                if buffer.filled().len() == before && this.turn.wait() == Wait::Answer =>
+                if buffer.filled().len() == before
+                    && matches!(this.turn.wait(), Wait::Answer | Wait::Rest) =>
             {
                 this.turn.finished().cancel();
                 Poll::Pending
@@ -142,8 +145,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Admitted<S> {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.bounded(cx, AsyncWrite::poll_flush)
+    /// Hyper calls it when it has nothing more to write.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.as_mut().bounded(cx, AsyncWrite::poll_flush))?;
+        self.turn.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

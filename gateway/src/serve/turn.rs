@@ -19,6 +19,8 @@ pub(crate) enum Wait {
     Body,
     /// The gateway's answer.
     Answer,
+    /// That the client takes what is left of the answer.
+    Rest,
     /// The next request.
     Idle,
     /// Nothing here: it became a socket, which keeps its own time.
@@ -44,7 +46,7 @@ impl Turn {
 
     /// What the connection waits for.
     pub(crate) fn wait(&self) -> Wait {
-        let all = [Wait::Head, Wait::Body, Wait::Answer, Wait::Idle, Wait::Socket];
+        let all = [Wait::Head, Wait::Body, Wait::Answer, Wait::Rest, Wait::Idle, Wait::Socket];
         all[usize::from(self.0.wait.load(Ordering::Relaxed))]
     }
 
@@ -78,9 +80,17 @@ impl Turn {
         }
     }
 
+    /// All that was to be written has been.
+    pub(crate) fn flushed(&self) {
+        if self.wait() == Wait::Rest {
+            self.set(Wait::Idle);
+        }
+    }
+
+    /// Hyper has the whole answer; the client may have none of it yet.
     fn answered(&self) {
         if self.wait() != Wait::Socket {
-            self.set(Wait::Idle);
+            self.set(Wait::Rest);
         }
     }
 

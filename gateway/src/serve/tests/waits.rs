@@ -112,6 +112,34 @@ async fn a_client_that_sends_nothing_more_still_gets_its_answer() {
     assert!(!answer.starts_with("HTTP/1.1 200"), "half a body is none: {answer}");
 }
 
+/// The answer is whole when the client has it, not when hyper does: neither
+/// the end of what the client sends nor the idle time cuts what is left of it.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_gets_the_whole_answer() {
+    const LARGE: usize = 64 << 20;
+    let large = Router::new().route("/", get(async || vec![0_u8; LARGE]));
+    let idle = Duration::from_secs(1);
+    let server = start(ServeOptions { keep_alive_timeout: idle, ..patient() }, large).await;
+    for sends_nothing_more in [true, false] {
+        let mut stream = server.connect().await;
+        stream.write_all(GET).await.unwrap();
+        if sends_nothing_more {
+            stream.shutdown().await.unwrap();
+        }
+        let (mut got, mut some) = (0, vec![0; 1 << 20]);
+        while got < LARGE {
+            let count = timeout(PATIENCE, stream.read(&mut some)).await.unwrap();
+            let count = count.expect("the connection stands");
+            assert!(count > 0, "cut after {got} bytes, half closed: {sends_nothing_more}");
+            if got / (8 << 20) < (got + count) / (8 << 20) {
+                tokio::time::advance(idle * 2).await;
+            }
+            got += count;
+        }
+        assert!(read_all(&mut stream).await.chars().all(|left| left == '\0'));
+    }
+}
+
 /// A client that asks and never reads does not keep its place.
 #[tokio::test]
 async fn an_answer_that_nobody_reads_is_cut() {
