@@ -75,7 +75,7 @@ async fn after_a_restore_devices_begin_anew() {
     node.stop().await;
 
     let said = node.run(&["restore", file.to_str().unwrap()]).await;
-    assert!(said.contains("restored 1 streams"), "{said}");
+    assert!(said.contains("restored 1 stream in"), "{said}");
     let aside = node.aside();
     assert!(said.contains(aside[0].to_str().unwrap()), "{said}");
     assert!(file.is_file(), "the backup stays");

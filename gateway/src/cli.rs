@@ -140,8 +140,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             set_up_logs(&config)?;
             let made = block_on(app::backup::make(&config, &args.file, args.force))?;
             print(&format!(
-                "backed up {} streams in {} bytes to {}",
-                made.streams,
+                "backed up {} in {} bytes to {}",
+                counted(made.streams),
                 made.bytes,
                 args.file.display()
             ))
@@ -156,7 +156,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let config = settings()?;
             set_up_logs(&config)?;
             let renewed = block_on(app::epochs::renew(&config))?;
-            print(&format!("renewed the epochs of {renewed} streams"))
+            print(&format!("renewed the epochs of {}", counted(renewed)))
         }
     }
 }
@@ -167,11 +167,17 @@ fn said(done: &Restored, source: &Path) -> String {
         format!("the database that was there is kept as {}", aside.display())
     });
     format!(
-        "restored {streams} streams in {bytes} bytes from {} to {}\n\
-         renewed the epochs of all of them: devices begin anew with a snapshot\n{aside}",
+        "restored {} in {bytes} bytes from {} to {}\n\
+         renewed all epochs: devices begin anew with a snapshot\n{aside}",
+        counted(*streams),
         source.display(),
         database.display()
     )
+}
+
+/// So many streams, in words.
+fn counted(streams: u64) -> String {
+    if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") }
 }
 
 /// Reads the file, if one is named, and the variables.
@@ -274,6 +280,13 @@ mod tests {
         let judge = Authenticator::new(&auth, Clock::system(), Metrics::new()).await.unwrap();
         let claims = judge.verify(&token).await.unwrap();
         assert_eq!((claims.sub.as_str(), claims.role), ("u1", Role::Service));
+    }
+
+    #[test]
+    fn one_stream_is_not_several() {
+        for (streams, words) in [(0, "0 streams"), (1, "1 stream"), (2, "2 streams")] {
+            assert_eq!(counted(streams), words);
+        }
     }
 
     #[test]
