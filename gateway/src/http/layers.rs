@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use tidegate_protocol::code::ErrorCode;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
@@ -23,15 +23,10 @@ use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::error::ApiError;
+use crate::hub::peer::{REQUEST_ID, request_id};
 use crate::metrics::Metrics;
 
-/// Echoed where a client sent a usable one, made otherwise.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-
-/// Longest request id echoed.
-const REQUEST_ID_BYTES: usize = 128;
 
 /// Answers shorter than this cost more to compress than they save.
 const COMPRESS_FROM_BYTES: u64 = 1024;
@@ -87,16 +82,6 @@ async fn observe(State(metrics): State<Metrics>, mut request: Request, next: Nex
     metrics.http_request(route, response.status(), start.elapsed().as_secs_f64());
     response.headers_mut().insert(REQUEST_ID, id);
     response
-}
-
-fn request_id(headers: &HeaderMap) -> HeaderValue {
-    let usable = |id: &&HeaderValue| {
-        (1..=REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    };
-    headers.get(REQUEST_ID).filter(usable).cloned().unwrap_or_else(|| {
-        HeaderValue::from_str(&uuid::Uuid::now_v7().to_string())
-            .expect("a UUID is hexadecimal digits and dashes")
-    })
 }
 
 fn worth_compressing() -> And<SizeAbove, NotForContentType> {

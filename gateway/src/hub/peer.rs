@@ -1,8 +1,27 @@
-//! Who is at the other end of a request, as far as its connection tells.
+//! Who is at the other end of a request, as far as its connection tells, and
+//! what the request is called between the two.
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio_util::sync::CancellationToken;
+
+/// Echoed where a client sent a usable one, made otherwise.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Longest request id echoed.
+const REQUEST_ID_BYTES: usize = 128;
+
+/// The id of a request with these headers: every answer carries one.
+pub fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let usable = |id: &&HeaderValue| {
+        (1..=REQUEST_ID_BYTES).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    headers.get(REQUEST_ID).filter(usable).cloned().unwrap_or_else(|| {
+        HeaderValue::from_str(&uuid::Uuid::now_v7().to_string())
+            .expect("a UUID is hexadecimal digits and dashes")
+    })
+}
 
 /// What a client counts as, wherever each client has a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

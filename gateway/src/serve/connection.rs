@@ -21,8 +21,7 @@ use tokio::time::timeout;
 use tower::Service as _;
 
 use crate::config::ForwardedHeader;
-use crate::error::ApiError;
-use crate::hub::peer::{Origin, Peer};
+use crate::hub::peer::{Origin, Peer, REQUEST_ID, request_id};
 use crate::metrics::Metrics;
 use crate::metrics::label::ConnectionRefusal;
 use crate::serve::io::Admitted;
@@ -112,7 +111,7 @@ where
             let answer = match client.map(|client| (client.place, client.slot)) {
                 None => router.call(request).await,
                 Some((Ok(place), slot)) => keep(place, &slot, router.call(request).await),
-                Some((Err(refusal), _)) => Ok(refusal.into_response()),
+                Some((Err(refusal), _)) => Ok(refusal),
             };
             if answer.as_ref().is_ok_and(is_upgraded) {
                 turn.upgraded();
@@ -142,7 +141,7 @@ fn is_upgraded<B>(answer: &http::Response<B>) -> bool {
 /// A client behind a proxy, for as long as its request takes.
 struct Client {
     origin: Origin,
-    place: Result<ClientPlace, ApiError>,
+    place: Result<ClientPlace, Response>,
     slot: Weak<Mutex<Option<ClientPlace>>>,
 }
 
@@ -175,7 +174,9 @@ impl Clients {
         let origin = address.map_or(Origin::Unreadable, |address| self.limits.origin(address));
         let place = self.limits.admit_client(origin).map_err(|refusal| {
             self.metrics.connections_refused.of(refusal).inc();
-            refuse::too_many()
+            let mut answer = refuse::too_many().into_response();
+            answer.headers_mut().insert(REQUEST_ID, request_id(request.headers()));
+            answer
         });
         Client { origin, place, slot: self.slot.clone() }
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use tidegate_protocol::code::ErrorCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::ApiError;
+use crate::hub::peer::{REQUEST_ID, request_id};
 use crate::metrics::label::ConnectionRefusal;
 
 /// Most that are being told at once: each takes a file beyond the limit.
@@ -28,8 +30,6 @@ const DISCARD_BYTES: u64 = 64 * 1024;
 /// Answers to connections that are not admitted.
 pub(crate) struct Refusals {
     places: Arc<Semaphore>,
-    unavailable: Arc<[u8]>,
-    too_many: Arc<[u8]>,
 }
 
 /// Told to the clients of an address that has its limit.
@@ -38,24 +38,25 @@ pub(crate) fn too_many() -> ApiError {
     ApiError::new(ErrorCode::TooManyConnections, message).with_retry_after(1)
 }
 
+/// Told to everybody while all connections are taken.
+fn full() -> ApiError {
+    ApiError::unavailable("the gateway has as many connections as it can")
+}
+
 impl Refusals {
     pub(crate) fn new() -> Self {
-        let busy = ApiError::unavailable("the gateway has as many connections as it can");
-        Self {
-            places: Arc::new(Semaphore::new(TOLD_AT_ONCE)),
-            unavailable: answer("503 Service Unavailable", &busy),
-            too_many: answer("429 Too Many Requests", &too_many()),
-        }
+        Self { places: Arc::new(Semaphore::new(TOLD_AT_ONCE)) }
     }
 
     /// Tells the client in a task of its own, if there is a place.
     pub(crate) fn answer(&self, tasks: &TaskTracker, stream: TcpStream, why: ConnectionRefusal) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return };
-        let answer = match why {
-            ConnectionRefusal::PerAddress => Arc::clone(&self.too_many),
-            _ => Arc::clone(&self.unavailable),
+        let (status, error) = match why {
+            ConnectionRefusal::PerAddress => ("429 Too Many Requests", too_many()),
+            _ => ("503 Service Unavailable", full()),
         };
         tasks.spawn(async move {
+            let answer = answer(status, &error);
             // Best effort: neither a client that hangs up nor a slow one matters.
             let _ = tokio::time::timeout(TIMEOUT, tell(stream, &answer)).await;
             drop(place);
@@ -65,21 +66,22 @@ impl Refusals {
 
 /// Closing with unread bytes would reset the connection and destroy the answer
 /// before the client reads it, so its request is read and thrown away.
-async fn tell(mut stream: TcpStream, answer: &[u8]) -> std::io::Result<()> {
-    stream.write_all(answer).await?;
+async fn tell(mut stream: TcpStream, answer: &str) -> std::io::Result<()> {
+    stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(DISCARD_BYTES), &mut tokio::io::sink()).await?;
     Ok(())
 }
 
-fn answer(status: &str, error: &ApiError) -> Arc<[u8]> {
+/// The whole answer, under an id of its own: the one that the client may have
+/// sent is not read.
+fn answer(status: &str, error: &ApiError) -> String {
     let body = serde_json::to_string(&error.body())
         .expect("an error body is a struct of texts and lists of them");
-    let length = body.len();
+    let (length, id) = (body.len(), request_id(&HeaderMap::new()));
+    let id = id.to_str().unwrap_or_default();
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
-         retry-after: 1\r\nconnection: close\r\n\r\n{body}"
+         retry-after: 1\r\n{REQUEST_ID}: {id}\r\nconnection: close\r\n\r\n{body}"
     )
-    .into_bytes()
-    .into()
 }

@@ -112,6 +112,7 @@ async fn connections_beyond_the_total_are_told_and_a_freed_place_is_used() {
     let answer = read_all(&mut second).await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("retry-after: 1") && answer.contains("\"unavailable\""), "{answer}");
+    assert!(answer.contains("\r\nx-request-id: "), "{answer}");
     assert_eq!(server.refused(ConnectionRefusal::Total), 1);
 
     drop(first);

@@ -165,9 +165,9 @@ pub(super) fn shared_headers() -> Value {
         ),
         "WWW-Authenticate": header(true, json!({ "const": "Bearer" }), "How to authenticate."),
         "X-Request-Id": header(
-            false,
+            true,
             word(),
-            "As sent, or made by the gateway. Absent only where a limit on connections refused the request unread.",
+            "As sent, or made by the gateway; always made where a limit on connections refused the request unread.",
         ),
     })
 }

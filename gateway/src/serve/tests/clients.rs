@@ -18,7 +18,7 @@ async fn clients_behind_a_proxy_have_their_own_limit() {
         let mut stream = server.connect().await;
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\nx-forwarded-for: {client}\r\n\
-             connection: upgrade\r\nupgrade: x\r\n\r\n"
+             x-request-id: mine\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let answer = read_some(&mut stream).await;
@@ -32,6 +32,7 @@ async fn clients_behind_a_proxy_have_their_own_limit() {
         let (_refused, answer) = asks(path, "203.0.113.9").await;
         assert!(answer.starts_with("HTTP/1.1 429"), "{answer}");
         assert!(answer.contains("too_many_connections"), "{answer}");
+        assert!(answer.contains("\r\nx-request-id: mine\r\n"), "{answer}");
     }
     assert_eq!(server.refused(ConnectionRefusal::PerAddress), 2);
     let (_other, answer) = asks("/plain", "203.0.113.8").await;
