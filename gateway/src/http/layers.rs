@@ -12,7 +12,9 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue, Method};
 use tidegate_protocol::code::ErrorCode;
 use tokio::time::Instant;
@@ -95,23 +97,27 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
         _ => AllowOrigin::list(origins.iter().filter_map(|origin| origin.parse().ok())),
     };
     let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let sent = [AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, REQUEST_ID];
     let layer = CorsLayer::new()
         .allow_origin(allowed)
         .allow_methods(methods)
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, IDEMPOTENCY_KEY, REQUEST_ID])
-        .expose_headers([REQUEST_ID, RETRY_AFTER])
+        .allow_headers(sent)
+        .expose_headers([ETAG, REQUEST_ID, RETRY_AFTER, WWW_AUTHENTICATE])
         .max_age(PREFLIGHT_AGE);
     Some(layer)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use axum::body::Body;
     use axum::routing::{get, post};
     use http::StatusCode;
     use http::header::{
-        ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, ALLOW,
-        CONTENT_ENCODING, ORIGIN,
+        ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_ENCODING,
+        ORIGIN,
     };
     use http_body_util::BodyExt as _;
     use serde_json::Value;
@@ -218,5 +224,36 @@ mod tests {
             .header(ACCESS_CONTROL_REQUEST_METHOD, "POST");
         let response = listed.oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
+    }
+
+    /// Browsers send and show only what CORS names.
+    #[tokio::test]
+    async fn cors_names_every_header_of_the_document() {
+        let document = crate::http::openapi::document();
+        let mut sent = BTreeSet::from(["authorization".to_owned(), "content-type".to_owned()]);
+        let paths = document["paths"].as_object().unwrap().values();
+        let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+        for operation in operations {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let headers = parameters.filter(|parameter| parameter["in"] == "header");
+            sent.extend(headers.map(|header| header["name"].as_str().unwrap().to_lowercase()));
+        }
+        let shown = document["components"]["headers"].as_object().unwrap().keys();
+        let shown: BTreeSet<String> = shown.map(|name| name.to_lowercase()).collect();
+
+        let (app, _) = app(&[("TIDEGATE_HTTP__CORS_ORIGINS", r#"["*"]"#)]);
+        let named = |response: &Response, header: HeaderName| -> BTreeSet<String> {
+            let names = response.headers()[header].to_str().unwrap().split(',');
+            names.map(|name| name.trim().to_owned()).collect()
+        };
+        let answer = get_with(&app, "/short", (ORIGIN, "https://app.example")).await;
+        let exposed = named(&answer, ACCESS_CONTROL_EXPOSE_HEADERS);
+        assert!(exposed.is_superset(&shown), "{exposed:?} {shown:?}");
+        let preflight = Request::options("/items/7")
+            .header(ORIGIN, "https://app.example")
+            .header(ACCESS_CONTROL_REQUEST_METHOD, "POST");
+        let answer = app.oneshot(preflight.body(Body::empty()).unwrap()).await.unwrap();
+        let allowed = named(&answer, ACCESS_CONTROL_ALLOW_HEADERS);
+        assert!(allowed.is_superset(&sent), "{allowed:?} {sent:?}");
     }
 }
