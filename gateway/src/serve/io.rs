@@ -3,6 +3,10 @@
 //! with an end to every wait: for a head, for the next request, and for writes
 //! that nobody reads.
 //!
+//! Closing with unread bytes would reset the connection, and with it destroy an
+//! answer that the client has not read: what is left of a body that was refused
+//! is thrown away first.
+//!
 //! The waits are bounded here and not by hyper, which has one time for a head
 //! and for the idle time before it.
 
@@ -17,10 +21,14 @@ use tokio::time::{Sleep, sleep};
 use crate::serve::limit::{ClientSlot, Permit};
 use crate::serve::turn::{Turn, Wait};
 
+/// Most bytes of a body that are thrown away for its sender to hear why.
+const DISCARD_BYTES: usize = 4 * 1024 * 1024;
+
 /// How long a client is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// From the first byte of a head to its end.
+    /// From the first byte of a head to its end; as long may what is left of a
+    /// refused body take.
     pub(crate) head: Duration,
     /// From an answer to the next request.
     pub(crate) idle: Duration,
@@ -38,6 +46,8 @@ pub(crate) struct Admitted<S> {
     awaited: Option<(Wait, Pin<Box<Sleep>>)>,
     /// Runs while a write makes no progress. Takes no memory otherwise.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Throws away what the client still sends, at the end.
+    discarding: Option<Box<Discarding>>,
     /// The place of the client behind a proxy, from its upgrade on.
     _client: Option<ClientSlot>,
     _permit: Permit,
@@ -51,8 +61,45 @@ impl<S> Admitted<S> {
         patience: Patience,
         turn: Turn,
     ) -> Self {
-        let (awaited, stalled) = (None, None);
-        Self { stream, patience, turn, awaited, stalled, _client: client, _permit: permit }
+        Self {
+            stream,
+            patience,
+            turn,
+            awaited: None,
+            stalled: None,
+            discarding: None,
+            _client: client,
+            _permit: permit,
+        }
+    }
+}
+
+/// Reads to the client's end, within bounds.
+#[derive(Debug)]
+struct Discarding {
+    ends: Pin<Box<Sleep>>,
+    left: usize,
+    scratch: [u8; 8 * 1024],
+}
+
+impl Discarding {
+    fn new(longest: Duration) -> Box<Self> {
+        let ends = Box::pin(sleep(longest));
+        Box::new(Self { ends, left: DISCARD_BYTES, scratch: [0; 8 * 1024] })
+    }
+
+    /// Ready when the client has ended, or has had its time or share.
+    fn poll(&mut self, mut stream: Pin<&mut impl AsyncRead>, cx: &mut Context<'_>) -> Poll<()> {
+        while self.left > 0 && self.ends.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut self.scratch);
+            let read = ready!(stream.as_mut().poll_read(cx, &mut buffer));
+            let count = buffer.filled().len();
+            if read.is_err() || count == 0 {
+                break;
+            }
+            self.left = self.left.saturating_sub(count);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -128,7 +175,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Admitted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Admitted<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Admitted<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.bounded(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
@@ -152,7 +199,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Admitted<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.bounded(cx, AsyncWrite::poll_shutdown)
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.discarding.is_none() {
+            ready!(self.as_mut().bounded(cx, AsyncWrite::poll_shutdown))?;
+        }
+        let this = self.get_mut();
+        if !this.turn.has_left_body() {
+            return Poll::Ready(Ok(()));
+        }
+        let longest = this.patience.head;
+        let discarding = this.discarding.get_or_insert_with(|| Discarding::new(longest));
+        discarding.poll(Pin::new(&mut this.stream), cx).map(Ok)
     }
 }

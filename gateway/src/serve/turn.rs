@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Frame, SizeHint};
@@ -34,14 +34,19 @@ pub(crate) struct Turn(Arc<State>);
 #[derive(Debug)]
 struct State {
     wait: AtomicU8,
+    /// Whether nobody read the last request's body to its end.
+    has_left_body: AtomicBool,
     finished: CancellationToken,
 }
 
 impl Turn {
     /// Of a connection whose first byte has come.
     pub(crate) fn new() -> Self {
-        let finished = CancellationToken::new();
-        Self(Arc::new(State { wait: AtomicU8::new(Wait::Head as u8), finished }))
+        Self(Arc::new(State {
+            wait: AtomicU8::new(Wait::Head as u8),
+            has_left_body: AtomicBool::new(false),
+            finished: CancellationToken::new(),
+        }))
     }
 
     /// What the connection waits for.
@@ -55,8 +60,14 @@ impl Turn {
         &self.0.finished
     }
 
+    /// Whether the client may still be sending a body that nobody reads.
+    pub(crate) fn has_left_body(&self) -> bool {
+        self.0.has_left_body.load(Ordering::Relaxed)
+    }
+
     /// The head of a request was read; with `is_whole` all of it was.
     pub(crate) fn asked(&self, is_whole: bool) {
+        self.0.has_left_body.store(false, Ordering::Relaxed);
         self.set(if is_whole { Wait::Answer } else { Wait::Body });
     }
 
@@ -77,6 +88,13 @@ impl Turn {
     fn body_ended(&self) {
         if self.wait() == Wait::Body {
             self.set(Wait::Answer);
+        }
+    }
+
+    fn body_dropped(&self) {
+        if self.wait() == Wait::Body {
+            self.0.has_left_body.store(true, Ordering::Relaxed);
+            self.body_ended();
         }
     }
 
@@ -105,18 +123,19 @@ impl Turn {
 pub(crate) struct Told<B> {
     body: B,
     turn: Turn,
-    end: fn(&Turn),
+    ended: fn(&Turn),
+    dropped: fn(&Turn),
 }
 
 impl<B> Told<B> {
     /// Of a request.
     pub(crate) fn request(body: B, turn: Turn) -> Self {
-        Self { body, turn, end: Turn::body_ended }
+        Self { body, turn, ended: Turn::body_ended, dropped: Turn::body_dropped }
     }
 
     /// Of an answer.
     pub(crate) fn answer(body: B, turn: Turn) -> Self {
-        Self { body, turn, end: Turn::answered }
+        Self { body, turn, ended: Turn::answered, dropped: Turn::answered }
     }
 }
 
@@ -130,7 +149,7 @@ impl<B: Body + Unpin> Body for Told<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if frame.is_none() {
-            (self.end)(&self.turn);
+            (self.ended)(&self.turn);
         }
         Poll::Ready(frame)
     }
@@ -146,6 +165,6 @@ impl<B: Body + Unpin> Body for Told<B> {
 
 impl<B> Drop for Told<B> {
     fn drop(&mut self) {
-        (self.end)(&self.turn);
+        (self.dropped)(&self.turn);
     }
 }

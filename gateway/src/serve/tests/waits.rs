@@ -140,6 +140,25 @@ async fn a_client_that_reads_slowly_gets_the_whole_answer() {
     }
 }
 
+/// Who is refused before the body was read hears it, though it goes on sending:
+/// a reset would look like trouble on the way, and have it come again.
+#[tokio::test]
+async fn a_refusal_outlives_the_body_that_it_is_for() {
+    const LARGE: usize = 2 << 20;
+    let refuse = async || http::StatusCode::UNAUTHORIZED;
+    let server = start(patient(), Router::new().route("/", post(refuse))).await;
+    let mut stream = server.connect().await;
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {LARGE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_some(&mut stream).await.starts_with("HTTP/1.1 401"));
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "that was all");
+    stream.write_all(&vec![0; LARGE]).await.unwrap();
+    while server.options.metrics.connections.get() > 0 {
+        stream.write_all(&[0; 1024]).await.unwrap_or_default();
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A client that asks and never reads does not keep its place.
 #[tokio::test]
 async fn an_answer_that_nobody_reads_is_cut() {
