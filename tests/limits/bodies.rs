@@ -38,7 +38,10 @@ async fn figure(gateway: &Gateway, name: &str) -> u64 {
 /// is refused and told when to come again, and everybody else is served.
 #[tokio::test]
 async fn unfinished_bodies_of_one_user_take_so_much() {
-    let setup = Setup::new().set("limits.bodies_per_user_bytes", "262144");
+    // None is given up for standing still while the others come.
+    let setup = Setup::new()
+        .set("limits.bodies_per_user_bytes", "262144")
+        .set("http.body_stall_ms", "30000");
     let gateway = setup.start().await;
     let token = Token::device("u1").sign();
     let mut peers = Vec::new();
