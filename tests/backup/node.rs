@@ -95,7 +95,7 @@ impl Node {
 
     /// In order.
     pub(super) async fn stop(&mut self) {
-        let (status, _) = self.process.take().expect("it runs").terminate().await;
+        let status = self.process.take().expect("it runs").terminate().await;
         assert!(status.success(), "{status}");
     }
 

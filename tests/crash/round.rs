@@ -187,7 +187,7 @@ impl Round {
     }
 
     async fn terminate(&mut self) -> Result<(), String> {
-        let (status, _) = self.process.terminate().await;
+        let status = self.process.terminate().await;
         if !status.success() {
             return Err(format!("ended with {status}"));
         }

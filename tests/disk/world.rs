@@ -141,7 +141,7 @@ impl World {
 
     /// SIGTERM; whether the process ended well.
     pub(super) async fn end(&mut self) -> bool {
-        self.process.terminate().await.0.success()
+        self.process.terminate().await.success()
     }
 
     /// A new process on the same data.
