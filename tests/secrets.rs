@@ -94,7 +94,7 @@ async fn a_refused_password_is_not_told() {
 }
 
 /// Where it is written so that it cannot be told apart from the rest of the
-/// address, none of it is shown.
+/// address, none of it is shown. What is no address at all is refused.
 #[tokio::test]
 async fn a_password_in_any_spelling_is_not_shown() {
     for spelled in [
@@ -115,14 +115,40 @@ async fn a_password_in_any_spelling_is_not_shown() {
             format!("postgresql://127.0.0.1:1/d?user=keeper&password={spelled}#x"),
         ] {
             let (succeeded, said) = run("check-config", &url, "human").await;
-            assert!(succeeded, "{url}: {said}");
-            let line = said.lines().find(|line| line.starts_with("url = \"postgres"));
-            let shown = line.unwrap_or_else(|| panic!("{said}"));
+            let shown = if reqwest::Url::parse(&url).is_ok() {
+                assert!(succeeded, "{url}: {said}");
+                said.lines().find(|line| line.starts_with("url = \"postgres"))
+            } else {
+                assert!(!succeeded && said.contains("database.url"), "{url}: {said}");
+                Some(&*said)
+            };
+            let shown = shown.unwrap_or_else(|| panic!("{said}"));
             for part in ["open", "sesame", "77", "7/", ":7"] {
                 assert!(!shown.contains(part), "{url}: {shown}");
             }
         }
     }
+}
+
+/// Nor is it told where the address is used: by the driver that cannot read it,
+/// or does not know one of its parameters.
+#[tokio::test]
+async fn a_password_in_the_wrong_place_is_not_told() {
+    for url in [
+        "postgres://keeper:open/sesame-7@127.0.0.1:1/d",
+        "postgres://keeper:open?sesame-7@127.0.0.1:1/d",
+        "postgres://keeper:open#sesame-7@127.0.0.1:1/d",
+        "postgres://keeper@127.0.0.1:1/d?passwrod=open-sesame-7",
+    ] {
+        for subcommand in ["serve", "migrate", "renew-epochs"] {
+            let (succeeded, said) = run(subcommand, url, "human").await;
+            assert!(!succeeded && said.contains("database"), "{url}: {said}");
+            assert!(!said.contains("sesame"), "{subcommand} {url}: {said}");
+        }
+    }
+    let url = "postgres://keeper@127.0.0.1:1/d?passwrod=open-sesame-7";
+    let (_, said) = run("check-config", url, "human").await;
+    assert!(said.contains("a parameter that is not known"), "{said}");
 }
 
 /// A settings file with another mistake tells nothing of the address.

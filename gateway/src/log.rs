@@ -33,9 +33,11 @@ pub fn init(config: &Config) -> anyhow::Result<()> {
 /// Whether what a library traces may be logged, whatever the filter asks for.
 /// tungstenite writes whole requests, tokens included, and what clients say in
 /// close frames; sea-orm's spans name what it is called with, such as the
-/// database's address with its password.
+/// database's address with its password; sqlx's reader of that address repeats
+/// what it does not know, which may be a piece of the password.
 fn is_discreet(target: &str, is_span: bool) -> bool {
-    let tells_secrets = target.starts_with("tungstenite");
+    let tells_secrets =
+        ["tungstenite", "sqlx_postgres::options"].iter().any(|known| target.starts_with(known));
     let names_the_database = is_span && target.starts_with("sea_orm");
     !tells_secrets && !names_the_database
 }

@@ -112,6 +112,12 @@ pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     let schemes = ["sqlite:", "postgres://", "postgresql://"];
     if !url.is_empty() && !schemes.iter().any(|scheme| url.starts_with(scheme)) {
         refuse("database.url", "begins with `sqlite:`, `postgres://` or `postgresql://`");
+    } else if !url.is_empty() && Url::parse(url).is_err() {
+        // Said here: the driver would repeat it with its password.
+        refuse(
+            "database.url",
+            "is no URL; in a password `/` is written `%2F`, `?` `%3F`, `#` `%23`",
+        );
     }
     match (config.tls.cert_file.is_empty(), config.tls.key_file.is_empty()) {
         (false, true) => refuse("tls.key_file", "needed with `tls.cert_file`"),
@@ -219,6 +225,10 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if production && config.database.synchronous == Synchronous::Normal {
         warn("`database.synchronous` is normal: a power cut may take writes that were accepted");
     }
+    if has_unknown_parameter(&config.database.url) {
+        // Which one is not said: it may be a piece of a password.
+        warn("`database.url` has a parameter that is not known, and is ignored");
+    }
     if production && config.http.cors_origins.iter().any(|origin| origin == "*") {
         warn("`http.cors_origins` lets every web page call the gateway");
     }
@@ -233,6 +243,36 @@ pub fn warnings(config: &Config) -> Vec<String> {
         warn("`http.trusted_proxies` lets every client choose its own address");
     }
     found
+}
+
+/// Parameters of PostgreSQL's URLs that the driver heeds.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+fn has_unknown_parameter(url: &str) -> bool {
+    let Some(url) = Url::parse(url).ok().filter(|url| url.scheme().starts_with("postgres")) else {
+        return false;
+    };
+    let is_known = |name: &str| POSTGRES_PARAMETERS.contains(&name) || name.starts_with("options[");
+    url.query_pairs().any(|(name, _)| !is_known(&name))
 }
 
 fn is_web_url(text: &str) -> bool {
