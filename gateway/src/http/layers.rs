@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use http::header::{
     AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, Method};
 use tidegate_protocol::code::ErrorCode;
 use tokio::time::Instant;
 use tower_http::compression::CompressionLayer;
@@ -39,10 +39,6 @@ const PREFLIGHT_AGE: Duration = Duration::from_mins(10);
 /// The route's label for paths that no route has.
 const NO_ROUTE: &str = "none";
 
-/// Identifies a request in logs and in its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(pub HeaderValue);
-
 /// Puts the layers around all routes. Call it last: routes added later have
 /// none of them.
 pub fn apply(router: Router, config: &Config, metrics: Metrics) -> Router {
@@ -60,7 +56,7 @@ pub fn apply(router: Router, config: &Config, metrics: Metrics) -> Router {
 }
 
 /// The outermost layer: names the request, runs it in its span, and counts it.
-async fn observe(State(metrics): State<Metrics>, mut request: Request, next: Next) -> Response {
+async fn observe(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
@@ -70,7 +66,6 @@ async fn observe(State(metrics): State<Metrics>, mut request: Request, next: Nex
         http.method = %request.method(),
         http.route = route,
     );
-    request.extensions_mut().insert(RequestId(id.clone()));
     let start = Instant::now();
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     let mut response = async {
