@@ -1,6 +1,7 @@
 //! The marketplace from outside: an upstream that fails in every way it is
 //! known to fail, and a gateway whose devices must never see that.
 
+mod clocks;
 mod contracts;
 mod deltas;
 mod denied;

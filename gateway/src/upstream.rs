@@ -17,6 +17,7 @@ use crate::config::marketplace::Marketplace;
 
 pub mod admin;
 pub mod cache;
+mod dates;
 mod facts;
 pub mod health;
 mod known;

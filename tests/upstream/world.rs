@@ -237,6 +237,13 @@ impl World {
         self.gateway.move_clock(by);
     }
 
+    /// Sets the clocks of both back; the gateway looks.
+    pub(super) async fn set_clock_back(&self, by: Duration) {
+        self.ahead_ms.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+        self.gateway.set_clock_back(by);
+        self.gateway.pass_time(Duration::from_secs(2)).await;
+    }
+
     /// A figure of `/metrics`; 0 where it is not there.
     pub(super) async fn figure(&self, name: &str) -> u64 {
         let answer = self.user().get("/metrics").await;

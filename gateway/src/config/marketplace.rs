@@ -1,6 +1,7 @@
 //! Settings of the marketplace, of conflicts, and of the audit log.
 
 use serde::{Deserialize, Serialize};
+use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::contract::Contract;
 
 use crate::config::mask;
@@ -72,6 +73,16 @@ impl Marketplace {
     /// Whether there is an upstream to synchronise with.
     pub fn is_on(&self) -> bool {
         self.enabled && !self.base_url.is_empty()
+    }
+
+    /// For how long an item is served after it was confirmed, milliseconds.
+    pub fn kept_ms(&self) -> i64 {
+        (i64::from(self.ttl_s) + i64::from(self.stale_max_s)) * 1000
+    }
+
+    /// From when on an item must be confirmed to be served, milliseconds.
+    pub fn served_since(&self, now: Timestamp) -> i64 {
+        now.millis() - self.kept_ms() + 1
     }
 }
 

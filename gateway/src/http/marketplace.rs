@@ -24,7 +24,7 @@ use crate::store;
 use crate::store::market::shown::confirmed_at;
 use crate::store::market::{CATEGORY, Found, SKILL, Search};
 use crate::store::rating::UPLOADED;
-use crate::upstream::cache::{self, Freshness};
+use crate::upstream::cache::Freshness;
 use crate::upstream::ratings;
 
 mod view;
@@ -114,7 +114,7 @@ pub(super) async fn skills(
     let (page, page_size) = (query.number()?, query.size()?);
     let view = View::new(&state);
     let mut search = query.search()?;
-    search.confirmed_since = cache::served_since(view.settings, view.now);
+    search.confirmed_since = view.settings.served_since(view.now);
     let offset = (page - 1) * page_size;
     let found = store::market::search(state.store.readers(), &search, offset, page_size).await;
     let Found { rows, total, withheld } = found.map_err(|error| ApiError::internal(&error))?;
@@ -142,7 +142,7 @@ async fn require_vouched(
     }
     let last = store::market::last_confirmed(state.store.readers(), kind).await;
     let Some(last) = last.map_err(|error| ApiError::internal(&error))? else { return Ok(()) };
-    if withheld > 0 || last < cache::served_since(view.settings, view.now) {
+    if withheld > 0 || last < view.settings.served_since(view.now) {
         let what = if kind == SKILL { "these skills" } else { "the categories" };
         return Err(view.unconfirmed(what, last));
     }

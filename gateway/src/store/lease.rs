@@ -23,18 +23,29 @@ pub struct Applicant<'a> {
     /// from what it was before. Otherwise two nodes that share a name would
     /// take it from each other for ever.
     pub retakes: bool,
+    /// An end that it has watched for longer than a lease lasts, and that was
+    /// not moved: whatever the clock was that wrote it, its holder is gone.
+    pub unmoved: Option<i64>,
 }
 
-/// Takes a lease that is free or has run out; `None` when another node holds
-/// it. Runs in a write transaction.
+/// What came of trying to take a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taking {
+    /// It is this node's.
+    Taken(Fence),
+    /// Another node holds it, by its own words until then.
+    Held(i64),
+}
+
+/// Takes a lease that is free or has run out. Runs in a write transaction.
 pub async fn take(
     db: &impl ConnectionTrait,
     name: &str,
     applicant: Applicant<'_>,
     now: i64,
     until: i64,
-) -> Result<Option<Fence>, DbErr> {
-    let Applicant { holder, retakes } = applicant;
+) -> Result<Taking, DbErr> {
+    let Applicant { holder, retakes, unmoved } = applicant;
     let Some(row) = lock(db, name).await? else {
         let row = ActiveModel {
             name: Set(name.to_owned()),
@@ -46,10 +57,11 @@ pub async fn take(
         let on_conflict = OnConflict::column(Column::Name).do_nothing().to_owned();
         let made = Entity::insert(row).on_conflict(on_conflict).exec_without_returning(db).await?;
         let fence = Fence { name: name.to_owned(), generation: 1 };
-        return Ok((made == 1).then_some(fence));
+        return Ok(if made == 1 { Taking::Taken(fence) } else { Taking::Held(until) });
     };
-    if row.held_until > now && !(retakes && row.holder == holder) {
-        return Ok(None);
+    let is_over = row.held_until <= now || unmoved == Some(row.held_until);
+    if !is_over && !(retakes && row.holder == holder) {
+        return Ok(Taking::Held(row.held_until));
     }
     let generation = row.generation + 1;
     Entity::update_many()
@@ -59,7 +71,7 @@ pub async fn take(
         .filter(Column::Name.eq(name))
         .exec(db)
         .await?;
-    Ok(Some(Fence { name: name.to_owned(), generation }))
+    Ok(Taking::Taken(Fence { name: name.to_owned(), generation }))
 }
 
 /// Keeps a lease for longer; false when it is another node's by now.

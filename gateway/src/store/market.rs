@@ -275,6 +275,33 @@ fn overdue_since(since: i64) -> Select<Entity> {
         .filter(Column::ListedAt.lt(since))
 }
 
+/// Makes items confirmed now that were confirmed later than `latest`: that was
+/// under a clock that was wrong. The head of the stream is locked, as for every
+/// change of items. How many there were.
+pub async fn redate(db: &impl ConnectionTrait, now: i64, latest: i64) -> Result<u64, DbErr> {
+    let earlier = |column: Column| {
+        Expr::case(Expr::col(column).gt(now), Expr::value(now)).finally(Expr::col(column))
+    };
+    let done = Entity::update_many()
+        .col_expr(Column::ConfirmedAt, earlier(Column::ConfirmedAt).into())
+        .col_expr(Column::ListedAt, earlier(Column::ListedAt).into())
+        .filter(misdated(latest))
+        .exec(db)
+        .await?;
+    Ok(done.rows_affected)
+}
+
+/// Whether there is an item for [`redate`].
+pub async fn is_any_misdated(db: &impl ConnectionTrait, latest: i64) -> Result<bool, DbErr> {
+    let query = Entity::find().select_only().column(Column::Id).filter(misdated(latest));
+    let found: Option<String> = query.limit(1).into_tuple().one(db).await?;
+    Ok(found.is_some())
+}
+
+fn misdated(latest: i64) -> Condition {
+    Condition::any().add(Column::ConfirmedAt.gt(latest)).add(Column::ListedAt.gt(latest))
+}
+
 /// An item with what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faulty {

@@ -1,11 +1,13 @@
 //! Ratings of skills, and how their uploads stand.
 
-use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::sea_query::{Expr, LockBehavior, LockType, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
+
+use crate::store::bulk::{KEYS_PER_STATEMENT, one_of};
 
 /// Names a rating: the skill, and who rated it.
 pub type RatingKey = (String, String);
@@ -96,6 +98,37 @@ pub async fn bring_forward(db: &impl ConnectionTrait, now: i64) -> Result<(), Db
         .exec(db)
         .await
         .map(drop)
+}
+
+/// Makes uploads due now that are due later than `latest`, which nothing asks
+/// for: they were written under a clock that was wrong. At most `limit`; how
+/// many there were. Those in somebody's hands are left for the next time.
+pub async fn redate(
+    db: &impl ConnectionTrait,
+    now: i64,
+    latest: i64,
+    limit: u64,
+) -> Result<u64, DbErr> {
+    let found: Vec<String> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::State.eq(PENDING))
+        .filter(Column::DueAt.gt(latest))
+        .limit(limit)
+        .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut redated = 0;
+    for chunk in found.chunks(KEYS_PER_STATEMENT) {
+        let done = Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(now))
+            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .exec(db)
+            .await?;
+        redated += done.rows_affected;
+    }
+    Ok(redated)
 }
 
 /// Dead letters after an id, in order of ids: those first rated come first.

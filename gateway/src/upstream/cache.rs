@@ -31,11 +31,10 @@ pub struct Age {
 /// The age of what was confirmed at a time.
 pub fn age(settings: &Marketplace, confirmed_at: i64, now: Timestamp) -> Age {
     let ttl_ms = i64::from(settings.ttl_s) * 1000;
-    let stale_ms = i64::from(settings.stale_max_s) * 1000;
     let age_ms = (now.millis() - confirmed_at).max(0);
     let freshness = if age_ms < ttl_ms {
         Freshness::Fresh
-    } else if age_ms < ttl_ms.saturating_add(stale_ms) {
+    } else if age_ms < settings.kept_ms() {
         Freshness::Stale
     } else {
         Freshness::Gone
@@ -53,16 +52,6 @@ pub fn age_of(settings: &Marketplace, item: &market_item::Model, now: Timestamp)
         (true, false) => age.freshness,
     };
     Age { freshness, ..age }
-}
-
-/// From when on an item must be confirmed to be served, milliseconds.
-pub fn served_since(settings: &Marketplace, now: Timestamp) -> i64 {
-    now.millis() - kept_ms(settings) + 1
-}
-
-/// For how long an item is served after it was confirmed, milliseconds.
-pub fn kept_ms(settings: &Marketplace) -> i64 {
-    (i64::from(settings.ttl_s) + i64::from(settings.stale_max_s)) * 1000
 }
 
 #[cfg(test)]
@@ -100,7 +89,7 @@ mod tests {
         for now in [90_999, 91_000, 91_001] {
             let now = Timestamp::from_millis(now);
             let is_gone = age(&settings, 1_000, now).freshness == Freshness::Gone;
-            assert_eq!(1_000 < served_since(&settings, now), is_gone, "{now}");
+            assert_eq!(1_000 < settings.served_since(now), is_gone, "{now}");
         }
     }
 }

@@ -73,7 +73,10 @@ async fn untouched(
     kind: &str,
     list: Option<&KnownList>,
 ) -> Result<Option<KnownList>, Failure> {
-    let Some(list) = list else { return Ok(None) };
+    // One that was asked for in the future was so under a clock that was set
+    // back: what was heard since cannot be told by the times.
+    let now = leader.state.clock.now();
+    let Some(list) = list.filter(|list| list.as_of <= now) else { return Ok(None) };
     let keys: Vec<ItemKey> = list.ids.iter().map(|id| (kind.to_owned(), id.clone())).collect();
     let rows = store::market::load(leader.state.store.readers(), &keys).await;
     let rows = rows.map_err(|error| {

@@ -7,14 +7,16 @@ use std::time::Duration;
 use sea_orm::DbErr;
 use tidegate_services::atom::Atom;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::marketplace::Marketplace;
 use crate::state::AppState;
 use crate::store;
-use crate::store::lease::{Applicant, Fence};
+use crate::store::device::skewed;
+use crate::store::lease::{Applicant, Fence, Taking};
 use crate::upstream::patience::Patience;
-use crate::upstream::{Hints, Service, ratings, refresh, run as runs, socket};
+use crate::upstream::{Hints, Service, dates, ratings, refresh, run as runs, socket};
 
 /// Name of the lease.
 pub(super) const LEASE: &str = "marketplace";
@@ -51,9 +53,9 @@ impl Leader {
 /// Runs the service of this node: leads whenever no other node does.
 pub async fn run(state: AppState, service: Service, stop: CancellationToken) {
     let Service { atom, hints, mut refreshes } = service;
-    let mut retakes = true;
+    let (mut retakes, mut watch) = (true, Watch::default());
     loop {
-        let taken = take(&state, retakes).await;
+        let taken = take(&state, retakes, &mut watch).await;
         retakes &= taken.is_err();
         match taken {
             Ok(Some((fence, asked_until))) => {
@@ -88,20 +90,55 @@ fn until(state: &AppState) -> (i64, i64) {
     (now, now + i64::from(state.config.marketplace.lease_s) * 1000)
 }
 
-/// Takes the lease; and until when upstream asked for patience.
-async fn take(state: &AppState, retakes: bool) -> Result<Option<(Fence, Option<i64>)>, DbErr> {
-    let tx = state.store.begin_write().await?;
-    let (now, until) = until(state);
-    let applicant = Applicant { holder: &state.node, retakes };
-    let fence = store::lease::take(&tx, LEASE, applicant, now, until).await?;
-    let asked_until = store::sync_state::read(&tx).await?.asked_until;
-    tx.commit().await?;
-    Ok(fence.map(|fence| (fence, asked_until)))
+/// The end of another node's lease that lies farther ahead than any can, and
+/// since when it is seen. The clock of that node is wrong, or was: it holds the
+/// lease as long as it moves the end.
+#[derive(Debug, Default)]
+struct Watch(Option<(i64, Instant)>);
+
+impl Watch {
+    /// The end, if it was not moved for as long as a lease lasts.
+    fn unmoved(&self, lease: Duration) -> Option<i64> {
+        self.0.filter(|(_, since)| since.elapsed() >= lease).map(|(end, _)| end)
+    }
+
+    fn see(&mut self, end: i64, longest: i64) {
+        let is_same = self.0.is_some_and(|(known, _)| known == end);
+        if !is_same {
+            self.0 = (end > longest).then(|| (end, Instant::now()));
+        }
+    }
 }
 
+/// Takes the lease; and until when upstream asked for patience.
+async fn take(
+    state: &AppState,
+    retakes: bool,
+    watch: &mut Watch,
+) -> Result<Option<(Fence, Option<i64>)>, DbErr> {
+    let tx = state.store.begin_write().await?;
+    let (now, until) = until(state);
+    let unmoved = watch.unmoved(pause(state) * 3);
+    let applicant = Applicant { holder: &state.node, retakes, unmoved };
+    let taking = store::lease::take(&tx, LEASE, applicant, now, until).await?;
+    let asked_until = store::sync_state::read(&tx).await?.asked_until;
+    tx.commit().await?;
+    Ok(match taking {
+        Taking::Taken(fence) => Some((fence, asked_until)),
+        Taking::Held(end) => {
+            watch.see(end, skewed(until));
+            None
+        }
+    })
+}
+
+/// Keeps the lease for longer; and sets right what a wrong clock wrote.
 async fn renew(leader: &Leader) -> Result<bool, DbErr> {
     let tx = leader.state.store.begin_write().await?;
     let renewed = store::lease::renew(&tx, &leader.fence, until(&leader.state).1).await?;
+    if renewed {
+        dates::set_right(&tx, leader.settings(), leader.state.clock.now()).await?;
+    }
     tx.commit().await?;
     Ok(renewed)
 }
@@ -137,10 +174,10 @@ async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {
 /// could not be renewed in time counts as lost.
 async fn keep(leader: &Leader) {
     let state = &leader.state;
-    let mut held_until = tokio::time::Instant::now() + pause(state) * 3;
+    let mut held_until = Instant::now() + pause(state) * 3;
     gauge(leader).await;
     while leader.wait(pause(state)).await {
-        let began = tokio::time::Instant::now();
+        let began = Instant::now();
         match tokio::time::timeout(pause(state), renew(leader)).await {
             Ok(Ok(true)) => held_until = began + pause(state) * 3,
             Ok(Ok(false)) => {
@@ -150,7 +187,7 @@ async fn keep(leader: &Leader) {
             Ok(Err(error)) => tracing::warn!(%error, "the marketplace's lease was not renewed"),
             Err(_) => tracing::warn!("the database does not answer; the lease was not renewed"),
         }
-        if tokio::time::Instant::now() + pause(state) >= held_until {
+        if Instant::now() + pause(state) >= held_until {
             break;
         }
         gauge(leader).await;

@@ -10,7 +10,7 @@ use tidegate_protocol::time::Timestamp;
 use crate::config::check::MARKETPLACE;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::market::item::Draft;
-use crate::ingest::market::{Fact, Fault, Observed, Said, Tally};
+use crate::ingest::market::{Confirmed, Fact, Fault, Observed, Said, Tally};
 use crate::ingest::working::{Needs, Working};
 use crate::resolve::SKEW_MS;
 use crate::store::lease::Fence;
@@ -38,7 +38,9 @@ pub(super) fn observe(working: &mut Working, observed: &Observed) -> ApiResult<T
     for fact in &observed.facts {
         take(working, fact, &mut tally);
     }
-    working.changes.confirmed.extend(observed.confirmed.clone());
+    // Nothing is confirmed in the future: the clock was set back on the way.
+    let at_now = |known: Confirmed| Confirmed { at: known.at.min(working.now), ..known };
+    working.changes.confirmed.extend(observed.confirmed.clone().map(at_now));
     if let Some(state) = &mut working.sync_state {
         if let Some(checkpoint) = &observed.checkpoint {
             state.cursor = Some(checkpoint.clone());
@@ -211,7 +213,8 @@ fn apply(working: &mut Working, mut row: market_item::Model, news: &News<'_>, ta
 
 /// Upstream was heard, and its word is taken.
 fn heard(row: &mut market_item::Model, news: &News<'_>, now: Timestamp) {
-    row.confirmed_at = row.confirmed_at.max(news.fact.as_of.millis());
+    let as_of = news.fact.as_of.min(now);
+    row.confirmed_at = row.confirmed_at.max(as_of.millis());
     let known = if news.is_restored { 0 } else { row.remote_updated_at };
     row.remote_updated_at = known_since(news.at, now, known);
     row.fault = None;
