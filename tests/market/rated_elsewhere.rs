@@ -204,3 +204,45 @@ async fn reads_and_snapshots_carry_the_newest_rating() {
     assert_eq!((&body["base_version"], figures(&body["patch"])), (&json!(2), expected));
     assert_eq!(body["version"], item["version"]);
 }
+
+/// Where a person decides, one question stands at a time: who rates again takes
+/// the older one back, and who says what upstream has takes back all.
+#[tokio::test]
+async fn rating_again_takes_the_open_question_back() {
+    let files = tempfile::TempDir::new().unwrap();
+    let rules = files.path().join("rules.toml");
+    std::fs::write(&rules, "[rating]\nstrategy = \"manual\"\n").unwrap();
+    let path = rules.to_str().unwrap().to_owned();
+    let world = World::with(|setup, _| setup.set("conflicts.rules_file", &path)).await;
+    elsewhere(&world, "u1", 2);
+    let all = async |status: &str| {
+        let path = format!("/api/v1/conflicts?subject=rating:s1:u1&status={status}");
+        let page = world.admin.get(&path).await.expect(200);
+        page["items"].as_array().unwrap().clone()
+    };
+    for (ended, rating) in [5, 4, 3, 5].into_iter().enumerate() {
+        world.rate("u1", "s1", &json!({ "rating": rating })).await.expect(202);
+        world.upload_all().await;
+        let open = all("open").await;
+        assert_eq!((open.len(), all("resolved").await.len()), (1, ended), "{open:?}");
+        assert_eq!(open[0]["local"]["data"]["rating"], rating);
+    }
+    // The same once more, by a person's retry: it is asked already.
+    let failed = world.failed().await.remove(0)["id"].as_str().unwrap().to_owned();
+    let retry = format!("/api/v1/admin/ratings/failed/{failed}/retry");
+    world.admin.post(&retry, &json!({})).await.expect(202);
+    world.upload_all().await;
+    assert_eq!((all("open").await.len(), all("resolved").await.len()), (1, 3));
+    let conflict = all("open").await.remove(0);
+    let remote = json!({ "choice": "remote", "expected_remote_version": 1 });
+    world.resolve(&conflict, &remote).await.expect(200);
+    // Decided or not, the next word is a new question.
+    world.rate("u1", "s1", &json!({ "rating": 5 })).await.expect(202);
+    world.upload_all().await;
+    assert_eq!((all("open").await.len(), all("resolved").await.len()), (1, 4));
+    let same = json!({ "rating": 2, "comment": "from elsewhere" });
+    world.rate("u1", "s1", &same).await.expect(202);
+    world.upload_all().await;
+    assert_eq!((all("open").await.len(), all("resolved").await.len()), (0, 5));
+    assert!(world.failed().await.is_empty());
+}

@@ -169,7 +169,7 @@ pub(crate) struct Needs {
     pub(crate) records: BTreeSet<RecordKey>,
     pub(crate) market: BTreeSet<ItemKey>,
     pub(crate) conflicts: BTreeSet<String>,
-    /// Subjects whose newest conflict is looked at.
+    /// Subjects whose newest and open conflicts are looked at.
     pub(crate) subjects: BTreeSet<String>,
     pub(crate) ratings: BTreeSet<RatingKey>,
     /// Leases that must still be held.

@@ -82,6 +82,15 @@ pub async fn page(
     query.order_by_desc(Column::Id).limit(limit).all(db).await
 }
 
+/// The conflicts of a subject that still matter: all that are open, and the
+/// newest.
+pub async fn standing(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<Model>, DbErr> {
+    let all = || Entity::find().filter(Column::Subject.eq(subject)).order_by_desc(Column::Id);
+    let mut standing = all().filter(Column::Status.eq(OPEN)).all(db).await?;
+    standing.extend(all().limit(1).one(db).await?.filter(|newest| newest.status != OPEN));
+    Ok(standing)
+}
+
 /// Open conflicts of a user after an id that the portion holds, in order of ids.
 pub async fn open_of_user(
     db: &impl ConnectionTrait,

@@ -8,7 +8,6 @@ use tidegate_entity::{conflict, market_item, skill_rating, sync_state};
 use crate::ingest::decide;
 use crate::ingest::working::{Needs, Working, list, user_stream};
 use crate::store;
-use crate::store::conflict::Filter;
 use crate::store::market::ItemKey;
 use crate::store::market::shown::editors;
 use crate::store::rating::RatingKey;
@@ -36,8 +35,7 @@ pub(super) async fn load(db: &impl ConnectionTrait, needs: &Needs) -> Result<Row
     let wanted: BTreeSet<String> = needs.conflicts.iter().cloned().chain(open).collect();
     let mut conflicts = store::conflict::load(db, &list(&wanted)).await?;
     for subject in &needs.subjects {
-        let filter = Filter { subject: Some(subject.clone()), ..Filter::default() };
-        conflicts.extend(store::conflict::page(db, &filter, "", 1).await?);
+        conflicts.extend(store::conflict::standing(db, subject).await?);
     }
     let mut ratings = HashMap::new();
     for (skill_id, user_id) in &needs.ratings {

@@ -10,9 +10,10 @@ use crate::error::{ApiError, ApiResult};
 use crate::ingest::decide::market::{is_led, rule};
 use crate::ingest::market::{Ruling, RulingError, SettledRating, Word};
 use crate::ingest::working::{Needs, Working, user_stream};
-use crate::resolve::conflict::Conflict;
+use crate::resolve::conflict::{Conflict, DecidedBy};
 use crate::resolve::person::{Actor, restore, settle};
 use crate::resolve::side::Side;
+use crate::store::conflict::OPEN;
 use crate::store::rating::{FAILED, RatingKey, UPLOADED};
 
 pub(crate) mod withdraw;
@@ -24,10 +25,8 @@ pub(crate) const NO_UPDATES: &str = "update_not_supported";
 pub(crate) fn needs(settled: &SettledRating, needs: &mut Needs) {
     needs.fences.insert(settled.fence.name.clone());
     needs.ratings.insert(key(&settled.row));
-    if settled.verdict.is_some() {
-        needs.streams.insert(user_stream(&settled.row.user_id));
-        needs.subjects.insert(subject(&settled.row));
-    }
+    needs.streams.insert(user_stream(&settled.row.user_id));
+    needs.subjects.insert(subject(&settled.row));
 }
 
 fn key(row: &skill_rating::Model) -> RatingKey {
@@ -56,24 +55,53 @@ pub(crate) fn settled(working: &mut Working, settled: &SettledRating) -> ApiResu
         return Ok(());
     }
     working.keep_rating(settled.row.clone());
-    let Some(verdict) = &settled.verdict else { return Ok(()) };
-    let subject = subject(&settled.row);
-    let is_known = working.conflicts.values().any(|row| {
-        let known: Option<Conflict> = serde_json::from_str(&row.verdict).ok();
-        row.subject == subject
-            && known.is_some_and(|known| {
-                known.local.data == verdict.local.data && known.remote.data == verdict.remote.data
-            })
-    });
-    if !is_known {
+    let known = about(working, &key);
+    let verdict = settled.verdict.as_ref();
+    let is_same = |(row, found): &(conflict::Model, Conflict)| {
+        verdict.is_some_and(|verdict| {
+            (row.status == OPEN) == verdict.is_open()
+                && found.local.data == verdict.local.data
+                && found.remote.data == verdict.remote.data
+        })
+    };
+    let is_known = known.iter().any(is_same);
+    // A question is over when the rating was given anew, or is taken, or
+    // another verdict stands in its place. A failed attempt answers nothing.
+    let is_answered = verdict.is_some() || settled.row.state == UPLOADED;
+    for (row, found) in known.into_iter().filter(|known| !is_same(known)) {
+        let is_older = found.local.edited_at.millis() != settled.row.rated_at;
+        if row.status == OPEN && (is_answered || is_older) {
+            end(working, row, found, &settled.row.user_id);
+        }
+    }
+    if let Some(verdict) = verdict.filter(|_| !is_known) {
         let user_id = &settled.row.user_id;
         let editors = std::slice::from_ref(user_id);
+        let subject = subject(&settled.row);
         let row = rule::new_row(working, &subject, Some(user_id), editors, verdict);
         rule::tell(working, &row);
         working.changes.verdicts.push(verdict.clone());
         working.keep_conflict(row);
     }
     Ok(())
+}
+
+/// The conflicts about a rating that were loaded: the newest, and all that are
+/// open.
+fn about(working: &Working, key: &RatingKey) -> Vec<(conflict::Model, Conflict)> {
+    let of_it = working.conflicts.values().filter(|row| of_subject(row).as_ref() == Some(key));
+    of_it.filter_map(|row| Some((row.clone(), serde_json::from_str(&row.verdict).ok()?))).collect()
+}
+
+/// Ends a conflict because its user said something else since: nobody has to
+/// decide it any more.
+fn end(working: &mut Working, mut row: conflict::Model, found: Conflict, user_id: &str) {
+    let decided_by = DecidedBy::Person(user_id.to_owned());
+    let decided = Conflict { decided_by, at: working.now, ..found };
+    rule::resolve(working, &mut row, &decided);
+    working.changes.decided.push(decided.strategy);
+    rule::tell(working, &row);
+    working.keep_conflict(row);
 }
 
 /// Carries out a person's word on a conflict of ratings.

@@ -1,14 +1,12 @@
 //! A user takes a rating back.
 
-use tidegate_entity::{conflict, skill_rating};
+use tidegate_entity::skill_rating;
 use tidegate_protocol::code::ErrorCode;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::decide::market::rating::of_subject;
-use crate::ingest::decide::market::rule;
+use crate::ingest::decide::market::rating::{about, end};
 use crate::ingest::market::WithdrawnRating;
 use crate::ingest::working::{Needs, Working, user_stream};
-use crate::resolve::conflict::{Conflict, DecidedBy};
 use crate::store::conflict::OPEN;
 use crate::store::rating::RatingKey;
 
@@ -31,20 +29,10 @@ pub(crate) fn withdraw(
     let key = key(rating);
     let missing = || ApiError::new(ErrorCode::NotFound, "you have not rated this skill");
     let row = working.ratings.get(&key).cloned().ok_or_else(missing)?;
-    let about: Vec<conflict::Model> = working
-        .conflicts
-        .values()
-        .filter(|row| row.status == OPEN && of_subject(row).as_ref() == Some(&key))
-        .cloned()
-        .collect();
-    for mut row in about {
-        let Ok(found) = serde_json::from_str::<Conflict>(&row.verdict) else { continue };
-        let decided_by = DecidedBy::Person(rating.user_id.clone());
-        let decided = Conflict { decided_by, at: working.now, ..found };
-        rule::resolve(working, &mut row, &decided);
-        working.changes.decided.push(decided.strategy);
-        rule::tell(working, &row);
-        working.keep_conflict(row);
+    for (conflict, found) in about(working, &key) {
+        if conflict.status == OPEN {
+            end(working, conflict, found, &rating.user_id);
+        }
     }
     working.drop_rating(key);
     Ok(Box::new(row))
