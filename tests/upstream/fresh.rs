@@ -109,6 +109,8 @@ async fn a_failed_run_confirms_what_it_read() {
         ("skills?page=1", Answer::WrongTotal(100), 1, &[]),
         ("skills?page=2", Answer::HalfPage, 1, &[199]),
         ("skills?page=2", Answer::NotJson, 3, &[100, 199]),
+        ("skills?page=2", Answer::Status(500), 3, &[100, 199]),
+        ("skills?page=1", Answer::Html502, 3, &[0, 99]),
         ("skills?page=2", Answer::FirstPage, 1, &[100, 199]),
         ("skills?page=2", Answer::MissingTotal, 1, &[]),
         ("categories", Answer::NotJson, 3, &[]),

@@ -63,6 +63,13 @@ pub(super) fn gone(kind: &str, id: String, as_of: Timestamp, at: Option<Timestam
     Fact { key: (kind.to_owned(), id), as_of, said: Said::Gone { at } }
 }
 
+/// What the answer to a question for one skill says of it; `None`: that it is
+/// not there.
+pub(super) fn single(id: &str, answer: Option<&RawValue>, as_of: Timestamp) -> Option<Fact> {
+    let fact = skill(answer?, as_of, false).ok().filter(|fact| fact.key.1 == id);
+    Some(fact.unwrap_or_else(|| faulty(SKILL, id.to_owned(), as_of, Fault::Unreadable)))
+}
+
 /// What was checked to be an object.
 fn object(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()

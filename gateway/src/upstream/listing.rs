@@ -40,12 +40,15 @@ impl Failure {
     pub(super) const fn is_of_one_answer(&self) -> bool {
         match self {
             Self::NotWhole(_) => true,
-            Self::Upstream { error, .. } => {
-                matches!(error.kind, ErrorKind::Unreadable | ErrorKind::TooLarge)
-            }
+            Self::Upstream { error, .. } => is_alone(error.kind),
             Self::Patience(_) | Self::Store | Self::Over => false,
         }
     }
+}
+
+/// Whether an answer to one request says nothing of other requests.
+const fn is_alone(kind: ErrorKind) -> bool {
+    !matches!(kind, ErrorKind::Transport(_) | ErrorKind::Unauthorized | ErrorKind::RateLimited)
 }
 
 /// Asks until there is an answer, the schedule is used up, or asking again

@@ -56,14 +56,10 @@ async fn one(leader: &Leader, id: &str) {
         leader.heed(error.retry).await;
     }
     let fact = match answer {
-        Ok(Some(raw)) => facts::skill(&raw, as_of, false)
-            .ok()
-            .filter(|fact| fact.key.1 == id)
-            .unwrap_or_else(|| facts::faulty(SKILL, id.to_owned(), as_of, Fault::Unreadable)),
-        Ok(None) => {
+        Ok(answer) => facts::single(id, answer.as_deref(), as_of).unwrap_or_else(|| {
             tracing::warn!("the marketplace denies a skill that was to be refreshed");
             facts::faulty(SKILL, id.to_owned(), as_of, Fault::NotFound)
-        }
+        }),
         Err(error) if error.kind == ErrorKind::TooLarge => {
             facts::faulty(SKILL, id.to_owned(), as_of, Fault::TooLarge)
         }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
-use tidegate_services::atom::error::ErrorKind;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -175,11 +174,9 @@ struct Run<'a> {
 async fn synchronise(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure> {
     run.older.begin();
     let listed = if first.page == 0 { categories(run, first).await } else { Ok(()) };
-    match &listed {
-        // Their fault is not that of the skills.
-        Err(Failure::Upstream { error, .. }) if is_alone(error.kind) => {}
-        Err(Failure::NotWhole(_)) | Ok(()) => {}
-        Err(_) => return listed,
+    // Their fault is not that of the skills.
+    if listed.as_ref().is_err_and(|error| !error.is_of_one_answer()) {
+        return listed;
     }
     let mut page = first.page.max(1);
     let is_whole = first.page <= 1;
@@ -199,11 +196,6 @@ async fn synchronise(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure
         run.tally.add(facts::observe(run.leader, restored, None, None).await?);
     }
     listed
-}
-
-/// Whether an answer to one request says nothing of other requests.
-const fn is_alone(kind: ErrorKind) -> bool {
-    !matches!(kind, ErrorKind::Transport(_) | ErrorKind::Unauthorized | ErrorKind::RateLimited)
 }
 
 /// Reads the listing of skills to its end; `page` is the one to go on from.

@@ -24,6 +24,10 @@ const BELIEVED_PERCENT: usize = 5;
 /// Skills asked for at once, one by one: upstream allows 10 requests at once.
 const ASKED_AT_ONCE: usize = 5;
 
+/// Skills over which upstream fails before the sweep fails with it: then it is
+/// not these skills.
+const UNANSWERED_MAX: usize = 5;
+
 /// Ids read from the database at once.
 const IDS_PER_READ: u64 = 1_000;
 
@@ -49,20 +53,19 @@ pub(super) async fn skills(
         is_believed,
         "skills are not listed any more"
     );
-    let (mut tally, mut found) = (Tally::default(), 0);
+    let (mut tally, mut doubts) = (Tally::default(), Doubts::default());
     for ids in absent.chunks(FACTS) {
         let at = leader.state.clock.now();
         let facts = if is_believed {
             ids.iter().map(|id| facts::gone(SKILL, id.clone(), began, None)).collect()
         } else {
-            let asked = confirmed(leader, ids).await?;
-            found += asked.iter().filter(|asked| asked.is_found).count();
-            asked.into_iter().map(|asked| asked.fact).collect()
+            confirmed(leader, ids, &mut doubts).await?
         };
         let news = facts::news(leader, facts, began).await?;
         let confirmed = Confirmed { kind: SKILL, ids: news.confirmed, at };
         tally.add(facts::observe(leader, news.facts, Some(confirmed), None).await?);
         // What could not be told apart may be any of these.
+        let found = doubts.found;
         if found > seen.may_slip(held) + seen.unnamed() {
             let why = format!("skills: {found} exist that are not among the {} listed", seen.len());
             return Err(Failure::NotWhole(why));
@@ -72,35 +75,64 @@ pub(super) async fn skills(
 }
 
 /// What upstream says of one skill.
-struct Asked {
-    /// What follows.
-    fact: Fact,
-    /// Whether it is there.
-    is_found: bool,
+enum Asked {
+    /// It is there, and like this.
+    Found(Fact),
+    /// It is there no more.
+    Gone(Fact),
+    /// Upstream failed over this one: it is neither kept fresh nor deleted.
+    Unanswered(Failure),
+}
+
+/// What speaks against a listing.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// Skills that are there and were not listed.
+    found: usize,
+    /// Skills of which upstream did not say it.
+    unanswered: usize,
 }
 
 /// Asks for each of these skills: gone only if upstream says so.
-async fn confirmed(leader: &Leader, ids: &[String]) -> Result<Vec<Asked>, Failure> {
-    let asked: Vec<_> = ids.iter().map(|id| asked(leader, id).boxed()).collect();
-    stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
+async fn confirmed(
+    leader: &Leader,
+    ids: &[String],
+    doubts: &mut Doubts,
+) -> Result<Vec<Fact>, Failure> {
+    let questions: Vec<_> = ids.iter().map(|id| asked(leader, id).boxed()).collect();
+    let mut answers = stream::iter(questions).buffered(ASKED_AT_ONCE);
+    let mut facts = Vec::with_capacity(ids.len());
+    while let Some(answer) = answers.try_next().await? {
+        match answer {
+            Asked::Found(fact) => {
+                doubts.found += 1;
+                facts.push(fact);
+            }
+            Asked::Gone(fact) => facts.push(fact),
+            Asked::Unanswered(error) if doubts.unanswered >= UNANSWERED_MAX => return Err(error),
+            Asked::Unanswered(error) => {
+                doubts.unanswered += 1;
+                tracing::warn!(%error, "whether a skill is gone cannot be told");
+            }
+        }
+    }
+    Ok(facts)
 }
 
 async fn asked(leader: &Leader, id: &str) -> Result<Asked, Failure> {
     let as_of = leader.state.clock.now();
     let place = || "one skill".to_owned();
-    let faulty = |fault| facts::faulty(SKILL, id.to_owned(), as_of, fault);
-    let (fact, is_found) = match ask(leader, place, || leader.atom.skill(id)).await {
-        Ok(None) => (facts::gone(SKILL, id.to_owned(), as_of, None), false),
-        Ok(Some(raw)) => {
-            let fact = facts::skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == *id);
-            (fact.unwrap_or_else(|| faulty(Fault::Unreadable)), true)
-        }
+    match ask(leader, place, || leader.atom.skill(id)).await {
+        Ok(answer) => Ok(match facts::single(id, answer.as_deref(), as_of) {
+            Some(fact) => Asked::Found(fact),
+            None => Asked::Gone(facts::gone(SKILL, id.to_owned(), as_of, None)),
+        }),
         Err(Failure::Upstream { error, .. }) if error.kind == ErrorKind::TooLarge => {
-            (faulty(Fault::TooLarge), true)
+            Ok(Asked::Found(facts::faulty(SKILL, id.to_owned(), as_of, Fault::TooLarge)))
         }
-        Err(error) => return Err(error),
-    };
-    Ok(Asked { fact, is_found })
+        Err(error) if error.is_of_one_answer() => Ok(Asked::Unanswered(error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Deletes the categories that the list did not name. More than a few at once
