@@ -208,6 +208,8 @@ pub async fn retry_rating(
     let now = state.clock.now().millis();
     let work = async {
         let tx = state.store.begin_write().await?;
+        // Before the rating, as the writer locks them.
+        let mut sync = store::sync_state::lock(&tx).await?;
         let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
         let Some(mut row) = found else {
             tx.rollback().await;
@@ -217,7 +219,6 @@ pub async fn retry_rating(
         row.retry_count = 0;
         row.due_at = now;
         store::rating::upsert(&tx, row.clone()).await?;
-        let mut sync = store::sync_state::lock(&tx).await?;
         sync.ratings_requested_at = Some(now);
         store::sync_state::write(&tx, sync).await?;
         audit(&tx, now, actor, "rating.retry", &format!("rating:{id}"), &json!({})).await?;
