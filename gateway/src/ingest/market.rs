@@ -225,8 +225,8 @@ impl From<ApiError> for RulingError {
 
 impl Ingest {
     /// Takes in what upstream said. Refused as a whole when the lease is lost.
-    pub async fn observe(&self, observed: Observed) -> ApiResult<Tally> {
-        match self.submit(Job::Observe(Arc::new(observed))).await? {
+    pub async fn observe(&self, observed: Arc<Observed>) -> ApiResult<Tally> {
+        match self.submit(Job::Observe(observed)).await? {
             Answer::Observed(tally) => tally,
             other => Err(wrong_answer(&other)),
         }

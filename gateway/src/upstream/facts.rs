@@ -1,13 +1,16 @@
 //! From upstream's answers to facts for the writer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_entity::market_item;
+use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::item::{CategoryFacts, InvalidItem, SkillFacts};
 
+use crate::error::ApiError;
 use crate::ingest::market::{Confirmed, Fact, Fault, Observed, Said, Tally};
 use crate::resolve;
 use crate::store;
@@ -159,7 +162,7 @@ pub(super) async fn observe(
     let mut tally = Tally::default();
     let mut confirmed = confirmed.filter(|confirmed| !confirmed.ids.is_empty());
     let mut checkpoint = checkpoint;
-    while !facts.is_empty() || confirmed.is_some() {
+    while !facts.is_empty() || confirmed.is_some() || checkpoint.is_some() {
         let rest = facts.split_off(facts.len().min(FACTS));
         let is_last = rest.is_empty();
         let observed = Observed {
@@ -176,18 +179,25 @@ pub(super) async fn observe(
 }
 
 /// One commit, or one for each fact where the database does not take them
-/// together: one that it will never take must not keep the others out.
+/// together: one that it will never take must not keep the others out. Where it
+/// only has no time they are not tried one by one, which would take longer still.
 pub(super) async fn commit(leader: &Leader, observed: Observed) -> Result<Tally, Failure> {
-    let together = submit(leader, observed.clone()).await;
-    if !matches!(together, Err(Failure::Store)) || observed.facts.is_empty() {
+    let observed = Arc::new(observed);
+    let together = submit(leader, Arc::clone(&observed)).await;
+    if !matches!(together, Err(Failure::Store)) || observed.facts.len() < 2 {
         return together;
     }
+    let with = |facts| Observed {
+        fence: observed.fence.clone(),
+        facts,
+        confirmed: None,
+        checkpoint: None,
+        message_at: observed.message_at,
+    };
     let mut tally = Tally::default();
     let mut taken = 0_u32;
-    let Observed { facts, .. } = observed.clone();
-    let alone = |facts| Observed { facts, confirmed: None, checkpoint: None, ..observed.clone() };
-    for fact in facts {
-        match submit(leader, alone(vec![fact])).await {
+    for fact in &observed.facts {
+        match submit(leader, Arc::new(with(vec![fact.clone()]))).await {
             Ok(one) => {
                 tally.add(one);
                 taken += 1;
@@ -200,29 +210,60 @@ pub(super) async fn commit(leader: &Leader, observed: Observed) -> Result<Tally,
     if taken == 0 {
         return Err(Failure::Store);
     }
-    submit(leader, Observed { facts: Vec::new(), ..observed }).await?;
+    let (confirmed, checkpoint) = (observed.confirmed.clone(), observed.checkpoint.clone());
+    let rest = Observed { confirmed, checkpoint, ..with(Vec::new()) };
+    submit(leader, Arc::new(rest)).await?;
     Ok(tally)
 }
 
 /// One commit. A writer that has no room is waited for: the pages come one by
 /// one, and dropping one would only mean to read it again.
-pub(super) async fn submit(leader: &Leader, observed: Observed) -> Result<Tally, Failure> {
+async fn submit(leader: &Leader, observed: Arc<Observed>) -> Result<Tally, Failure> {
     let mut waits = leader.settings().backoff_ms.iter();
     loop {
-        match leader.state.ingest.observe(observed.clone()).await {
+        let error = match leader.state.ingest.observe(Arc::clone(&observed)).await {
             Ok(tally) => return Ok(tally),
-            Err(error) if error.retry_after_s.is_some() => {
-                let Some(wait_ms) = waits.next() else { return Err(Failure::Store) };
-                let wait = super::listing::jittered(*wait_ms);
-                if !leader.wait(wait).await {
+            Err(error) => error,
+        };
+        match failure(&error) {
+            Failure::Late => {
+                let Some(wait_ms) = waits.next() else { return Err(Failure::Late) };
+                if !leader.wait(super::listing::jittered(*wait_ms)).await {
                     return Err(Failure::Over);
                 }
             }
-            Err(error) if error.code == tidegate_protocol::code::ErrorCode::Unavailable => {
+            Failure::Over => {
                 leader.over.cancel();
                 return Err(Failure::Over);
             }
-            Err(_) => return Err(Failure::Store),
+            other => return Err(other),
         }
+    }
+}
+
+/// What a refusal of the writer means. One that names no time to come back is the
+/// word of a lease that is lost.
+fn failure(error: &ApiError) -> Failure {
+    match (error.retry_after_s, error.code) {
+        (Some(_), _) => Failure::Late,
+        (None, ErrorCode::Unavailable) => Failure::Over,
+        (None, _) => Failure::Store,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{DbErr, RuntimeErr};
+
+    use super::*;
+
+    #[test]
+    fn a_writer_without_time_is_no_fault_of_a_fact() {
+        let late = ApiError::unavailable("the writer has no room");
+        assert!(matches!(failure(&late), Failure::Late));
+        let lost = ApiError::new(ErrorCode::Unavailable, "another node took over");
+        assert!(matches!(failure(&lost), Failure::Over));
+        let refused = DbErr::Exec(RuntimeErr::Internal("no such column".to_owned()));
+        assert!(matches!(failure(&ApiError::internal(&refused)), Failure::Store));
     }
 }

@@ -30,6 +30,10 @@ pub(super) enum Failure {
     /// The database or the writer failed.
     #[error("storing failed")]
     Store,
+    /// The writer had no room, or the database no time, for as long as is waited
+    /// for it.
+    #[error("storing took too long")]
+    Late,
     /// The lease is lost or the node goes away: somebody else goes on.
     #[error("interrupted")]
     Over,
@@ -41,7 +45,7 @@ impl Failure {
         match self {
             Self::NotWhole(_) => true,
             Self::Upstream { error, .. } => is_alone(error.kind),
-            Self::Patience(_) | Self::Store | Self::Over => false,
+            Self::Patience(_) | Self::Store | Self::Late | Self::Over => false,
         }
     }
 }

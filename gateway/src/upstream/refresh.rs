@@ -9,7 +9,7 @@
 use tidegate_services::atom::error::ErrorKind;
 use tokio::sync::mpsc;
 
-use crate::ingest::market::{Fault, Observed};
+use crate::ingest::market::Fault;
 use crate::store::market::SKILL;
 use crate::upstream::lead::Leader;
 use crate::upstream::{Upstream, facts};
@@ -68,10 +68,7 @@ async fn one(leader: &Leader, id: &str) {
             return;
         }
     };
-    let fence = leader.fence.clone();
-    let observed =
-        Observed { fence, facts: vec![fact], confirmed: None, checkpoint: None, message_at: None };
-    if facts::submit(leader, observed).await.is_err() {
+    if facts::observe(leader, vec![fact], None, None).await.is_err() {
         tracing::debug!("a refreshed skill was not stored");
     }
 }
