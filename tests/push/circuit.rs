@@ -10,12 +10,20 @@ use tidegate_fakes::google::assertion::Refusal;
 use crate::push::scene::Scene;
 use crate::support::eventually;
 
-/// Two parts of a minute, the default of `push.circuit_ms`.
-const MOST: Duration = Duration::from_secs(50);
-const REST: Duration = Duration::from_secs(10);
+/// The pause: so long that what a test does meanwhile is no part of it.
+const PAUSE_MS: &str = "3000000";
 
-/// How long who met it leaves the first try to others.
-const GRACE: Duration = Duration::from_secs(15);
+/// Two parts of it.
+const MOST: Duration = Duration::from_mins(40);
+const REST: Duration = Duration::from_mins(10);
+
+/// How long who met it leaves the first try to others: a quarter of it.
+const GRACE: Duration = Duration::from_secs(750);
+
+/// Services that refuse the project, and waits that only moved clocks end.
+async fn scene() -> Scene {
+    Scene::start_with(Scene::patient().set("push.circuit_ms", PAUSE_MS)).await
+}
 
 /// The first push finds the tier broken; nothing else is sent until the pause
 /// is over. Then the one that did not meet it tries first, and everything goes
@@ -49,7 +57,7 @@ async fn pauses(scene: &Scene) {
 /// The project may not send: no token ends, and sending pauses.
 #[tokio::test]
 async fn what_an_operator_must_mend_opens_the_circuit() {
-    let scene = Scene::start_with(Scene::patient()).await;
+    let scene = scene().await;
     scene.fcm.script("token-phone", [Answer::PermissionDenied]);
     pauses(&scene).await;
 }
@@ -57,7 +65,7 @@ async fn what_an_operator_must_mend_opens_the_circuit() {
 /// A try that fails reopens it, and it is not tried all at once.
 #[tokio::test]
 async fn one_send_tries_an_open_circuit() {
-    let scene = Scene::start_with(Scene::patient()).await;
+    let scene = scene().await;
     scene.fcm.set_fallback(Answer::PermissionDenied);
     for number in 0..6 {
         scene.phone(&format!("p{number}"), &format!("u{number}")).await;
@@ -74,7 +82,7 @@ async fn one_send_tries_an_open_circuit() {
         scene.elapse(REST).await;
         scene.idle().await;
         assert_eq!(scene.fcm.requests().len(), tries, "one at a time");
-        scene.elapse(Duration::from_secs(40)).await;
+        scene.elapse(MOST / 2).await;
     }
     scene.fcm.set_fallback(Answer::Sent);
     scene.elapse(MOST + REST).await;
@@ -113,7 +121,7 @@ async fn a_refused_account_opens_the_circuit() {
         TokenAnswer::Refuse(Refusal::Scope),
         TokenAnswer::IdTokenOnly,
     ] {
-        let scene = Scene::start_with(Scene::patient()).await;
+        let scene = scene().await;
         scene.fcm.google().script([answer]);
         pauses(&scene).await;
     }

@@ -207,6 +207,11 @@ impl Gateway {
         bounded("stop", Box::pin(running.stop())).await;
     }
 
+    /// Changes settings, for the next start.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     /// Starts again on the same data; the address changes.
     pub(crate) async fn restart(&mut self) {
         if self.running.is_some() {

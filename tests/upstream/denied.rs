@@ -183,9 +183,9 @@ async fn one_item_that_is_not_confirmed_is_withheld_alone() {
 #[tokio::test]
 async fn it_holds_without_a_marketplace() {
     let mut world = world().await;
-    world.atom.script().extend("categories", vec![Answer::Drop; 1_000]);
-    world.atom.set_down(true);
+    let asked = world.atom.requests().len();
     world.gateway.stop().await;
+    world.gateway.change(|config| config.marketplace.enabled = false);
     world.move_clock(TOO_LONG);
     world.gateway.restart().await;
     eventually("the withdrawal", async || {
@@ -194,4 +194,5 @@ async fn it_holds_without_a_marketplace() {
     })
     .await;
     assert_devices_hold_what_is_served(&world, &Replica::new()).await;
+    assert_eq!(world.atom.requests().len(), asked, "it is switched off");
 }
