@@ -38,8 +38,8 @@ pub struct Model {
     pub last_try_at: Option<i64>,
     /// When it is to be uploaded, at the earliest.
     pub due_at: i64,
-    /// Until when upstream asked for patience, milliseconds; null where it did
-    /// not. An operator's word brings `due_at` forward, but not before this.
+    /// No longer used: what upstream asks for holds for all ratings, and stands
+    /// in the sync state.
     pub asked_until: Option<i64>,
 }
 

@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Expr, LockBehavior, LockType, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
 
@@ -53,7 +53,6 @@ pub async fn upsert(db: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> 
             Column::LastError,
             Column::LastTryAt,
             Column::DueAt,
-            Column::AskedUntil,
         ])
         .to_owned();
     let row: ActiveModel = row.into();
@@ -85,16 +84,12 @@ pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<
         .await
 }
 
-/// Makes everything due now that waits for its time, except where upstream
-/// asked for patience until later.
+/// Makes everything due now that waits for its time.
 pub async fn bring_forward(db: &impl ConnectionTrait, now: i64) -> Result<(), DbErr> {
-    let may_be_asked =
-        Condition::any().add(Column::AskedUntil.is_null()).add(Column::AskedUntil.lte(now));
     Entity::update_many()
         .col_expr(Column::DueAt, Expr::value(now))
         .filter(Column::State.eq(PENDING))
         .filter(Column::DueAt.gt(now))
-        .filter(may_be_asked)
         .exec(db)
         .await
         .map(drop)

@@ -207,28 +207,16 @@ fn uploaded(row: &mut skill_rating::Model, remote_id: Option<String>) {
 }
 
 /// Notes a failure: tried again in a later round while that may help. Being
-/// asked for patience is no failure of the rating.
+/// asked for patience is no failure of the rating; it holds for all of them.
 fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, now: Timestamp) {
     row.last_error = Some(error.kind.as_str().to_owned());
     let settings = leader.settings();
-    let interval = Duration::from_secs(u64::from(settings.rating_interval_s));
-    let after = |wait: Duration| {
-        now.plus_millis(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)).millis()
-    };
-    row.asked_until = None;
-    let wait = match error.retry {
-        Retry::After(asked) => {
-            row.asked_until = Some(after(asked));
-            interval.max(asked)
-        }
-        Retry::Backoff | Retry::Never => {
-            row.retry_count += 1;
-            interval
-        }
-    };
+    if !matches!(error.retry, Retry::After(_)) {
+        row.retry_count += 1;
+    }
     let may_help = error.retry != Retry::Never || error.kind == ErrorKind::Unauthorized;
     if may_help && row.retry_count < i64::from(settings.rating_attempts) {
-        row.due_at = after(wait);
+        row.due_at = now.plus_millis(i64::from(settings.rating_interval_s) * 1000).millis();
     } else {
         FAILED.clone_into(&mut row.state);
     }
