@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidegate_fakes::atom::answer::Answer;
 use tidegate_fakes::atom::skill_id;
 
 use crate::support::{Socket, eventually};

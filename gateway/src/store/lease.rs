@@ -60,7 +60,8 @@ pub async fn take(
         return Ok(if made == 1 { Taking::Taken(fence) } else { Taking::Held(until) });
     };
     let is_over = row.held_until <= now || unmoved == Some(row.held_until);
-    if !is_over && !(retakes && row.holder == holder) {
+    let is_free = is_over || (retakes && row.holder == holder);
+    if !is_free {
         return Ok(Taking::Held(row.held_until));
     }
     let generation = row.generation + 1;
