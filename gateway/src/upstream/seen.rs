@@ -70,13 +70,36 @@ pub(super) struct Seen {
     repeated: usize,
     /// Items that totals promised and pages lacked.
     short: usize,
-    /// The number of skills that each page named.
-    totals: Vec<Option<u64>>,
+    totals: Totals,
     pub(super) began: Timestamp,
     /// Whether a skill was named that was not there when the run began. Where
     /// one came another may have gone: pages shift, one skill is on none of
     /// them, and the total is as it was.
     pub(super) has_strangers: bool,
+}
+
+/// How many skills there are, as the pages named it one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    pages: usize,
+    /// How many of them named what was named first.
+    agree: usize,
+    first: Option<usize>,
+    last: Option<usize>,
+    least: Option<usize>,
+    most: Option<usize>,
+}
+
+impl Totals {
+    fn add(&mut self, total: Option<u64>) {
+        self.pages += 1;
+        let Some(total) = total else { return };
+        let total = usize::try_from(total).unwrap_or(usize::MAX);
+        self.agree += usize::from(*self.first.get_or_insert(total) == total);
+        self.last = Some(total);
+        self.least = Some(self.least.map_or(total, |least| least.min(total)));
+        self.most = self.most.max(Some(total));
+    }
 }
 
 /// No time that upstream could say.
@@ -91,7 +114,7 @@ impl Seen {
             doubled: 0,
             repeated: 0,
             short: 0,
-            totals: Vec::new(),
+            totals: Totals::default(),
             began,
             has_strangers: false,
         }
@@ -125,9 +148,9 @@ impl Seen {
         self.unnamed += page.unnamed;
         self.short += page.shortage();
         let agrees = self.check_total(page);
-        self.totals.push(page.total);
+        self.totals.add(page.total);
         agrees?;
-        let least = self.named().min().unwrap_or_default();
+        let least = self.totals.least.unwrap_or_default();
         if self.short > self.may_slip(least) {
             let (items, expected) = (page.items(), page.items() + page.shortage());
             return Err(page.not_whole(&format!("{items} of {expected} skills came")));
@@ -141,12 +164,15 @@ impl Seen {
     /// A page says what the pages before it said, as far as skills that are
     /// deleted meanwhile allow for.
     fn check_total(&self, page: &Page<'_>) -> Result<(), Failure> {
-        if self.totals.is_empty() {
+        if self.totals.pages == 0 {
             return Ok(());
         }
         let Some(total) = page.total else {
-            let is_new = self.named().next().is_some();
-            return if is_new { Err(page.not_whole("the total is missing")) } else { Ok(()) };
+            return if self.totals.first.is_some() {
+                Err(page.not_whole("the total is missing"))
+            } else {
+                Ok(())
+            };
         };
         // Deletions may take what was on it; not the page before it as well.
         let before = u64::from(page.number.saturating_sub(2)) * u64::from(page.size);
@@ -159,7 +185,7 @@ impl Seen {
 
     /// Fails where a listing that ended has shown less than all its totals say.
     pub(super) fn check_end(&self) -> Result<(), Failure> {
-        let Some(least) = self.named().min() else { return Ok(()) };
+        let Some(least) = self.totals.least else { return Ok(()) };
         // Some move between pages; a page that came again is not as many skills.
         let moved = self.repeated.min(self.may_slip(least).max(1));
         let came = self.ids.len() + self.unnamed + self.doubled;
@@ -176,8 +202,8 @@ impl Seen {
         if self.ids.is_empty() && self.unnamed == 0 {
             return 0;
         }
-        let first = self.named().next().unwrap_or_default();
-        let last = self.named().last().unwrap_or_default();
+        let first = self.totals.first.unwrap_or_default();
+        let last = self.totals.last.unwrap_or_default();
         // What is left cannot be more than what there is.
         let deleted = first.saturating_sub(last).min(last);
         deleted.max(of * SLIPPED_PERCENT / 100)
@@ -185,7 +211,7 @@ impl Seen {
 
     /// The most skills that there can be, by what was said and by what came.
     pub(super) fn most(&self) -> usize {
-        self.named().max().unwrap_or_default().max(self.ids.len())
+        self.totals.most.unwrap_or_default().max(self.ids.len())
     }
 
     /// Items that are there and could not be told apart.
@@ -196,19 +222,14 @@ impl Seen {
     /// Whether every page named the same total, exactly that many skills were
     /// seen, and none of them came while pages were read.
     pub(super) fn is_whole(&self) -> bool {
-        let agree = self.totals.windows(2).all(|pair| pair[0] == pair[1]);
-        let total = self.named().next();
-        agree && total == Some(self.ids.len()) && self.unnamed == 0 && !self.has_strangers
+        let Totals { pages, agree, first, .. } = self.totals;
+        let is_agreed = pages == agree && first == Some(self.ids.len());
+        is_agreed && self.unnamed == 0 && !self.has_strangers
     }
 
     /// How many were seen.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
-    }
-
-    /// The totals that were named, in order of pages.
-    fn named(&self) -> impl Iterator<Item = usize> {
-        self.totals.iter().flatten().map(|total| usize::try_from(*total).unwrap_or(usize::MAX))
     }
 }
 
