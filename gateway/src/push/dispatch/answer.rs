@@ -80,40 +80,45 @@ fn refused(
     device: &device::Model,
 ) -> Outcome {
     let provider = device.push_provider.as_deref().unwrap_or_default();
+    let reason = refusal.reason;
+    let release = || dispatcher.push.0.circuits.release(refusal.leave);
     match refusal.action {
-        Action::TokenRefused => {
-            let circuit = refusal.leave.service();
-            return blame(dispatcher, refusal, circuit, wake, device);
-        }
+        Action::TokenRefused => blame(dispatcher, refusal, refusal.leave.service(), wake, device),
         Action::PlatformRefused => {
-            let circuit = refusal.leave.platform();
-            return blame(dispatcher, refusal, circuit, wake, device);
+            blame(dispatcher, refusal, refusal.leave.platform(), wake, device)
         }
         Action::OperatorAlert => {
             let circuit = refusal.leave.service();
-            let fault = judge(dispatcher, refusal, circuit, Evidence::Project);
-            let Fault::Service { wait, .. } = fault else { return Outcome::TokenRefused };
-            return Outcome::ServiceRefused { wait };
+            match judge(dispatcher, refusal, circuit, Evidence::Project) {
+                Fault::Service { wait, .. } => Outcome::ServiceRefused { wait },
+                Fault::Token => Outcome::TokenRefused,
+            }
         }
-        _ => dispatcher.push.0.circuits.release(refusal.leave),
-    }
-    match refusal.action {
-        Action::RetryAfter { floor } => return Outcome::Later { floor },
+        Action::RetryAfter { floor } => {
+            release();
+            Outcome::Later { floor }
+        }
         Action::TokenForeign => {
+            release();
             tracing::error!(
                 provider,
-                reason = refusal.reason,
+                reason,
                 "a push token belongs to other credentials: check the project configured"
             );
-            end_token(dispatcher, device, refusal.reason);
+            end_token(dispatcher, device, reason);
+            Outcome::Over
         }
         Action::MessageInvalid => {
-            let reason = refusal.reason;
+            release();
             tracing::error!(provider, reason, "a push message was refused as invalid");
+            Outcome::Over
         }
-        _ => end_token(dispatcher, device, refusal.reason),
+        Action::TokenDead => {
+            release();
+            end_token(dispatcher, device, reason);
+            Outcome::Over
+        }
     }
-    Outcome::Over
 }
 
 /// A refusal that does not tell whose fault it is.
