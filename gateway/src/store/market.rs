@@ -11,7 +11,12 @@ use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 use crate::store::later;
 use crate::store::portion::{Portion, Portioned};
 
+mod age;
 pub mod shown;
+
+pub use age::{
+    confirm, count_as_listed, is_any_misdated, last_confirmed, oldest_confirmed, overdue, redate,
+};
 
 /// Names an item: `skill` or `category`, and its id.
 pub type ItemKey = (String, String);
@@ -27,12 +32,50 @@ pub const CATEGORY: &str = "category";
 pub async fn load(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
-        let pairs = chunk.iter().map(|(kind, id)| (kind.as_str(), id.as_str()));
-        let query = Entity::find()
-            // All items are of one of two kinds.
-            .filter(one_of(Column::Id, chunk.iter().map(|(_, id)| id.as_str())))
-            .filter(in_pairs([Column::Kind, Column::Id], pairs));
-        found.extend(query.all(db).await?);
+        found.extend(these(chunk).all(db).await?);
+    }
+    Ok(found)
+}
+
+fn these(keys: &[ItemKey]) -> Select<Entity> {
+    let pairs = keys.iter().map(|(kind, id)| (kind.as_str(), id.as_str()));
+    Entity::find()
+        // All items are of one of two kinds.
+        .filter(one_of(Column::Id, keys.iter().map(|(_, id)| id.as_str())))
+        .filter(in_pairs([Column::Kind, Column::Id], pairs))
+}
+
+/// What a local edit left on an item.
+#[derive(Clone, Debug)]
+pub struct Edited {
+    /// Everybody whose edit is in it.
+    pub editors: Vec<String>,
+    /// The open conflict about it.
+    pub conflict_id: Option<String>,
+}
+
+/// The columns of [`Edited`]: the newest editor, all of them, the conflict.
+type EditedRow = (Option<String>, Option<String>, Option<String>);
+
+/// Those of these items that were edited here, without what they hold.
+pub async fn edited(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Edited>, DbErr> {
+    let is_edited = Condition::any()
+        .add(Column::EditedBy.is_not_null())
+        .add(Column::Editors.is_not_null())
+        .add(Column::ConflictId.is_not_null());
+    let mut found = Vec::new();
+    for chunk in keys.chunks(KEYS_PER_STATEMENT) {
+        let rows: Vec<EditedRow> = these(chunk)
+            .select_only()
+            .columns([Column::EditedBy, Column::Editors, Column::ConflictId])
+            .filter(is_edited.clone())
+            .into_tuple()
+            .all(db)
+            .await?;
+        found.extend(rows.into_iter().map(|(edited_by, editors, conflict_id)| Edited {
+            editors: shown::editors_of(editors.as_deref(), edited_by.as_deref()),
+            conflict_id,
+        }));
     }
     Ok(found)
 }
@@ -186,120 +229,19 @@ pub async fn search(
     offset: u64,
     limit: u64,
 ) -> Result<Found, DbErr> {
-    let all = searched(search);
-    let query = all.clone().filter(served(search.confirmed_since));
-    let (all, total) = (all.count(db).await?, query.clone().count(db).await?);
-    let rows = query.order_by_asc(Column::Id).offset(offset).limit(limit).all(db).await?;
-    // Counted one after the other: one may have been served just now.
-    Ok(Found { rows, total, withheld: all.saturating_sub(total) })
-}
-
-/// When upstream last confirmed any item of a kind that it has, milliseconds;
-/// `None` where it has none.
-pub async fn last_confirmed(db: &impl ConnectionTrait, kind: &str) -> Result<Option<i64>, DbErr> {
-    let found: Option<(Option<i64>, Option<i64>)> = Entity::find()
+    let is_served = served(search.confirmed_since);
+    let counted: Option<(i64, i64)> = searched(search)
         .select_only()
-        .expr(Expr::col(Column::ConfirmedAt).max())
-        .expr(Expr::col(Column::ListedAt).max())
-        .filter(Column::Kind.eq(kind))
-        .filter(Column::Data.is_not_null())
-        .filter(Column::RemoteData.is_not_null())
+        .expr(Expr::col(Column::Id).count())
+        .expr(Expr::expr(Expr::case(is_served.clone(), 1)).count())
         .into_tuple()
         .one(db)
         .await?;
-    Ok(found.and_then(|(confirmed_at, listed_at)| Ord::max(confirmed_at, listed_at)))
-}
-
-/// Notes that a listing named these items as they are here. Those that were
-/// taken back from devices are left out: they have to be told anew.
-pub async fn confirm(
-    db: &impl ConnectionTrait,
-    kind: &str,
-    ids: &[String],
-    at: i64,
-) -> Result<(), DbErr> {
-    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        Entity::update_many()
-            .col_expr(Column::ListedAt, Expr::value(at))
-            .filter(Column::Kind.eq(kind))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
-            .filter(Column::RemoteData.is_not_null())
-            .filter(Column::Fault.is_null())
-            .filter(Column::WithdrawnAt.is_null())
-            .filter(Column::ListedAt.lt(at))
-            .exec(db)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Items that devices hold although upstream has not confirmed them since a
-/// time; some of them where there are many.
-pub async fn overdue(
-    db: &impl ConnectionTrait,
-    since: i64,
-    limit: u64,
-) -> Result<Vec<ItemKey>, DbErr> {
-    overdue_since(since)
-        .select_only()
-        .columns([Column::Kind, Column::Id])
-        .limit(limit)
-        .into_tuple()
-        .all(db)
-        .await
-}
-
-/// When upstream confirmed the item that it has not confirmed for longest, of
-/// those that devices hold; `None` where they hold none of upstream's.
-pub async fn oldest_confirmed(db: &impl ConnectionTrait) -> Result<Option<i64>, DbErr> {
-    let confirmed = Expr::case(
-        Expr::col(Column::ListedAt).gt(Expr::col(Column::ConfirmedAt)),
-        Expr::col(Column::ListedAt),
-    )
-    .finally(Expr::col(Column::ConfirmedAt));
-    let found: Option<Option<i64>> = overdue_since(i64::MAX)
-        .select_only()
-        .expr(Expr::expr(confirmed).min())
-        .into_tuple()
-        .one(db)
-        .await?;
-    Ok(found.flatten())
-}
-
-fn overdue_since(since: i64) -> Select<Entity> {
-    Entity::find()
-        .filter(Column::Data.is_not_null())
-        .filter(Column::RemoteData.is_not_null())
-        .filter(Column::WithdrawnAt.is_null())
-        .filter(Column::ConfirmedAt.lt(since))
-        .filter(Column::ListedAt.lt(since))
-}
-
-/// Makes items confirmed now that were confirmed later than `latest`: that was
-/// under a clock that was wrong. The head of the stream is locked, as for every
-/// change of items. How many there were.
-pub async fn redate(db: &impl ConnectionTrait, now: i64, latest: i64) -> Result<u64, DbErr> {
-    let earlier = |column: Column| {
-        Expr::case(Expr::col(column).gt(now), Expr::value(now)).finally(Expr::col(column))
-    };
-    let done = Entity::update_many()
-        .col_expr(Column::ConfirmedAt, earlier(Column::ConfirmedAt).into())
-        .col_expr(Column::ListedAt, earlier(Column::ListedAt).into())
-        .filter(misdated(latest))
-        .exec(db)
-        .await?;
-    Ok(done.rows_affected)
-}
-
-/// Whether there is an item for [`redate`].
-pub async fn is_any_misdated(db: &impl ConnectionTrait, latest: i64) -> Result<bool, DbErr> {
-    let query = Entity::find().select_only().column(Column::Id).filter(misdated(latest));
-    let found: Option<String> = query.limit(1).into_tuple().one(db).await?;
-    Ok(found.is_some())
-}
-
-fn misdated(latest: i64) -> Condition {
-    Condition::any().add(Column::ConfirmedAt.gt(latest)).add(Column::ListedAt.gt(latest))
+    let (all, total) = counted.unwrap_or_default();
+    let count = |rows: i64| u64::try_from(rows).unwrap_or_default();
+    let query = searched(search).filter(is_served).order_by_asc(Column::Id);
+    let rows = query.offset(offset).limit(limit).all(db).await?;
+    Ok(Found { rows, total: count(total), withheld: count(all - total) })
 }
 
 /// An item with what is wrong with it.

@@ -5,7 +5,7 @@ use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Validator;
 
 use crate::store;
-use crate::store::market::{CATEGORY, ItemKey, SKILL};
+use crate::store::market::{CATEGORY, SKILL};
 use crate::upstream::lead::Leader;
 use crate::upstream::listing::Failure;
 
@@ -77,18 +77,11 @@ async fn untouched(
     // back: what was heard since cannot be told by the times.
     let now = leader.state.clock.now();
     let Some(list) = list.filter(|list| list.as_of <= now) else { return Ok(None) };
-    let keys: Vec<ItemKey> = list.ids.iter().map(|id| (kind.to_owned(), id.clone())).collect();
-    let rows = store::market::load(leader.state.store.readers(), &keys).await;
-    let rows = rows.map_err(|error| {
+    let (db, as_of) = (leader.state.store.readers(), list.as_of.millis());
+    let count = store::market::count_as_listed(db, kind, &list.ids, as_of).await;
+    let count = count.map_err(|error| {
         tracing::warn!(%error, "the marketplace's items cannot be read");
         Failure::Store
     })?;
-    let as_of = list.as_of.millis();
-    let is_as_listed = |row: &&tidegate_entity::market_item::Model| {
-        // What is faulty or was taken back has to be told anew.
-        let is_plain = row.fault.is_none() && row.withdrawn_at.is_none();
-        row.remote_data.is_some() && row.confirmed_at <= as_of && is_plain
-    };
-    let count = rows.iter().filter(is_as_listed).count();
-    Ok((count == keys.len()).then(|| list.clone()))
+    Ok((usize::try_from(count) == Ok(list.ids.len())).then(|| list.clone()))
 }

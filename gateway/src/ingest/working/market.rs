@@ -9,7 +9,6 @@ use crate::ingest::decide;
 use crate::ingest::working::{Needs, Working, list, user_stream};
 use crate::store;
 use crate::store::market::ItemKey;
-use crate::store::market::shown::editors;
 use crate::store::rating::RatingKey;
 
 /// What was loaded.
@@ -60,9 +59,9 @@ pub(super) async fn place(db: &impl ConnectionTrait, needs: &mut Needs) -> Resul
         needs.ratings.extend(decide::rating_of(&row));
     }
     let mut open = Vec::new();
-    for row in store::market::load(db, &list(&needs.market)).await? {
-        needs.streams.extend(streams_of(&editors(&row)));
-        open.extend(row.conflict_id);
+    for item in store::market::edited(db, &list(&needs.market)).await? {
+        needs.streams.extend(streams_of(&item.editors));
+        open.extend(item.conflict_id);
     }
     for row in store::conflict::load(db, &open).await? {
         needs.streams.extend(streams_of(&store::conflict::editors(&row)));

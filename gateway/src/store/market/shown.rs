@@ -37,8 +37,13 @@ pub fn confirmed_at(row: &Model) -> i64 {
 
 /// Everybody whose local edit is in an item.
 pub fn editors(row: &Model) -> Vec<String> {
-    let listed = row.editors.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    listed.unwrap_or_else(|| row.edited_by.iter().cloned().collect())
+    editors_of(row.editors.as_deref(), row.edited_by.as_deref())
+}
+
+/// The same from the columns: all of them, and the newest.
+pub fn editors_of(editors: Option<&str>, edited_by: Option<&str>) -> Vec<String> {
+    let listed = editors.and_then(|text| serde_json::from_str(text).ok());
+    listed.unwrap_or_else(|| edited_by.into_iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
