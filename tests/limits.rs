@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 use tidegate_protocol::id::UserId;
 
-use crate::support::{Answer, Setup, eventually};
+use crate::support::{Answer, Gateway, Setup, eventually};
 
+mod answers;
 mod bodies;
 mod connections;
 mod devices;
@@ -16,6 +17,13 @@ fn expect_busy(answer: Answer, status: u16, code: &str) {
     let wait_s = answer.header("retry-after").map(str::parse::<u32>);
     assert!(matches!(wait_s, Some(Ok(1..=60))), "{answer:?}");
     answer.expect_error(status, code);
+}
+
+/// One of the figures.
+async fn figure(gateway: &Gateway, name: &str) -> u64 {
+    let figures = gateway.backend().quiet().get("/metrics").await;
+    let line = figures.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap().parse().unwrap()
 }
 
 /// Polls that are held count; the next one is refused, and another user's is

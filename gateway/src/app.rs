@@ -114,6 +114,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         shared_streams: shared_streams(&config)?,
         silent: Silent::new((&config.limits).into()),
         bodies: Budget::new(config.limits.bodies_total_bytes),
+        answers: Budget::new(config.limits.answers_total_bytes),
         node,
         config,
         store,

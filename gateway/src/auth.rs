@@ -52,6 +52,21 @@ impl Claims {
     pub fn is_for(&self, device: &DeviceId) -> bool {
         self.device_id.as_ref().is_none_or(|bound| bound == device)
     }
+
+    /// With whom the bearer shares what callers may take.
+    pub fn holder(&self) -> Holder {
+        Holder { is_device: self.role == Role::Device, sub: self.sub.clone() }
+    }
+}
+
+/// Whose requests are counted together: the devices of a user, or a backend. A
+/// user and a backend of the same name are two.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Whether it is a user, with all devices.
+    pub is_device: bool,
+    /// The user's or the backend's `sub`.
+    pub sub: UserId,
 }
 
 /// What a bearer is.

@@ -292,6 +292,12 @@ pub struct Limits {
     pub bodies_per_user_bytes: usize,
     /// Bytes of the bodies of one backend or operator.
     pub bodies_per_backend_bytes: usize,
+    /// Bytes of all large answers that wait to be read.
+    pub answers_total_bytes: usize,
+    /// Bytes of the answers to one user's devices.
+    pub answers_per_user_bytes: usize,
+    /// Bytes of the answers to one backend or operator.
+    pub answers_per_backend_bytes: usize,
     /// Frames a client may send, per second and in a burst.
     pub frames_per_second: u32,
     /// See `frames_per_second`.

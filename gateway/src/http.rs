@@ -2,12 +2,15 @@
 //! answers. Never SQL, never a decision about a stream.
 
 use axum::Router;
+use axum::extract::FromRef as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::http::answers::Outgoing;
 use crate::state::AppState;
 
 mod admin;
+pub mod answers;
 pub mod body;
 mod commands;
 mod conflicts;
@@ -34,7 +37,9 @@ pub fn router(state: AppState) -> Router {
         .route(openapi::PATH, axum::routing::get(answer))
         .route("/api/v1/sync/ws", axum::routing::get(sync::socket));
     let (config, metrics) = (state.config.clone(), state.metrics.clone());
-    layers::apply(router.with_state(state), &config, metrics)
+    let outgoing = Outgoing::from_ref(&state);
+    let hold = axum::middleware::from_fn_with_state(outgoing, answers::hold);
+    layers::apply(router.with_state(state).layer(hold), &config, metrics)
 }
 
 fn marketplace_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {

@@ -169,6 +169,10 @@ table! {
     bodies_refused: IntCounter = "tidegate_bodies_refused_total";
     /// Bodies given up because they did not come in time.
     bodies_stalled: IntCounter = "tidegate_bodies_stalled_total";
+    /// Memory that large answers take until their clients have read them.
+    answer_bytes: IntGauge = "tidegate_answer_bytes";
+    /// Answers refused because answers took all the memory they may.
+    answers_refused: IntCounter = "tidegate_answers_refused_total";
     /// Timeline rows dropped because the queue written behind was full.
     behind_dropped: IntCounter = "tidegate_behind_dropped_total";
     /// From the end of the request head to the start of the answer.

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Holder};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -65,8 +65,10 @@ pub struct Parts {
     pub draining: CancellationToken,
     /// Sockets that have not said hello.
     pub silent: Arc<Silent>,
-    /// Memory that bodies of requests take: whether a device's user, and who.
-    pub bodies: Budget<(bool, UserId)>,
+    /// Memory that bodies of requests take.
+    pub bodies: Budget<Holder>,
+    /// Memory that answers take until they are read.
+    pub answers: Budget<Holder>,
     /// Polls that wait, by user.
     pub pollers: DashMap<UserId, usize>,
 }

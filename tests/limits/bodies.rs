@@ -4,6 +4,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::limits::figure;
 use crate::support::{Gateway, Setup, Token, bounded, eventually};
 
 const REGISTER: &str = "/api/v1/devices/register";
@@ -26,12 +27,6 @@ async fn answer(mut peer: TcpStream) -> String {
     let mut said = vec![0; 4096];
     let read = bounded("an answer", peer.read(&mut said)).await.unwrap_or_default();
     String::from_utf8_lossy(&said[..read]).into_owned()
-}
-
-async fn figure(gateway: &Gateway, name: &str) -> u64 {
-    let figures = gateway.backend().quiet().get("/metrics").await;
-    let line = figures.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
-    line.unwrap().parse().unwrap()
 }
 
 /// Unfinished bodies of one user take what that user may take; what is beyond

@@ -16,11 +16,11 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::id::{DeviceId, UserId};
+use tidegate_protocol::id::DeviceId;
 use tidegate_protocol::limits::FRAME_BYTES;
 use tokio::time::timeout;
 
-use crate::auth::{Authenticator, Role};
+use crate::auth::{Authenticator, Holder, Role};
 use crate::budget::{Budget, Full, Share};
 use crate::config::{Config, Limits};
 use crate::error::{ApiError, ApiResult};
@@ -154,30 +154,26 @@ where
 pub struct Intake {
     limits: Limits,
     stall: Duration,
-    budget: Budget<Sender>,
+    budget: Budget<Holder>,
     metrics: Metrics,
 }
 
-/// Whose bodies are counted together: a device's user and a backend of the same
-/// name are two.
-pub type Sender = (bool, UserId);
-
 impl Intake {
     /// As configured; `budget` is that of the node.
-    pub fn new(config: &Config, budget: Budget<Sender>, metrics: Metrics) -> Self {
+    pub fn new(config: &Config, budget: Budget<Holder>, metrics: Metrics) -> Self {
         let stall = Duration::from_millis(config.http.body_stall_ms);
         Self { limits: config.limits.clone(), stall, budget, metrics }
     }
 
     /// A place for a body of this caller; it takes nothing yet.
     fn place(&self, caller: &Caller) -> Place {
-        let is_device = caller.0.role == Role::Device;
-        let most = if is_device {
+        let holder = caller.0.holder();
+        let most = if holder.is_device {
             self.limits.bodies_per_user_bytes
         } else {
             self.limits.bodies_per_backend_bytes
         };
-        let share = self.budget.share((is_device, caller.0.sub.clone()), most);
+        let share = self.budget.share(holder, most);
         Place { share, metrics: self.metrics.clone() }
     }
 }
@@ -191,7 +187,7 @@ impl FromRef<AppState> for Intake {
 /// What a body takes of the memory for bodies.
 #[derive(Debug)]
 struct Place {
-    share: Share<Sender>,
+    share: Share<Holder>,
     metrics: Metrics,
 }
 

@@ -21,6 +21,7 @@ use tidegate_protocol::json::{self, WrongField};
 
 use crate::auth::{Authenticator, Claims, Role};
 use crate::error::{ApiError, ApiResult};
+use crate::http::answers::Asked;
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
@@ -127,7 +128,11 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> ApiResult<Self> {
         let authenticator = Authenticator::from_ref(state);
         let Some(token) = bearer(&parts.headers) else { return Err(authenticator.missing()) };
-        Ok(Self(authenticator.verify(token).await?))
+        let caller = Self(authenticator.verify(token).await?);
+        if let Some(asked) = parts.extensions.get::<Asked>() {
+            asked.by(caller.0.holder());
+        }
+        Ok(caller)
     }
 }
 
