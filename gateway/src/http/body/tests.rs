@@ -9,6 +9,7 @@ use axum::routing::post;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
+use tidegate_protocol::id::UserId;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
