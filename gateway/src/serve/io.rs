@@ -40,37 +40,87 @@ pub(crate) struct Patience {
 #[derive(Debug)]
 pub(crate) struct Admitted<S> {
     stream: S,
-    patience: Patience,
-    turn: Turn,
-    /// Runs while a head or a request is waited for, with what it is.
-    awaited: Option<(Wait, Pin<Box<Sleep>>)>,
-    /// Runs while a write makes no progress. Takes no memory otherwise.
+    /// Longest time that a write may make no progress.
+    patience: Duration,
+    /// Runs while a write makes none. Takes no memory otherwise.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Throws away what the client still sends, at the end.
-    discarding: Option<Box<Discarding>>,
+    /// Until it becomes a socket, of which there are many, for long.
+    asking: Option<Box<Asking>>,
     /// The place of the client behind a proxy, from its upgrade on.
     _client: Option<ClientSlot>,
     _permit: Permit,
 }
 
 impl<S> Admitted<S> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         stream: S,
         permit: Permit,
         client: Option<ClientSlot>,
         patience: Patience,
         turn: Turn,
     ) -> Self {
+        let asking = Asking { turn, patience, awaited: None, discarding: None };
         Self {
             stream,
-            patience,
-            turn,
-            awaited: None,
+            patience: patience.write,
             stalled: None,
-            discarding: None,
+            asking: Some(Box::new(asking)),
             _client: client,
             _permit: permit,
         }
+    }
+
+    fn asking(&mut self) -> Option<&mut Asking> {
+        if self.asking.as_ref().is_some_and(|asking| asking.turn.wait() == Wait::Socket) {
+            self.asking = None;
+        }
+        self.asking.as_deref_mut()
+    }
+}
+
+/// What a connection needs that carries requests.
+#[derive(Debug)]
+struct Asking {
+    turn: Turn,
+    patience: Patience,
+    /// Runs while a head or a request is waited for, with what it is.
+    awaited: Option<(Wait, Pin<Box<Sleep>>)>,
+    /// Throws away what the client still sends, at the end.
+    discarding: Option<Box<Discarding>>,
+}
+
+impl Asking {
+    /// Nothing came: an error once it was waited for long enough.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let wait = self.turn.wait();
+        let longest = match wait {
+            Wait::Head => self.patience.head,
+            Wait::Idle => self.patience.idle,
+            // Who reads the body or the socket keeps the time, and writes have
+            // a time of their own.
+            Wait::Body | Wait::Answer | Wait::Rest | Wait::Socket => {
+                self.awaited = None;
+                return Poll::Pending;
+            }
+        };
+        if self.awaited.as_ref().is_none_or(|(awaited, _)| *awaited != wait) {
+            self.awaited = Some((wait, Box::pin(sleep(longest))));
+        }
+        let Some((_, timer)) = &mut self.awaited else { return Poll::Pending };
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not ask")))
+    }
+
+    /// The client has sent all it had to say: it waits for the answer, or has
+    /// gone. Whether hyper must not know yet: it would drop the request, or what
+    /// is left of the answer. It reads again when that is written, and sees the
+    /// end then.
+    fn keeps_end(&self) -> bool {
+        let keeps = matches!(self.turn.wait(), Wait::Answer | Wait::Rest);
+        if keeps {
+            self.turn.finished().cancel();
+        }
+        keeps
     }
 }
 
@@ -104,27 +154,6 @@ impl Discarding {
 }
 
 impl<S: Unpin> Admitted<S> {
-    /// Nothing came: an error once it was waited for long enough.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        let wait = self.turn.wait();
-        let longest = match wait {
-            Wait::Head => self.patience.head,
-            Wait::Idle => self.patience.idle,
-            // Who reads the body or the socket keeps the time, and writes have
-            // a time of their own.
-            Wait::Body | Wait::Answer | Wait::Rest | Wait::Socket => {
-                self.awaited = None;
-                return Poll::Pending;
-            }
-        };
-        if self.awaited.as_ref().is_none_or(|(awaited, _)| *awaited != wait) {
-            self.awaited = Some((wait, Box::pin(sleep(longest))));
-        }
-        let Some((_, timer)) = &mut self.awaited else { return Poll::Pending };
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not ask")))
-    }
-
     /// Passes on how a write went; an error once it made no progress for too
     /// long.
     fn bounded<T>(
@@ -137,7 +166,7 @@ impl<S: Unpin> Admitted<S> {
             this.stalled = None;
             return Poll::Ready(done);
         }
-        let patience = this.patience.write;
+        let patience = this.patience;
         let stalled = this.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client does not read")))
@@ -152,22 +181,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Admitted<S> {
     ) -> Poll<Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        match Pin::new(&mut this.stream).poll_read(cx, buffer) {
-            Poll::Pending => this.wait(cx),
-            // The client has sent all it had to say: it waits for the answer,
-            // or has gone. Hyper would drop the request, or what is left of
-            // the answer; it reads again when that is written, and sees the
-            // end then.
-            Poll::Ready(Ok(()))
-                if buffer.filled().len() == before
-                    && matches!(this.turn.wait(), Wait::Answer | Wait::Rest) =>
-            {
-                this.turn.finished().cancel();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let Some(asking) = this.asking() else { return read };
+        match read {
+            Poll::Pending => asking.wait(cx),
+            Poll::Ready(Ok(())) if buffer.filled().len() == before && asking.keeps_end() => {
                 Poll::Pending
             }
             Poll::Ready(read) => {
-                if this.turn.received() {
-                    this.awaited = None;
+                if asking.turn.received() {
+                    asking.awaited = None;
                 }
                 Poll::Ready(read)
             }
@@ -195,20 +218,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Admitted<S> {
     /// Hyper calls it when it has nothing more to write.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(self.as_mut().bounded(cx, AsyncWrite::poll_flush))?;
-        self.turn.flushed();
+        if let Some(asking) = self.asking() {
+            asking.turn.flushed();
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.discarding.is_none() {
+        if self.asking().is_none_or(|asking| asking.discarding.is_none()) {
             ready!(self.as_mut().bounded(cx, AsyncWrite::poll_shutdown))?;
         }
         let this = self.get_mut();
-        if !this.turn.has_left_body() {
+        let Some(asking) = this.asking.as_mut().filter(|asking| asking.turn.has_left_body()) else {
             return Poll::Ready(Ok(()));
-        }
-        let longest = this.patience.head;
-        let discarding = this.discarding.get_or_insert_with(|| Discarding::new(longest));
+        };
+        let longest = asking.patience.head;
+        let discarding = asking.discarding.get_or_insert_with(|| Discarding::new(longest));
         discarding.poll(Pin::new(&mut this.stream), cx).map(Ok)
     }
 }
