@@ -169,8 +169,8 @@ mod tests {
         assert!(clock.gateway_now_or_guess().unwrap().millis() >= i64::MAX / 2);
         clock.hear_date(Timestamp::from_millis(50_000_000));
         clock.guess();
-        for now in [clock.gateway_now(), clock.gateway_now_or_guess()] {
-            assert!((50_000_000..50_060_000).contains(&now.unwrap().millis()), "{now:?}");
+        for told in [clock.gateway_now(), clock.gateway_now_or_guess()] {
+            assert!((50_000_000..50_060_000).contains(&told.unwrap().millis()), "{told:?}");
         }
     }
 }

@@ -130,3 +130,28 @@ fn common_options(options: &StoreOptions, connections: u32) -> ConnectOptions {
         .record_stmt_in_spans(false);
     connect
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait as _, Database, DatabaseBackend, Statement};
+
+    /// The flags are in `.cargo/config.toml`. Without the first one a statement
+    /// with a bound LIMIT is compiled again for every run, and nothing shows it
+    /// but the time that takes.
+    #[tokio::test]
+    async fn sqlite_is_built_as_asked() {
+        let db = Database::connect("sqlite::memory:").await.unwrap();
+        let asked = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA compile_options");
+        let rows = db.query_all_raw(asked).await.unwrap();
+        let options: Vec<String> =
+            rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+        for (option, is_there) in [
+            ("ENABLE_QPSG", true),
+            ("DEFAULT_MEMSTATUS=0", true),
+            ("ENABLE_MEMORY_MANAGEMENT", false),
+            ("ENABLE_API_ARMOR", false),
+        ] {
+            assert_eq!(options.iter().any(|known| known == option), is_there, "{option}");
+        }
+    }
+}

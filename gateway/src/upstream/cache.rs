@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn what_is_served_is_what_is_not_gone() {
         let settings = settings();
-        for now in [90_999, 91_000, 91_001] {
-            let now = Timestamp::from_millis(now);
+        for millis in [90_999, 91_000, 91_001] {
+            let now = Timestamp::from_millis(millis);
             let is_gone = age(&settings, 1_000, now).freshness == Freshness::Gone;
             assert_eq!(1_000 < settings.served_since(now), is_gone, "{now}");
         }
