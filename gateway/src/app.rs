@@ -29,12 +29,12 @@ use crate::hub::Hub;
 use crate::hub::silent::Silent;
 use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
+use crate::marketplace::{self, MarketplaceHandle};
 use crate::metrics::Metrics;
 use crate::push::{Push, dispatch, setup};
 use crate::resolve::rules::Rules;
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
-use crate::upstream::{self, Upstream};
 use crate::{http, serve, upkeep};
 
 pub mod backup;
@@ -94,7 +94,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let rules = Arc::new(rules::read(&config)?);
     let [upkeep_stop, serve_stop, writer_stop, lost] =
         std::array::from_fn(|_| CancellationToken::new());
-    let (upstream, service) = Upstream::new(&config.marketplace, &clock)?;
+    let (marketplace, service) = MarketplaceHandle::new(&config.marketplace, &clock)?;
     let node = node::name(&config.data_dir)?;
     let store = database::open(&config, &node).await?;
     let hub = Hub::new(tokio::runtime::Handle::current());
@@ -125,7 +125,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         metrics,
         auth,
         push: push.clone(),
-        upstream,
+        marketplace,
         rules,
         sockets,
         draining: CancellationToken::new(),
@@ -184,7 +184,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
 fn start_work(
     state: &AppState,
     push: Push,
-    service: Option<upstream::Service>,
+    service: Option<marketplace::Service>,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> TaskTracker {
@@ -193,7 +193,7 @@ fn start_work(
         work.push(("push", dispatch(state.clone(), push, stop.clone()).boxed()));
     }
     if let Some(service) = service {
-        work.push(("upstream", upstream::run(state.clone(), service, stop.clone()).boxed()));
+        work.push(("marketplace", marketplace::run(state.clone(), service, stop.clone()).boxed()));
     }
     let tasks = TaskTracker::new();
     for (what, task) in work {

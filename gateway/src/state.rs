@@ -18,12 +18,12 @@ use crate::config::Config;
 use crate::hub::Hub;
 use crate::hub::silent::Silent;
 use crate::ingest::Ingest;
+use crate::marketplace::MarketplaceHandle;
 use crate::metrics::Metrics;
 use crate::push::Push;
 use crate::resolve::rules::Rules;
 use crate::session::{Moment, SessionOptions};
 use crate::store::Store;
-use crate::upstream::Upstream;
 
 /// Handles to everything a request may need. Cloning copies one pointer.
 #[derive(Clone)]
@@ -52,7 +52,7 @@ pub struct Parts {
     /// The push services.
     pub push: Push,
     /// The marketplace's upstream.
-    pub upstream: Upstream,
+    pub marketplace: MarketplaceHandle,
     /// How conflicts are judged.
     pub rules: Arc<Rules>,
     /// Times and bounds of sessions.

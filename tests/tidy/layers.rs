@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 9] = [
     &["journal"],
     &["ingest", "hub", "bus"],
     &["session"],
-    &["state", "transport", "push", "upstream", "upkeep"],
+    &["state", "transport", "push", "marketplace", "upkeep"],
     &["http", "serve"],
     &["app", "cli", "log", "main"],
 ];
@@ -30,8 +30,8 @@ const PAIRS: [(&str, &str); 9] = [
     ("push", "state"),
     ("state", "push"),
     // The same for what synchronises the marketplace.
-    ("upstream", "state"),
-    ("state", "upstream"),
+    ("marketplace", "state"),
+    ("state", "marketplace"),
     // The command line starts things.
     ("cli", "app"),
     ("cli", "log"),

@@ -20,11 +20,11 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::body::{Admin, Sent};
 use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
+use crate::marketplace::admin::{self, Change, Faults};
+use crate::marketplace::health::Health;
 use crate::resolve::rules::Strategy;
 use crate::state::AppState;
 use crate::store;
-use crate::upstream::admin::{self, Change, Faults};
-use crate::upstream::health::Health;
 
 fn time(millis: Option<i64>) -> Option<Timestamp> {
     millis.map(Timestamp::from_millis)
@@ -321,7 +321,7 @@ pub(super) async fn health(
 ) -> ApiResult<(StatusCode, Json<SyncHealth>)> {
     let standing = admin::standing(&state).await?;
     let row = standing.sync;
-    let is_on = state.upstream.is_on();
+    let is_on = state.marketplace.is_on();
     let now = state.now();
     let up_ms = i64::try_from(now.mono_ms).unwrap_or(i64::MAX);
     let age_ms = row.last_successful_sync_at.map_or(up_ms, |at| now.wall.millis() - at);

@@ -19,13 +19,13 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::body::{Admin, Anyone, Sent};
 use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::ingest::market::{SkillEdit, WithdrawnRating};
+use crate::marketplace::cache::Freshness;
+use crate::marketplace::ratings;
 use crate::state::AppState;
 use crate::store;
 use crate::store::market::shown::confirmed_at;
 use crate::store::market::{CATEGORY, Found, SKILL, Search};
 use crate::store::rating::UPLOADED;
-use crate::upstream::cache::Freshness;
-use crate::upstream::ratings;
 
 mod view;
 
@@ -271,7 +271,7 @@ async fn load(state: &AppState, id: &str) -> ApiResult<Shown> {
     let view = View::new(state);
     let age = view.age(&row);
     if age.freshness != Freshness::Fresh {
-        state.upstream.refresh(id);
+        state.marketplace.refresh(id);
     }
     if age.freshness == Freshness::Gone {
         return Err(view.unconfirmed("this skill", confirmed_at(&row)));

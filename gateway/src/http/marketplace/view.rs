@@ -8,9 +8,9 @@ use tidegate_protocol::time::Timestamp;
 
 use crate::config::marketplace::Marketplace;
 use crate::error::ApiError;
+use crate::marketplace::cache::{self, Age, Freshness};
 use crate::state::AppState;
 use crate::store::market::shown::{confirmed_at, shown};
-use crate::upstream::cache::{self, Age, Freshness};
 
 /// When it makes sense to ask again for what upstream has not confirmed.
 const RETRY_S: u32 = 60;

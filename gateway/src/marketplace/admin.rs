@@ -1,0 +1,283 @@
+//! What operators may ask of the synchronisation, from any node: each is a
+//! change of the sync state with a row in the audit log, and a hint to the
+//! service of this node. The node that leads sees it within a second.
+
+use sea_orm::DbErr;
+use serde_json::{Value, json};
+use tidegate_durable::WriteTransaction;
+use tidegate_entity::{audit_log, skill_rating, sync_state};
+use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::time::Timestamp;
+use uuid::Uuid;
+
+use crate::error::{ApiError, ApiResult};
+use crate::marketplace::patience;
+use crate::marketplace::status::{SYNCING, request};
+use crate::resolve::rules::Strategy;
+use crate::state::AppState;
+use crate::store;
+use crate::store::rating::{FAILED, PENDING};
+
+/// How everything stands.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The sync state.
+    pub sync: sync_state::Model,
+    /// Whether some node leads.
+    pub is_led: bool,
+}
+
+/// What can be changed at run time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Change {
+    /// How conflicts are decided.
+    pub strategy: Option<Strategy>,
+    /// Seconds between two polls.
+    pub interval_s: Option<u32>,
+}
+
+/// Reads how everything stands.
+pub async fn standing(state: &AppState) -> ApiResult<Standing> {
+    let db = state.store.readers();
+    let work = async {
+        let now = state.clock.now().millis();
+        Ok::<_, DbErr>(Standing {
+            sync: store::sync_state::read(db).await?,
+            is_led: store::lease::holder(db, super::lead::LEASE, now).await?.is_some(),
+        })
+    };
+    work.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// How many skills and categories exist: reads all of them.
+pub async fn counts(state: &AppState) -> ApiResult<(u64, u64)> {
+    let db = state.store.readers();
+    let work = async {
+        let skills = store::market::count(db, store::market::SKILL).await?;
+        Ok::<_, DbErr>((skills, store::market::count(db, store::market::CATEGORY).await?))
+    };
+    work.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// Items with something wrong that are named.
+const FAULTY_MAX: u64 = 100;
+
+/// What is wrong with items.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// Some of the faulty ones, in order.
+    pub named: Vec<store::market::Faulty>,
+    /// How many there are.
+    pub count: u64,
+    /// Items that devices lack because upstream has not confirmed them.
+    pub withdrawn: u64,
+}
+
+/// What is wrong with items: reads all of them.
+pub async fn faults(state: &AppState) -> ApiResult<Faults> {
+    let db = state.store.readers();
+    let work = async {
+        let (named, count) = store::market::faulty(db, FAULTY_MAX).await?;
+        let withdrawn = store::market::withdrawn(db).await?;
+        Ok::<_, DbErr>(Faults { named, count, withdrawn })
+    };
+    work.await.map_err(|error| ApiError::internal(&error))
+}
+
+/// Asks for a run now; its id. Refused while one is under way or asked for, and
+/// while upstream asks for patience.
+pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<String> {
+    require(state)?;
+    let now = state.clock.now().millis();
+    let settings = &state.config.marketplace;
+    let asked = change(state, actor, "sync.trigger", json!({}), |row| {
+        patience::refuse(settings, row.asked_until, Timestamp::from_millis(now))?;
+        if row.status == SYNCING || row.requested_at.is_some() {
+            let message = "a synchronisation is under way";
+            return Err(ApiError::new(ErrorCode::SyncInProgress, message));
+        }
+        request(row, now);
+        Ok(())
+    });
+    let row = asked.await?;
+    state.marketplace.hint(|hints| hints.runs.notify_one());
+    Ok(row.run_id.unwrap_or_default())
+}
+
+/// Changes strategy or interval at run time; the state after it.
+pub async fn configure(
+    state: &AppState,
+    actor: &str,
+    wanted: Change,
+) -> ApiResult<sync_state::Model> {
+    let detail = json!({
+        "strategy": wanted.strategy.map(Strategy::as_str),
+        "interval_s": wanted.interval_s,
+    });
+    let row = change(state, actor, "sync.config", detail, |row| {
+        if let Some(strategy) = wanted.strategy {
+            row.strategy = Some(strategy.as_str().to_owned());
+        }
+        if let Some(interval_s) = wanted.interval_s {
+            row.interval_s = Some(i64::from(interval_s));
+        }
+        Ok(())
+    });
+    let row = row.await?;
+    state.marketplace.hint(|hints| hints.runs.notify_one());
+    Ok(row)
+}
+
+/// Lets the socket be used, or not; the state after it.
+pub async fn enable_socket(
+    state: &AppState,
+    actor: &str,
+    is_enabled: bool,
+) -> ApiResult<sync_state::Model> {
+    let action = if is_enabled { "socket.enable" } else { "socket.disable" };
+    let row = change(state, actor, action, json!({}), |row| {
+        row.socket_enabled = is_enabled;
+        row.fallback_to_polling = !is_enabled;
+        row.next_attempt_at = None;
+        row.socket_failures = 0;
+        Ok(())
+    });
+    let row = row.await?;
+    state.marketplace.hint(|hints| hints.socket.notify_one());
+    Ok(row)
+}
+
+/// Brings the socket up anew, also where it was given up for a while.
+pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
+    require(state)?;
+    let now = state.clock.now().millis();
+    let settings = &state.config.marketplace;
+    let asked = change(state, actor, "socket.reconnect", json!({}), |row| {
+        if !row.socket_enabled {
+            let message = "the socket is disabled; enable it first";
+            return Err(ApiError::new(ErrorCode::ConflictState, message));
+        }
+        patience::refuse(settings, row.asked_until, Timestamp::from_millis(now))?;
+        row.fallback_to_polling = false;
+        row.next_attempt_at = None;
+        row.socket_failures = 0;
+        row.reconnect_requested_at = Some(now);
+        Ok(())
+    });
+    asked.await?;
+    state.marketplace.hint(|hints| hints.socket.notify_one());
+    Ok(())
+}
+
+/// Uploads ratings now, also those that wait after a failure: the operator may
+/// know that it is over. Refused while upstream asks for patience. How many wait
+/// in all.
+pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
+    require(state)?;
+    let now = state.clock.now().millis();
+    let work = async {
+        let tx = state.store.begin_write().await?;
+        // Before the ratings, as the writer locks them.
+        let mut sync = store::sync_state::lock(&tx).await?;
+        let (settings, at) = (&state.config.marketplace, Timestamp::from_millis(now));
+        if let Err(refused) = patience::refuse(settings, sync.asked_until, at) {
+            tx.rollback().await;
+            return Ok(Err(refused));
+        }
+        sync.ratings_requested_at = Some(now);
+        store::sync_state::write(&tx, sync).await?;
+        store::rating::bring_forward(&tx, now).await?;
+        let subject = store::sync_state::MARKETPLACE;
+        audit(&tx, now, actor, "ratings.upload", subject, &json!({})).await?;
+        let waiting = store::rating::count(&tx, PENDING).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(Ok(waiting))
+    };
+    let waiting = work.await.map_err(|error| ApiError::internal(&error))??;
+    state.marketplace.hint(|hints| hints.ratings.notify_one());
+    Ok(waiting)
+}
+
+/// Uploads a dead letter again; the rating after it.
+pub async fn retry_rating(
+    state: &AppState,
+    actor: &str,
+    id: &str,
+) -> ApiResult<skill_rating::Model> {
+    require(state)?;
+    let now = state.clock.now().millis();
+    let work = async {
+        let tx = state.store.begin_write().await?;
+        // Before the rating, as the writer locks them.
+        let mut sync = store::sync_state::lock(&tx).await?;
+        let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
+        let Some(mut row) = found else {
+            tx.rollback().await;
+            return Ok(None);
+        };
+        PENDING.clone_into(&mut row.state);
+        row.retry_count = 0;
+        row.due_at = now;
+        store::rating::upsert(&tx, row.clone()).await?;
+        sync.ratings_requested_at = Some(now);
+        store::sync_state::write(&tx, sync).await?;
+        audit(&tx, now, actor, "rating.retry", &format!("rating:{id}"), &json!({})).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(Some(row))
+    };
+    let row = work.await.map_err(|error| ApiError::internal(&error))?;
+    let row =
+        row.ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such dead letter"))?;
+    state.marketplace.hint(|hints| hints.ratings.notify_one());
+    Ok(row)
+}
+
+fn require(state: &AppState) -> ApiResult<()> {
+    if state.marketplace.is_on() {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::NotSupported, "no marketplace is configured"))
+}
+
+/// Changes the sync state and notes who did it, together.
+async fn change(
+    state: &AppState,
+    actor: &str,
+    action: &str,
+    detail: Value,
+    change: impl FnOnce(&mut sync_state::Model) -> ApiResult<()> + Send,
+) -> ApiResult<sync_state::Model> {
+    let now = state.clock.now().millis();
+    let work = async {
+        let tx = state.store.begin_write().await?;
+        let mut row = store::sync_state::lock(&tx).await?;
+        if let Err(refused) = change(&mut row) {
+            tx.rollback().await;
+            return Ok(Err(refused));
+        }
+        store::sync_state::write(&tx, row.clone()).await?;
+        audit(&tx, now, actor, action, store::sync_state::MARKETPLACE, &detail).await?;
+        tx.commit().await?;
+        Ok::<_, DbErr>(Ok(row))
+    };
+    work.await.map_err(|error| ApiError::internal(&error))?
+}
+
+async fn audit(
+    tx: &WriteTransaction,
+    at: i64,
+    actor: &str,
+    action: &str,
+    subject: &str,
+    detail: &Value,
+) -> Result<(), DbErr> {
+    let row = audit_log::Model {
+        id: Uuid::now_v7().to_string(),
+        at,
+        actor: actor.to_owned(),
+        action: action.to_owned(),
+        subject: subject.to_owned(),
+        detail: Some(detail.to_string()),
+    };
+    store::audit::insert(tx, vec![row]).await
+}
