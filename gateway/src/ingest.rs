@@ -1,8 +1,8 @@
 //! The one writer: every change of state and its journal entries go through
 //! here and commit together.
 //!
-//! Owns what a write means: callers hand in jobs, the writer drains
-//! whatever waits into one transaction, decides each job against the rows
+//! Owns what a write means, a file an area: callers hand in writes, the writer
+//! drains whatever waits into one transaction, decides each write on the rows
 //! loaded for all of them, allocates positions once, and answers after the
 //! commit. Never talks to sockets; after a commit it hands the entries to the
 //! hub and forgets them.
@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex};
 
 use tidegate_protocol::code::ErrorCode;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -22,26 +22,29 @@ use crate::store::Store;
 
 mod announce;
 pub mod behind;
-mod decide;
+pub mod commands;
+pub mod devices;
 pub mod history;
-pub mod job;
+pub mod idempotency;
 mod locked;
 pub mod market;
-pub mod prepare;
-mod working;
+pub mod records;
+mod streams;
+mod unit;
+mod wakes;
+mod write;
 pub mod writer;
 
 use behind::Behind;
-pub(crate) use decide::{NO_UPDATES, status_at};
 use history::History;
-use job::{Answer, Job};
 use locked::Locked;
-pub(crate) use working::{is_eligible, new_epoch};
+pub(crate) use unit::heads::new_epoch;
+use write::{Pending, Queued, Write};
 
 /// Bounds and times the writer works by.
 #[derive(Clone, Debug)]
 pub struct IngestOptions {
-    /// Jobs that may wait.
+    /// Writes that may wait.
     pub queue: usize,
     /// Items committed together at most.
     pub batch: usize,
@@ -59,21 +62,23 @@ pub struct IngestOptions {
     pub rules: Arc<Rules>,
 }
 
-/// Hands jobs to the writer. Cheap to clone.
-#[derive(Clone, Debug)]
+/// Hands writes to the writer. Cheap to clone.
+#[derive(Clone)]
 pub struct Ingest {
-    queue: mpsc::Sender<Pending>,
+    queue: mpsc::Sender<Box<dyn Queued>>,
     behind: Arc<Behind>,
     wakes: Arc<Notify>,
     clock: Clock,
     history: Arc<History>,
+    options: Arc<IngestOptions>,
+    /// Whether nobody else writes to the database.
+    is_alone: bool,
 }
 
-/// A job and who waits for its answer.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    job: Job,
-    reply: oneshot::Sender<ApiResult<Answer>>,
+impl std::fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ingest").finish_non_exhaustive()
+    }
 }
 
 impl Ingest {
@@ -86,27 +91,26 @@ impl Ingest {
         options: IngestOptions,
         stop: CancellationToken,
     ) -> (Self, writer::Writer) {
-        let (queue, jobs) = mpsc::channel(options.queue);
-        let behind = Arc::new(Behind::new(metrics.clone()));
-        let wakes = Arc::new(Notify::new());
-        let history = Arc::new(History::new(!store.is_embedded()));
+        let (queue, waiting) = mpsc::channel(options.queue);
         let ingest = Self {
             queue,
-            behind: Arc::clone(&behind),
-            wakes: Arc::clone(&wakes),
-            clock: clock.clone(),
-            history: Arc::clone(&history),
+            behind: Arc::new(Behind::new(metrics.clone())),
+            wakes: Arc::new(Notify::new()),
+            clock,
+            history: Arc::new(History::new(!store.is_embedded())),
+            options: Arc::new(options),
+            is_alone: store.is_embedded(),
         };
         let writer = writer::Writer {
             store,
             hub,
-            clock,
+            clock: ingest.clock.clone(),
             metrics,
-            options,
-            jobs,
-            behind,
-            wakes,
-            history,
+            options: Arc::clone(&ingest.options),
+            waiting,
+            behind: Arc::clone(&ingest.behind),
+            wakes: Arc::clone(&ingest.wakes),
+            history: Arc::clone(&ingest.history),
             doubtful: Mutex::default(),
             locked: Locked::default(),
             stop,
@@ -134,11 +138,11 @@ impl Ingest {
         &self.clock
     }
 
-    /// Submits a job and waits for its commit. A full queue is refused at
+    /// Submits a write and waits for its commit. A full queue is refused at
     /// once: waiting would only move the queue into memory nobody bounds.
-    async fn submit(&self, job: Job) -> ApiResult<Answer> {
-        let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Pending { job, reply }).map_err(|error| match error {
+    async fn submit<W: Write>(&self, write: W) -> ApiResult<W::Answer> {
+        let (pending, answer) = Pending::new(write);
+        self.queue.try_send(Box::new(pending)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 ApiError::unavailable("too many writes are waiting; try again")
             }

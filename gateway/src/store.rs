@@ -35,6 +35,7 @@ pub mod journal;
 pub mod lease;
 pub mod market;
 pub mod open;
+pub mod order;
 pub mod outcome;
 pub mod portion;
 pub mod probe;
@@ -43,7 +44,11 @@ pub mod record;
 pub mod schema;
 mod stamp;
 pub mod sync_state;
+pub mod table;
 pub mod wake;
+
+/// A transaction that writes.
+pub type Tx = WriteTransaction;
 
 /// Where and how to keep data.
 #[derive(Clone)]

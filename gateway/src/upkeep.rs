@@ -97,7 +97,7 @@ async fn sweep(state: AppState) -> anyhow::Result<()> {
         let due = store::command::due(state.store.readers(), now, SWEEP_COMMANDS).await?;
         let is_last = due.len() < usize::try_from(SWEEP_COMMANDS)?;
         if !due.is_empty() {
-            state.ingest.sweep(due).await?;
+            state.ingest.settle_due(due).await?;
         }
         if is_last {
             return Ok(());

@@ -8,7 +8,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 use tidegate::hub::Watch;
 use tidegate::hub::signal::Signal;
-use tidegate::ingest::job::Registration;
+use tidegate::ingest::devices::Registration;
 use tidegate::journal::Viewer;
 use tidegate::journal::frame::EventsFrame;
 use tidegate::journal::read::{self, Read, Room};

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate::clock::Clock;
 use tidegate::hub::Hub;
-use tidegate::ingest::job::Report;
+use tidegate::ingest::commands::Report;
 use tidegate::ingest::{Ingest, IngestOptions};
 use tidegate::metrics::Metrics;
 use tidegate::session::Moment;
@@ -326,7 +326,7 @@ impl World {
             if due.is_empty() {
                 return;
             }
-            self.node.ingest.sweep(due).await.unwrap();
+            self.node.ingest.settle_due(due).await.unwrap();
         }
     }
 

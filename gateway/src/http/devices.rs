@@ -19,7 +19,7 @@ use crate::http::body::{Device, Sent};
 use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::hub::SessionKey;
-use crate::ingest::job::Registration;
+use crate::ingest::devices::Registration;
 use crate::state::AppState;
 use crate::store;
 use crate::transport::open::{check_device, device_key};

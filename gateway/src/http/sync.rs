@@ -20,7 +20,7 @@ use crate::http::body::{Device, DeviceFrame, Sent};
 use crate::http::extract::{Caller, QueryOf, bearer};
 use crate::hub::peer::Peer;
 use crate::ingest::behind::BehindBatch;
-use crate::ingest::job::Report;
+use crate::ingest::commands::Report;
 use crate::state::AppState;
 use crate::store;
 use crate::store::device::DeviceKey;

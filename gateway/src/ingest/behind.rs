@@ -3,8 +3,7 @@
 //! of it; devices ack again with their next hello.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
@@ -13,21 +12,21 @@ use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::hub::lock;
-use crate::ingest::working::Late;
 use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS, BEHIND_SLICE_ROWS, BEHIND_SLICES};
 use crate::metrics::Metrics;
 use crate::store::device::DeviceKey;
 
+mod calls;
 mod write;
 
-pub(crate) use write::write;
+use write::write;
 
 /// Collects what is written late.
 #[derive(Debug)]
 pub struct Behind {
     batch: Mutex<BehindBatch>,
     /// Batches that the writer has and did not settle yet.
-    in_writer: AtomicUsize,
+    in_writer: Mutex<Vec<Arc<BehindBatch>>>,
     metrics: Metrics,
 }
 
@@ -91,13 +90,17 @@ impl BehindBatch {
         self.len() == 0
     }
 
-    /// Whose rows it writes.
-    pub(crate) fn needs(&self, late: &mut Late) {
+    /// The users whose devices it tells of.
+    fn users(&self) -> impl Iterator<Item = String> {
         let devices = self.acks.keys().map(|(device, _)| device).chain(&self.seen);
-        late.users.extend(devices.map(|device| device.user_id.clone()));
+        devices.map(|device| device.user_id.clone())
+    }
+
+    /// The commands it tells of.
+    fn commands(&self) -> impl Iterator<Item = String> {
         let told = self.sent.iter().chain(&self.acked).map(|delivery| &delivery.command_id);
         let pushed = self.pushed.iter().flat_map(|note| &note.commands);
-        late.commands.extend(told.chain(pushed).map(|id| id.as_str().to_owned()));
+        told.chain(pushed).map(|id| id.as_str().to_owned())
     }
 
     /// The devices of a user that it tells of: they were seen just now.
@@ -158,7 +161,7 @@ fn put_first<T>(list: &mut Vec<T>, mut rows: Vec<T>) -> u64 {
 impl Behind {
     /// Nothing noted yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self { batch: Mutex::default(), in_writer: AtomicUsize::new(0), metrics }
+        Self { batch: Mutex::default(), in_writer: Mutex::default(), metrics }
     }
 
     /// Notes that commands were written to a device.
@@ -235,7 +238,11 @@ impl Behind {
 
     /// The devices of a user that were seen and whose rows do not say so yet.
     pub fn seen_of(&self, user_id: &str) -> HashSet<String> {
-        lock(&self.batch).seen_of(user_id)
+        let mut seen = lock(&self.batch).seen_of(user_id);
+        for batch in lock(&self.in_writer).iter() {
+            seen.extend(batch.seen_of(user_id));
+        }
+        seen
     }
 
     /// Notes what came of a wake-up by push.
@@ -249,18 +256,18 @@ impl Behind {
     }
 
     /// A batch goes to the writer.
-    pub fn hand_in(&self) {
-        self.in_writer.fetch_add(1, Ordering::AcqRel);
+    fn hand_in(&self, batch: &Arc<BehindBatch>) {
+        lock(&self.in_writer).push(Arc::clone(batch));
     }
 
     /// The writer is done with a batch.
-    pub fn settle(&self) {
-        self.in_writer.fetch_sub(1, Ordering::AcqRel);
+    fn settle(&self, batch: &Arc<BehindBatch>) {
+        lock(&self.in_writer).retain(|other| !Arc::ptr_eq(other, batch));
     }
 
     /// Whether the writer has a batch.
     pub fn is_being_written(&self) -> bool {
-        self.in_writer.load(Ordering::Acquire) > 0
+        !lock(&self.in_writer).is_empty()
     }
 
     /// Takes back what could not be written, within the bounds; what was noted

@@ -11,11 +11,8 @@ use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::hub::lock;
-use crate::ingest::Pending;
-use crate::ingest::decide;
-use crate::ingest::job::Job;
-use crate::ingest::working::{Needs, place};
-use crate::ingest::writer::Writer;
+use crate::ingest::unit::ReadSet;
+use crate::ingest::writer::{Batch, Writer};
 use crate::store;
 
 /// Streams found locked, and when.
@@ -46,57 +43,55 @@ pub(super) fn refusal() -> ApiError {
 
 impl Writer {
     /// Takes out of a batch what writes to streams found locked a moment ago.
-    /// Only looks at what jobs name themselves: what else they need is found
+    /// Only looks at what writes name themselves: what else they need is found
     /// out when they are tried.
-    pub(super) fn set_aside(&self, batch: Vec<Pending>) -> (Vec<Pending>, Vec<Pending>) {
+    pub(super) fn set_aside(&self, batch: Batch) -> (Batch, Batch) {
         let locked = self.locked.streams();
         if locked.is_empty() {
             return (batch, Vec::new());
         }
-        batch.into_iter().partition(|pending| {
-            let mut needs = Needs::default();
-            decide::needs(&pending.job, &self.options, &mut needs);
-            needs.streams.is_disjoint(&locked)
+        batch.into_iter().partition(|write| {
+            let mut reads = ReadSet::default();
+            write.reads(&mut reads, &self.options);
+            reads.streams.is_disjoint(&locked)
         })
     }
 
-    /// A batch ran into a lock: the jobs that do not need a locked head, and
+    /// A batch ran into a lock: the writes that do not need a locked head, and
     /// those that do. All of them in the first, if it is another row.
-    pub(super) async fn part_locked(
-        &self,
-        batch: Vec<Pending>,
-    ) -> Result<(Vec<Pending>, Vec<Pending>), (DbErr, Vec<Pending>)> {
-        let jobs: Vec<&Job> = batch.iter().map(|pending| &pending.job).collect();
-        let (needed, locked) = match self.find_locked(&jobs).await {
+    pub(super) async fn part_locked(&self, batch: Batch) -> Result<(Batch, Batch), (DbErr, Batch)> {
+        let (needed, locked) = match self.find_locked(&batch).await {
             Ok(found) => found,
             Err(error) => return Err((error, batch)),
         };
         self.locked.note(locked.iter().cloned());
         let (mut others, mut waiting) = (Vec::new(), Vec::new());
-        for (pending, streams) in batch.into_iter().zip(needed) {
-            if streams.is_disjoint(&locked) { &mut others } else { &mut waiting }.push(pending);
+        for (write, streams) in batch.into_iter().zip(needed) {
+            if streams.is_disjoint(&locked) { &mut others } else { &mut waiting }.push(write);
         }
         Ok((others, waiting))
     }
 
     /// Jobs that end alone at a lock that is no head's: their streams are left
     /// alone for a moment all the same.
-    pub(super) async fn leave_alone(&self, jobs: &[Pending]) {
-        let jobs: Vec<&Job> = jobs.iter().map(|pending| &pending.job).collect();
-        if let Ok((needed, _)) = self.find_locked(&jobs).await {
+    pub(super) async fn leave_alone(&self, batch: &Batch) {
+        if let Ok((needed, _)) = self.find_locked(batch).await {
             self.locked.note(needed.into_iter().flatten());
         }
     }
 
-    /// What each job writes to, and what of it somebody else has locked.
+    /// What each write writes to, and what of it somebody else has locked.
     async fn find_locked(
         &self,
-        jobs: &[&Job],
+        batch: &Batch,
     ) -> Result<(Vec<BTreeSet<String>>, BTreeSet<String>), DbErr> {
         let tx = self.store.begin_write().await?;
-        let mut needed = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            needed.push(self.streams_of(&tx, job).await?);
+        let mut needed = Vec::with_capacity(batch.len());
+        for write in batch {
+            let mut reads = ReadSet::default();
+            write.reads(&mut reads, &self.options);
+            write.locate(&tx, &mut reads).await?;
+            needed.push(reads.streams);
         }
         let all: BTreeSet<String> = needed.iter().flatten().cloned().collect();
         let all: Vec<String> = all.into_iter().collect();
@@ -105,16 +100,5 @@ impl Writer {
         tx.rollback().await;
         let is_locked = |stream: &String| !free.contains_key(stream);
         Ok((needed, exist.into_keys().filter(is_locked).collect()))
-    }
-
-    async fn streams_of(
-        &self,
-        tx: &tidegate_durable::WriteTransaction,
-        job: &Job,
-    ) -> Result<BTreeSet<String>, DbErr> {
-        let mut needs = Needs::default();
-        decide::needs(job, &self.options, &mut needs);
-        place(tx, &mut needs).await?;
-        Ok(needs.streams)
     }
 }

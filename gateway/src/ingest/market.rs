@@ -3,19 +3,32 @@
 
 use std::sync::Arc;
 
+use sea_orm::DbErr;
 use serde_json::{Map, Value};
 use tidegate_entity::{conflict, market_item, skill_rating};
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::Ingest;
-use crate::ingest::job::{Answer, Job};
-use crate::ingest::prepare::wrong_answer;
+use crate::ingest::unit::{ReadSet, user_stream};
 use crate::resolve::conflict::Conflict;
 use crate::resolve::person::{Decision, Undo};
 use crate::resolve::side::Side;
 use crate::store::lease::Fence;
 use crate::store::market::ItemKey;
+use crate::store::{self, Tx};
+
+mod edit;
+mod figures;
+mod item;
+mod observe;
+mod overdue;
+mod rating;
+mod rule;
+mod weigh;
+
+pub use crate::store::market::Confirmed;
+pub(crate) use rating::NO_UPDATES;
 
 /// What upstream said, in one page or one message.
 #[derive(Clone, Debug)]
@@ -31,17 +44,6 @@ pub struct Observed {
     pub checkpoint: Option<String>,
     /// When the socket brought it, if it did.
     pub message_at: Option<Timestamp>,
-}
-
-/// Items that a listing named as they are here.
-#[derive(Clone, Debug)]
-pub struct Confirmed {
-    /// `skill` or `category`.
-    pub kind: &'static str,
-    /// Their ids.
-    pub ids: Vec<String>,
-    /// When they were asked for, by our clock.
-    pub at: Timestamp,
 }
 
 /// Why upstream's word on an item is not taken.
@@ -226,44 +228,48 @@ impl From<ApiError> for RulingError {
 impl Ingest {
     /// Takes in what upstream said. Refused as a whole when the lease is lost.
     pub async fn observe(&self, observed: Arc<Observed>) -> ApiResult<Tally> {
-        match self.submit(Job::Observe(observed)).await? {
-            Answer::Observed(tally) => tally,
-            other => Err(wrong_answer(&other)),
-        }
+        self.submit(observe::Observe(observed)).await
     }
 
     /// Edits a skill; the item after it.
     pub async fn edit_skill(&self, edit: SkillEdit) -> ApiResult<market_item::Model> {
-        match self.submit(Job::EditSkill(Arc::new(edit))).await? {
-            Answer::Edited(edited) => edited.map(|row| *row),
-            other => Err(wrong_answer(&other)),
-        }
+        self.submit(edit).await
     }
 
     /// Takes items back from devices until upstream is heard again.
     pub async fn withdraw(&self, overdue: Overdue) -> ApiResult<()> {
-        self.done(Job::Withdraw(Arc::new(overdue))).await
+        self.submit(overdue).await
     }
 
     /// Takes a rating back; the rating as it was.
     pub async fn withdraw_rating(&self, rating: WithdrawnRating) -> ApiResult<skill_rating::Model> {
-        match self.submit(Job::WithdrawRating(Arc::new(rating))).await? {
-            Answer::Unrated(unrated) => unrated.map(|row| *row),
-            other => Err(wrong_answer(&other)),
-        }
+        self.submit(rating).await
     }
 
     /// Keeps what became of the upload of a rating, and the verdict where
     /// upstream had another one. Refused when the lease is lost.
     pub async fn settle_rating(&self, settled: SettledRating) -> ApiResult<()> {
-        self.done(Job::SettleRating(Arc::new(settled))).await
+        self.submit(settled).await
     }
 
     /// Decides a conflict, or brings back a loser; the conflict after it.
     pub async fn rule(&self, ruling: Ruling) -> Result<conflict::Model, RulingError> {
-        match self.submit(Job::Rule(Arc::new(ruling))).await? {
-            Answer::Ruled(ruled) => ruled.map(|row| *row),
-            other => Err(wrong_answer(&other).into()),
-        }
+        self.submit(ruling).await?
     }
+}
+
+/// Finds out who edited items and whom their open conflicts concern: those
+/// users' streams tell of it.
+async fn locate_editors(tx: &Tx, reads: &mut ReadSet, keys: &[ItemKey]) -> Result<(), DbErr> {
+    let mut open = Vec::new();
+    let mut users = Vec::new();
+    for item in store::market::edited(tx, keys).await? {
+        users.extend(item.editors);
+        open.extend(item.conflict_id);
+    }
+    for row in store::conflict::load(tx, &open).await? {
+        users.extend(store::conflict::editors(&row));
+    }
+    reads.streams.extend(users.iter().map(|user_id| user_stream(user_id)));
+    Ok(())
 }

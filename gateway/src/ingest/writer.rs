@@ -5,41 +5,44 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use rand::Rng as _;
-use sea_orm::{ConnectionTrait, DbErr};
-use tidegate_durable::{Fault, WriteTransaction};
-use tidegate_protocol::code::{CloseReason, ErrorCode};
+use sea_orm::DbErr;
+use tidegate_durable::Fault;
+use tidegate_entity::push_wake;
+use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::Seq;
-use tidegate_protocol::time::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiError;
 use crate::hub::{Hub, lock};
-use crate::ingest::behind::{Behind, BehindBatch};
-use crate::ingest::decide::{self};
+use crate::ingest::IngestOptions;
+use crate::ingest::behind::Behind;
 use crate::ingest::history::History;
-use crate::ingest::job::{Answer, Job};
 use crate::ingest::locked::{self, Locked};
-use crate::ingest::working::{Late, Needs, Working, new_epoch};
-use crate::ingest::{IngestOptions, Pending, behind};
+use crate::ingest::unit::heads::{self, new_epoch};
+use crate::ingest::unit::{ReadSet, Surroundings, UnitOfWork};
+use crate::ingest::write::Queued;
 use crate::limits::WRITE_ATTEMPTS;
 use crate::metrics::Metrics;
 use crate::metrics::label::CommitResult;
-use crate::store::{self, Store};
+use crate::store::order::Place;
+use crate::store::{self, Store, Tx};
+
+/// Writes that share a transaction.
+pub(super) type Batch = Vec<Box<dyn Queued>>;
 
 /// The one writer of this node. Ends when it is told to and everything that
 /// waited is committed.
-#[derive(Debug)]
 pub struct Writer {
     pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
-    pub(crate) options: IngestOptions,
-    pub(crate) jobs: mpsc::Receiver<Pending>,
-    /// Gets back what may be late and could not be written.
+    pub(crate) options: Arc<IngestOptions>,
+    pub(crate) waiting: mpsc::Receiver<Box<dyn Queued>>,
+    /// Only asked who was seen lately.
     pub(crate) behind: Arc<Behind>,
     /// Notified when a commit wants devices to be woken by push.
     pub(crate) wakes: Arc<Notify>,
@@ -71,16 +74,16 @@ impl Writer {
         loop {
             let first = tokio::select! {
                 biased;
-                first = self.jobs.recv() => first,
-                () = stop.cancelled(), if !self.jobs.is_closed() => {
-                    self.jobs.close();
+                first = self.waiting.recv() => first,
+                () = stop.cancelled(), if !self.waiting.is_closed() => {
+                    self.waiting.close();
                     continue;
                 }
             };
             let Some(first) = first else { return };
             let mut batch = vec![first];
             self.gather(&mut batch).await;
-            let waiting = i64::try_from(self.jobs.len()).unwrap_or(i64::MAX);
+            let waiting = i64::try_from(self.waiting.len()).unwrap_or(i64::MAX);
             self.metrics.write_queue_length.set(waiting);
             self.commit(batch).await;
         }
@@ -90,14 +93,14 @@ impl Writer {
     /// committed is here already. Then callers that are ready get a turn to
     /// hand in, and another as long as it brings more: on an idle node a turn
     /// is nothing, on a busy one it saves transactions.
-    async fn gather(&mut self, batch: &mut Vec<Pending>) {
-        let mut weight: usize = batch.iter().map(|pending| pending.job.weight()).sum();
+    async fn gather(&mut self, batch: &mut Batch) {
+        let mut weight: usize = batch.iter().map(|write| write.weight()).sum();
         for turn in 0..GATHER_TURNS {
             let before = batch.len();
             while weight < self.options.batch
-                && let Ok(next) = self.jobs.try_recv()
+                && let Ok(next) = self.waiting.try_recv()
             {
-                weight += next.job.weight();
+                weight += next.weight();
                 batch.push(next);
             }
             let is_full = weight >= self.options.batch;
@@ -110,21 +113,16 @@ impl Writer {
 
     /// Commits a batch; on a failed statement halves it, so that a poisoned
     /// job fails alone.
-    async fn commit(&self, batch: Vec<Pending>) {
+    async fn commit(&self, batch: Batch) {
         let (batch, aside) = self.set_aside(batch);
-        self.refuse(aside, &locked::refusal());
+        refuse(aside, &locked::refusal());
         let mut parts = vec![batch];
         while let Some(mut part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            let jobs: Vec<&Job> = part.iter().map(|pending| &pending.job).collect();
-            match self.attempt(&jobs).await {
-                Ok(answers) => {
-                    for (pending, answer) in part.into_iter().zip(answers) {
-                        self.answer(pending, answer);
-                    }
-                }
+            match self.attempt(&mut part).await {
+                Ok(()) => part.into_iter().for_each(Queued::committed),
                 Err(Failure::RolledBack(error)) if Fault::of(&error) == Fault::Locked => {
                     self.go_on_without_locked(part, &mut parts).await;
                 }
@@ -137,16 +135,16 @@ impl Writer {
                 Err(Failure::RolledBack(error))
                     if Fault::of(&error) == Fault::Taken && !self.store.is_embedded() =>
                 {
-                    self.refuse(part, &ApiError::unavailable("another node was faster; try again"));
+                    refuse(part, &ApiError::unavailable("another node was faster; try again"));
                 }
                 Err(Failure::RolledBack(error) | Failure::Unreachable(error)) => {
-                    self.refuse(part, &ApiError::internal(&error));
+                    refuse(part, &ApiError::internal(&error));
                 }
                 Err(Failure::Unknown(error)) => {
                     // What is wrong with the database is told where it changes.
                     tracing::debug!(%error, jobs = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
-                    self.refuse(part, &ApiError::unavailable(message));
+                    refuse(part, &ApiError::unavailable(message));
                 }
             }
         }
@@ -154,14 +152,14 @@ impl Writer {
 
     /// A batch ran into a lock: what needs it is refused, and the others are
     /// tried again. If it is no head that is locked, in halves.
-    async fn go_on_without_locked(&self, part: Vec<Pending>, parts: &mut Vec<Vec<Pending>>) {
+    async fn go_on_without_locked(&self, part: Batch, parts: &mut Vec<Batch>) {
         // A failure here refuses them all, and each caller tries again.
         let jobs = part.len();
         let (mut others, waiting) = match self.part_locked(part).await {
             Ok(parted) => parted,
-            Err((error, part)) => return self.refuse(part, &ApiError::internal(&error)),
+            Err((error, part)) => return refuse(part, &ApiError::internal(&error)),
         };
-        self.refuse(waiting, &locked::refusal());
+        refuse(waiting, &locked::refusal());
         if others.len() < jobs {
             parts.push(others);
         } else if jobs > 1 {
@@ -169,36 +167,17 @@ impl Writer {
             parts.push(others);
         } else {
             self.leave_alone(&others).await;
-            self.refuse(others, &locked::refusal());
+            refuse(others, &locked::refusal());
         }
-    }
-
-    fn refuse(&self, part: Vec<Pending>, error: &ApiError) {
-        for pending in part {
-            if let Job::Behind(batch) = &pending.job
-                && error.code == ErrorCode::Unavailable
-            {
-                self.behind.put_back(BehindBatch::clone(batch));
-            }
-            self.answer(pending, Err(error.clone()));
-        }
-    }
-
-    /// Whether somebody waits any more or not: what was written stands.
-    fn answer(&self, pending: Pending, answer: ApiResult<Answer>) {
-        if matches!(pending.job, Job::Behind(_)) {
-            self.behind.settle();
-        }
-        let _ = pending.reply.send(answer);
     }
 
     /// One transaction, run again while other nodes' locks break it.
-    async fn attempt(&self, jobs: &[&Job]) -> Result<Vec<ApiResult<Answer>>, Failure> {
+    async fn attempt(&self, batch: &mut Batch) -> Result<(), Failure> {
         let mut attempt = 1;
         loop {
-            let result = self.transaction(jobs).await;
+            let result = self.transaction(batch).await;
             let counted = match &result {
-                Ok(_) => CommitResult::Committed,
+                Ok(()) => CommitResult::Committed,
                 Err(Failure::RolledBack(_) | Failure::Unreachable(_)) => CommitResult::RolledBack,
                 Err(Failure::Unknown(_)) => CommitResult::Unknown,
             };
@@ -216,12 +195,10 @@ impl Writer {
         }
     }
 
-    async fn transaction(&self, jobs: &[&Job]) -> Result<Vec<ApiResult<Answer>>, Failure> {
+    async fn transaction(&self, batch: &mut Batch) -> Result<(), Failure> {
         let started = Instant::now();
-        let now = self.clock.now();
         let tx = self.store.begin_write().await.map_err(Failure::Unreachable)?;
-        let written = self.write(&tx, jobs, now).await;
-        let (mut working, answers) = match written {
+        let mut written = match self.write(&tx, batch).await {
             Ok(written) => written,
             Err(error) => {
                 tx.rollback().await;
@@ -235,90 +212,96 @@ impl Writer {
         // Before the commit: a session that judges by capabilities its device
         // no longer has must not pass over an entry of this batch. It begins
         // again, also if nothing is committed.
-        for device in &working.changes.outdated {
+        for device in &written.unit.outdated {
             self.hub.close_device(device, CloseReason::Overtaken);
         }
         if let Err(error) = tx.commit().await {
-            let streams = working.changes.appends.iter().map(|append| append.stream.clone());
-            lock(&self.doubtful).extend(streams.chain(working.changes.ensured.iter().cloned()));
+            lock(&self.doubtful).extend(written.unit.streams());
             return Err(Failure::Unknown(error));
         }
-        self.resolve_doubts(&working);
-        let weight: usize = jobs.iter().map(|job| job.weight()).sum();
+        self.resolve_doubts(&written);
+        let weight: usize = batch.iter().map(|write| write.weight()).sum();
         #[expect(clippy::cast_precision_loss, reason = "batches are small")]
         self.metrics.commit_batch_size.observe(weight as f64);
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-        self.count(&working, jobs);
-        self.announce(&mut working);
-        if !working.changes.wakes.is_empty() {
+        let wants_wakes = written.unit.rows.all::<push_wake::Entity>().next().is_some();
+        self.announce(&mut written.unit);
+        if wants_wakes {
             self.wakes.notify_one();
         }
-        Ok(answers)
+        Ok(())
     }
 
-    async fn write(
-        &self,
-        tx: &WriteTransaction,
-        jobs: &[&Job],
-        now: Timestamp,
-    ) -> Result<(Working, Vec<ApiResult<Answer>>), DbErr> {
-        let is_alone = self.store.is_embedded();
-        let late = (!is_alone).then(Late::default);
-        let mut needs = Needs { late, ..Needs::default() };
-        for job in jobs {
-            decide::needs(job, &self.options, &mut needs);
+    /// Everything up to the commit.
+    async fn write(&self, tx: &Tx, batch: &mut Batch) -> Result<Written, DbErr> {
+        let mut reads = ReadSet::default();
+        for write in &*batch {
+            write.reads(&mut reads, &self.options);
         }
-        let options = self.options.clone();
-        let named = if is_alone { BTreeSet::new() } else { needs.streams.clone() };
-        let mut working = Working::load(tx, needs, now, options, &self.hub, &self.behind).await?;
-        self.restart_what_went_back(tx, &mut working, named).await?;
-        working.changes.settled = self.settle_doubts(tx).await?;
-        let drafts = jobs
-            .iter()
-            .enumerate()
-            .map(|(index, job)| decide::decide(&mut working, index, job))
-            .collect();
-        working.allocate(tx).await?;
-        let answers = decide::finish(&mut working, drafts);
-        working.write(tx).await?;
-        for job in jobs {
-            self.write_behind(tx, job, now).await?;
+        for write in &*batch {
+            write.locate(tx, &mut reads).await?;
         }
-        Ok((working, answers))
+        let heads = heads::lock(tx, &reads.streams).await?;
+        let mut rows = reads.rows;
+        // What follows from devices is known once they are loaded.
+        rows.load(tx, Place::Device).await?;
+        for write in &*batch {
+            write.follow(&mut rows, &self.options);
+        }
+        rows.load(tx, Place::LAST).await?;
+        let around = Surroundings {
+            now: self.clock.now(),
+            options: &self.options,
+            hub: &self.hub,
+            behind: &self.behind,
+        };
+        let mut unit = UnitOfWork::new(&around, heads, rows);
+        let restarted = self.restart_what_went_back(tx, &mut unit, reads.streams).await?;
+        let settled = self.settle_doubts(tx).await?;
+        for write in &mut *batch {
+            write.decide(&mut unit);
+        }
+        unit.allocate(tx).await?;
+        for write in &mut *batch {
+            write.answer(&mut unit);
+        }
+        unit.write(tx).await?;
+        Ok(Written { unit, restarted, settled })
     }
 
     /// Streams of which more was announced than the database knows get a new
     /// epoch before a position is given out again.
     async fn restart_what_went_back(
         &self,
-        tx: &WriteTransaction,
-        working: &mut Working,
+        tx: &Tx,
+        unit: &mut UnitOfWork,
         named: BTreeSet<String>,
-    ) -> Result<(), DbErr> {
+    ) -> Result<Vec<String>, DbErr> {
+        let mut restarted = Vec::new();
         // Of an embedded database this process knows all there is.
         if self.store.is_embedded() {
-            return Ok(());
+            return Ok(restarted);
         }
         let announced = |stream: &str| self.history.head(stream).max(self.hub.head(stream));
-        for (stream, head) in &mut working.heads {
+        for (stream, head) in &mut unit.heads {
             if announced(stream).is_some_and(|known| known > head.seq) {
                 head.epoch = new_epoch();
                 store::head::renew_epoch(tx, stream, &head.epoch).await?;
-                working.changes.restarted.push(stream.clone());
+                restarted.push(stream.clone());
             }
         }
         // Their row went too; the one made now has an epoch of its own.
         let gone = named.into_iter().filter(|stream| {
-            !working.heads.contains_key(stream) && announced(stream).is_some_and(|known| known > 0)
+            !unit.heads.contains_key(stream) && announced(stream).is_some_and(|known| known > 0)
         });
-        working.changes.restarted.extend(gone);
-        Ok(())
+        restarted.extend(gone);
+        Ok(restarted)
     }
 
     /// The heads of streams with a doubtful commit, as they are now; 0 where
     /// there is none. One whose commit may still be under way stays in doubt:
     /// nobody waits for it but who writes to it.
-    async fn settle_doubts(&self, tx: &WriteTransaction) -> Result<Vec<(String, Seq)>, DbErr> {
+    async fn settle_doubts(&self, tx: &Tx) -> Result<Vec<(String, Seq)>, DbErr> {
         let doubtful: Vec<String> = lock(&self.doubtful).iter().cloned().collect();
         if doubtful.is_empty() {
             return Ok(Vec::new());
@@ -335,12 +318,12 @@ impl Writer {
 
     /// What memory holds of streams with a doubtful commit is what the database
     /// says now: their heads were locked in the transaction that committed.
-    fn resolve_doubts(&self, working: &Working) {
-        for (stream, head) in &working.changes.settled {
+    fn resolve_doubts(&self, written: &Written) {
+        for (stream, head) in &written.settled {
             lock(&self.doubtful).remove(stream);
             self.hub.reread(stream, *head);
         }
-        for stream in &working.changes.restarted {
+        for stream in &written.restarted {
             tracing::warn!(
                 shared = !stream.starts_with("user:"),
                 "a stream's history went back in the database: it begins anew"
@@ -349,15 +332,20 @@ impl Writer {
             self.hub.restart(stream);
         }
     }
+}
 
-    async fn write_behind(
-        &self,
-        tx: &impl ConnectionTrait,
-        job: &Job,
-        now: Timestamp,
-    ) -> Result<(), DbErr> {
-        let Job::Behind(batch) = job else { return Ok(()) };
-        behind::write(tx, batch, now, self.options.ack_timeout_ms).await
+/// What a transaction wrote, before its commit.
+struct Written {
+    unit: UnitOfWork,
+    /// Streams whose history went back: they begin anew, in a new epoch.
+    restarted: Vec<String>,
+    /// Streams with a commit of unknown outcome, and their heads as they are.
+    settled: Vec<(String, Seq)>,
+}
+
+fn refuse(part: Batch, error: &ApiError) {
+    for write in part {
+        write.refused(error);
     }
 }
 

@@ -3,7 +3,11 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tidegate_entity::audit_log::{ActiveModel, Column, Entity, Model};
 
+use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::order::Place;
+use crate::store::table::{Changes, Table};
+use std::convert::Infallible;
 
 /// Appends rows.
 pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
@@ -38,4 +42,25 @@ pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbE
         Entity::delete_many().filter(these).exec(db).await?;
     }
     Ok(())
+}
+
+impl Table for Entity {
+    type Key = String;
+    type Row = Model;
+    /// Nothing decides by what is in it.
+    type Select = Infallible;
+
+    const PLACE: Place = Place::AuditLog;
+
+    fn key(row: &Model) -> String {
+        row.id.clone()
+    }
+
+    async fn load(_: &Tx, _: &[Infallible]) -> Result<Vec<Model>, DbErr> {
+        Ok(Vec::new())
+    }
+
+    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+        insert(tx, changes.new).await
+    }
 }

@@ -10,6 +10,10 @@ use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::portion::{Portion, Portioned};
 
+mod table;
+
+pub use table::{Command, Wanted};
+
 /// One command.
 pub async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).one(db).await

@@ -8,8 +8,11 @@ use sea_orm::{
 use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::conflict_editor;
 
+use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::order::Place;
 use crate::store::portion::{Portion, Portioned};
+use crate::store::table::{Changes, Table};
 
 /// `status` of a conflict that a person has to decide.
 pub const OPEN: &str = "open";
@@ -163,4 +166,41 @@ pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbE
         conflict_editor::Entity::delete_many().filter(of_these).exec(db).await?;
     }
     Ok(())
+}
+
+/// Which conflicts a unit of work asks for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// One.
+    Id(String),
+    /// Those of a subject that still matter: see [`standing`].
+    StandingOf(String),
+}
+
+impl Table for Entity {
+    type Key = String;
+    type Row = Model;
+    type Select = Wanted;
+
+    const PLACE: Place = Place::Conflict;
+
+    fn key(row: &Model) -> String {
+        row.id.clone()
+    }
+
+    async fn load(tx: &Tx, wanted: &[Wanted]) -> Result<Vec<Model>, DbErr> {
+        let (mut ids, mut found) = (Vec::new(), Vec::new());
+        for wanted in wanted {
+            match wanted {
+                Wanted::Id(id) => ids.push(id.clone()),
+                Wanted::StandingOf(subject) => found.extend(standing(tx, subject).await?),
+            }
+        }
+        found.extend(load(tx, &ids).await?);
+        Ok(found)
+    }
+
+    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+        upsert(tx, changes.upserts()).await
+    }
 }

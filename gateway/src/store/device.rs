@@ -13,6 +13,10 @@ use tidegate_entity::{device, device_cursor};
 use crate::limits::CLOCK_SKEW;
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 
+mod table;
+
+pub use table::Wanted;
+
 /// One device of a user.
 pub async fn get(
     db: &impl ConnectionTrait,
@@ -116,7 +120,7 @@ pub fn token_hash(token: &str) -> String {
     format!("{:x}", Sha256::digest(token))
 }
 
-/// A push token and the device that now holds it.
+/// A push token and the device that holds it.
 #[derive(Clone, Debug)]
 pub struct TokenOwner {
     /// The token.
@@ -127,25 +131,6 @@ pub struct TokenOwner {
     pub user_id: String,
     /// The device.
     pub device_id: String,
-}
-
-/// Takes a push token away from every device but its owner.
-pub async fn release_token(db: &impl ConnectionTrait, owner: &TokenOwner) -> Result<(), DbErr> {
-    use device::Column;
-    let is_owner = Condition::all()
-        .add(Column::UserId.eq(owner.user_id.as_str()))
-        .add(Column::DeviceId.eq(owner.device_id.as_str()));
-    device::Entity::update_many()
-        .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
-        .col_expr(Column::PushTokenHash, Expr::value(Option::<String>::None))
-        .col_expr(Column::PushProvider, Expr::value(Option::<String>::None))
-        .col_expr(Column::PushState, Expr::value("none"))
-        .filter(Column::PushProvider.eq(owner.provider.as_str()))
-        .filter(Column::PushTokenHash.eq(token_hash(&owner.token)))
-        .filter(is_owner.not())
-        .exec(db)
-        .await?;
-    Ok(())
 }
 
 /// Ends a device's push token, unless it has another one by now, and keeps why.

@@ -2,9 +2,14 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
+use tidegate_entity::command;
 use tidegate_entity::idempotency_key::{ActiveModel, Column, Entity, Model};
 
+use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
+use crate::store::command::Wanted;
+use crate::store::order::Place;
+use crate::store::table::{Changes, Table, Tables};
 
 /// The rows of these (caller, key) pairs.
 pub async fn load(
@@ -55,4 +60,31 @@ pub async fn remove_expired(
             .await?;
     }
     Ok(())
+}
+
+impl Table for Entity {
+    /// Caller and key.
+    type Key = (String, String);
+    type Row = Model;
+    type Select = (String, String);
+
+    const PLACE: Place = Place::IdempotencyKey;
+
+    fn key(row: &Model) -> Self::Key {
+        (row.caller.clone(), row.key.clone())
+    }
+
+    async fn load(tx: &Tx, wanted: &[Self::Select]) -> Result<Vec<Model>, DbErr> {
+        load(tx, wanted).await
+    }
+
+    fn follow(row: &Model, later: &mut Tables) {
+        if let Some(id) = &row.command_id {
+            later.want::<command::Entity>(Wanted::Id(id.clone()));
+        }
+    }
+
+    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+        insert(tx, changes.new).await
+    }
 }

@@ -1,6 +1,9 @@
 //! Leases: what only one node may do at a time. Each taking of one raises its
 //! generation; a node that lost it is recognised by that.
 
+use crate::store::Tx;
+use crate::store::order::Place;
+use crate::store::table::{Changes, Table};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
 use tidegate_entity::lease::{ActiveModel, Column, Entity, Model};
@@ -114,4 +117,29 @@ pub async fn holder(
         .one(db)
         .await?;
     Ok(row.map(|row| row.holder))
+}
+
+impl Table for Entity {
+    type Key = String;
+    type Row = Model;
+    type Select = String;
+
+    const PLACE: Place = Place::Lease;
+
+    fn key(row: &Model) -> String {
+        row.name.clone()
+    }
+
+    async fn load(tx: &Tx, wanted: &[String]) -> Result<Vec<Model>, DbErr> {
+        let mut found = Vec::new();
+        for name in wanted {
+            found.extend(lock(tx, name).await?);
+        }
+        Ok(found)
+    }
+
+    /// Leases are taken and kept outside of units of work, which only check them.
+    async fn write(_: &Tx, _: Changes<Self>) -> Result<(), DbErr> {
+        Ok(())
+    }
 }

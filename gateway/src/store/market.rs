@@ -13,6 +13,9 @@ use crate::store::portion::{Portion, Portioned};
 
 mod age;
 pub mod shown;
+mod table;
+
+pub use table::{Confirmed, Listings};
 
 pub use age::{
     confirm, count_as_listed, is_any_misdated, last_confirmed, oldest_confirmed, overdue, redate,

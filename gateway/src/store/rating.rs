@@ -7,7 +7,10 @@ use sea_orm::{
 };
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
 
+use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, one_of};
+use crate::store::order::Place;
+use crate::store::table::{Changes, Table};
 
 /// Names a rating: the skill, and who rated it.
 pub type RatingKey = (String, String);
@@ -144,4 +147,34 @@ pub async fn failed(
 /// How many are in a state.
 pub async fn count(db: &impl ConnectionTrait, state: &str) -> Result<u64, DbErr> {
     Entity::find().filter(Column::State.eq(state)).count(db).await
+}
+
+impl Table for Entity {
+    type Key = RatingKey;
+    type Row = Model;
+    type Select = RatingKey;
+
+    const PLACE: Place = Place::SkillRating;
+
+    fn key(row: &Model) -> RatingKey {
+        (row.skill_id.clone(), row.user_id.clone())
+    }
+
+    async fn load(tx: &Tx, wanted: &[RatingKey]) -> Result<Vec<Model>, DbErr> {
+        let mut found = Vec::new();
+        for (skill_id, user_id) in wanted {
+            found.extend(lock(tx, skill_id, user_id).await?);
+        }
+        Ok(found)
+    }
+
+    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+        for key in &changes.removed {
+            remove(tx, key).await?;
+        }
+        for row in changes.upserts() {
+            upsert(tx, row).await?;
+        }
+        Ok(())
+    }
 }

@@ -9,9 +9,12 @@ use sea_orm::{
 };
 use tidegate_entity::shared_record::{ActiveModel, Column, Entity, Model};
 
+use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::later;
+use crate::store::order::Place;
 use crate::store::portion::{Portion, Portioned};
+use crate::store::table::{Changes, Table};
 
 /// Names a record: stream, collection, id.
 pub type RecordKey = (String, String, String);
@@ -68,4 +71,24 @@ pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
         .update_columns([Column::Version, Column::Data, Column::UpdatedAt])
         .to_owned();
     insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}
+
+impl Table for Entity {
+    type Key = RecordKey;
+    type Row = Model;
+    type Select = RecordKey;
+
+    const PLACE: Place = Place::SharedRecord;
+
+    fn key(row: &Model) -> RecordKey {
+        (row.stream.clone(), row.collection.clone(), row.id.clone())
+    }
+
+    async fn load(tx: &Tx, wanted: &[RecordKey]) -> Result<Vec<Model>, DbErr> {
+        load(tx, wanted).await
+    }
+
+    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+        upsert(tx, changes.upserts()).await
+    }
 }

@@ -1,5 +1,8 @@
 //! How the synchronisation with an upstream stands: a singleton row.
 
+use crate::store::Tx;
+use crate::store::order::Place;
+use crate::store::table::{Changes, Table};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
@@ -66,4 +69,27 @@ pub async fn lock(db: &impl ConnectionTrait) -> Result<Model, DbErr> {
 /// Writes the row, which this transaction has locked.
 pub async fn write(db: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
     row.into_active_model().reset_all().update(db).await.map(drop)
+}
+
+impl Table for Entity {
+    type Key = String;
+    type Row = Model;
+    type Select = ();
+
+    const PLACE: Place = Place::SyncState;
+
+    fn key(row: &Model) -> String {
+        row.id.clone()
+    }
+
+    async fn load(tx: &Tx, _: &[()]) -> Result<Vec<Model>, DbErr> {
+        Ok(vec![lock(tx).await?])
+    }
+
+    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+        for row in changes.upserts() {
+            write(tx, row).await?;
+        }
+        Ok(())
+    }
 }

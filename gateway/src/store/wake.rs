@@ -14,6 +14,7 @@ use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows};
 use crate::store::device::{DeviceKey, pairs};
 
 pub mod lag;
+mod table;
 
 /// Nothing is to be done.
 pub const NEVER: i64 = i64::MAX;

@@ -9,7 +9,7 @@ use tidegate_protocol::rest::history::{CommandOutcome, CommandView, TimelineRow}
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::status_at;
+use crate::ingest::commands::status_at;
 use crate::state::AppState;
 use crate::store;
 

@@ -9,7 +9,7 @@ use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 use tidegate_protocol::time::Timestamp;
 
 use crate::ingest::behind::{BehindBatch, Delivery, PushNote};
-use crate::ingest::working::is_eligible;
+use crate::ingest::commands::is_eligible;
 use crate::store;
 use crate::store::command::AckedRange;
 use crate::store::device::DeviceKey;

@@ -8,7 +8,7 @@ use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::error::ErrorKind;
 use tidegate_services::atom::item::parse_time;
 
-use crate::ingest::NO_UPDATES;
+use crate::ingest::market::NO_UPDATES;
 use crate::marketplace::lead::Leader;
 use crate::marketplace::ratings::{dead, refused, uploaded};
 use crate::resolve::conflict::Conflict;

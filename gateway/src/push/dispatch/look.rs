@@ -7,7 +7,7 @@ use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 
-use crate::ingest::is_eligible;
+use crate::ingest::commands::is_eligible;
 use crate::push::bucket::DeviceBucket;
 use crate::push::circuit::Leave;
 use crate::push::dispatch::{Dispatcher, answer};

@@ -14,7 +14,7 @@ use tidegate_protocol::server::{
 
 use crate::auth::AuthError;
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::job::Report;
+use crate::ingest::commands::Report;
 use crate::metrics::label::FrameIn;
 use crate::session::verdict::Beginning;
 use crate::transport::open::{self, Wanted};

@@ -20,7 +20,7 @@ use crate::hub::SessionKey;
 use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
 use crate::hub::silent::Place;
-use crate::ingest::job::Registration;
+use crate::ingest::devices::Registration;
 use crate::metrics::label::{FrameIn, SocketEnd};
 use crate::session::bucket::Bucket;
 use crate::session::verdict::Beginning;
@@ -87,7 +87,7 @@ pub(super) async fn open(
 
 /// A session that may live.
 struct Begun {
-    registration: crate::ingest::job::Registered,
+    registration: crate::ingest::devices::Registered,
     presence: Presence,
     signal: Arc<Signal>,
     session: Session,

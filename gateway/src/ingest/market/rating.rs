@@ -2,31 +2,47 @@
 //! conflict with the one that upstream has.
 
 use serde_json::Value;
-use tidegate_entity::{conflict, skill_rating};
+use tidegate_entity::{conflict, lease, skill_rating};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::decide::market::{is_led, rule};
+use crate::ingest::IngestOptions;
+use crate::ingest::market::observe::is_led;
+use crate::ingest::market::rule;
 use crate::ingest::market::{Ruling, RulingError, SettledRating, Word};
-use crate::ingest::working::{Needs, Working, user_stream};
+use crate::ingest::unit::{ReadSet, UnitOfWork, user_stream};
+use crate::ingest::write::Write;
 use crate::resolve::conflict::{Conflict, DecidedBy};
 use crate::resolve::person::{Actor, restore, settle};
 use crate::resolve::side::Side;
-use crate::store::conflict::OPEN;
+use crate::store::conflict::{OPEN, Wanted};
 use crate::store::rating::{FAILED, RatingKey, UPLOADED};
 
-pub(crate) mod withdraw;
+mod withdraw;
 
 /// Why a rating waits that upstream has in another form: it takes no second
 /// one of a user.
 pub(crate) const NO_UPDATES: &str = "update_not_supported";
 
-pub(crate) fn needs(settled: &SettledRating, needs: &mut Needs) {
-    needs.fences.insert(settled.fence.name.clone());
-    needs.ratings.insert(key(&settled.row));
-    needs.streams.insert(user_stream(&settled.row.user_id));
-    needs.subjects.insert(subject(&settled.row));
+impl Write for SettledRating {
+    type Draft = ();
+    type Answer = ();
+
+    fn reads(&self, reads: &mut ReadSet, _: &IngestOptions) {
+        reads.streams.insert(user_stream(&self.row.user_id));
+        reads.rows.want::<lease::Entity>(self.fence.name.clone());
+        reads.rows.want::<conflict::Entity>(Wanted::StandingOf(subject(&self.row)));
+        reads.rows.want::<skill_rating::Entity>(key(&self.row));
+    }
+
+    fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<()> {
+        settled(unit, self)
+    }
+
+    fn answer(&self, _: &mut UnitOfWork, (): ()) -> ApiResult<()> {
+        Ok(())
+    }
 }
 
 fn key(row: &skill_rating::Model) -> RatingKey {
@@ -38,7 +54,7 @@ fn subject(row: &skill_rating::Model) -> String {
 }
 
 /// The rating that a subject names.
-pub(crate) fn of_subject(row: &conflict::Model) -> Option<RatingKey> {
+pub(in crate::ingest::market) fn of_subject(row: &conflict::Model) -> Option<RatingKey> {
     let user_id = row.user_id.as_deref()?;
     let rest = row.subject.strip_prefix("rating:")?;
     let skill_id = rest.strip_suffix(user_id)?.strip_suffix(':')?;
@@ -47,15 +63,15 @@ pub(crate) fn of_subject(row: &conflict::Model) -> Option<RatingKey> {
 
 /// Keeps what became of an upload, and the verdict with it, unless the user
 /// changed the rating since.
-pub(crate) fn settled(working: &mut Working, settled: &SettledRating) -> ApiResult<()> {
-    is_led(working, &settled.fence)?;
+fn settled(unit: &mut UnitOfWork, settled: &SettledRating) -> ApiResult<()> {
+    is_led(unit, &settled.fence)?;
     let key = key(&settled.row);
-    let standing = working.ratings.get(&key);
+    let standing = unit.rows.get::<skill_rating::Entity>(&key);
     if standing.is_none_or(|standing| standing.rated_at != settled.row.rated_at) {
         return Ok(());
     }
-    working.keep_rating(settled.row.clone());
-    let known = about(working, &key);
+    unit.rows.put::<skill_rating::Entity>(settled.row.clone());
+    let known = about(unit, &key);
     let verdict = settled.verdict.as_ref();
     let is_same = |(row, found): &(conflict::Model, Conflict)| {
         verdict.is_some_and(|verdict| {
@@ -71,58 +87,59 @@ pub(crate) fn settled(working: &mut Working, settled: &SettledRating) -> ApiResu
     for (row, found) in known.into_iter().filter(|known| !is_same(known)) {
         let is_older = found.local.edited_at.millis() != settled.row.rated_at;
         if row.status == OPEN && (is_answered || is_older) {
-            end(working, row, found, &settled.row.user_id);
+            end(unit, row, found, &settled.row.user_id);
         }
     }
     if let Some(verdict) = verdict.filter(|_| !is_known) {
         let user_id = &settled.row.user_id;
         let editors = std::slice::from_ref(user_id);
         let subject = subject(&settled.row);
-        let row = rule::new_row(working, &subject, Some(user_id), editors, verdict);
-        rule::tell(working, &row);
-        working.changes.verdicts.push(verdict.clone());
-        working.keep_conflict(row);
+        let row = rule::new_row(unit, &subject, Some(user_id), editors, verdict);
+        rule::tell(unit, &row);
+        rule::count(unit, verdict.clone());
+        unit.rows.put::<conflict::Entity>(row);
     }
     Ok(())
 }
 
 /// The conflicts about a rating that were loaded: the newest, and all that are
 /// open.
-fn about(working: &Working, key: &RatingKey) -> Vec<(conflict::Model, Conflict)> {
-    let of_it = working.conflicts.values().filter(|row| of_subject(row).as_ref() == Some(key));
+fn about(unit: &UnitOfWork, key: &RatingKey) -> Vec<(conflict::Model, Conflict)> {
+    let of_it =
+        unit.rows.all::<conflict::Entity>().filter(|row| of_subject(row).as_ref() == Some(key));
     of_it.filter_map(|row| Some((row.clone(), serde_json::from_str(&row.verdict).ok()?))).collect()
 }
 
 /// Ends a conflict because its user said something else since: nobody has to
 /// decide it any more.
-fn end(working: &mut Working, mut row: conflict::Model, found: Conflict, user_id: &str) {
+fn end(unit: &mut UnitOfWork, mut row: conflict::Model, found: Conflict, user_id: &str) {
     let decided_by = DecidedBy::Person(user_id.to_owned());
-    let decided = Conflict { decided_by, at: working.now, ..found };
-    rule::resolve(working, &mut row, &decided);
-    working.changes.decided.push(decided.strategy);
-    rule::tell(working, &row);
-    working.keep_conflict(row);
+    let decided = Conflict { decided_by, at: unit.now, ..found };
+    rule::resolve(unit, &mut row, &decided);
+    rule::count_decided(unit, decided.strategy);
+    rule::tell(unit, &row);
+    unit.rows.put::<conflict::Entity>(row);
 }
 
 /// Carries out a person's word on a conflict of ratings.
-pub(super) fn rule(
-    working: &mut Working,
+pub(in crate::ingest::market) fn rule(
+    unit: &mut UnitOfWork,
     ruling: &Ruling,
     mut row: conflict::Model,
     found: &Conflict,
-) -> Result<Box<conflict::Model>, RulingError> {
+) -> Result<conflict::Model, RulingError> {
     let missing = || ApiError::new(ErrorCode::NotFound, "the rating is there no more");
     let key = of_subject(&row).ok_or_else(missing)?;
-    let mut rating = working.ratings.get(&key).cloned().ok_or_else(missing)?;
-    let rules = working.options.rules.rating.clone();
-    let actor = Actor { person: &ruling.actor, at: working.now };
+    let mut rating = unit.rows.get::<skill_rating::Entity>(&key).cloned().ok_or_else(missing)?;
+    let rules = unit.options.rules.rating.clone();
+    let actor = Actor { person: &ruling.actor, at: unit.now };
     let (action, outcome) = match &ruling.word {
         Word::Settle(decision) => {
             let decided = settle(found, &found.remote, &rules, decision, actor)
                 .map_err(|refused| rule::refusal(refused, &found.remote))?;
             check(decided.result.data.as_ref())?;
-            rule::resolve(working, &mut row, &decided);
-            working.changes.decided.push(found.strategy);
+            rule::resolve(unit, &mut row, &decided);
+            rule::count_decided(unit, found.strategy);
             ("conflict.resolve", decided.result)
         }
         Word::Restore(undo) => {
@@ -136,23 +153,23 @@ pub(super) fn rule(
             };
             let next = restore(found, &now, &rules, *undo, actor)
                 .map_err(|refused| rule::refusal(refused, &now))?;
-            row.restored_at = Some(working.now.millis());
+            row.restored_at = Some(unit.now.millis());
             ("conflict.restore", next.outcome)
         }
     };
-    put(working, &mut rating, outcome.data.as_ref(), found);
-    working.keep_rating(rating);
+    put(unit, &mut rating, outcome.data.as_ref(), found);
+    unit.rows.put::<skill_rating::Entity>(rating);
     let detail = serde_json::json!({ "conflict_id": row.id });
-    rule::audit(working, &ruling.actor, action, &row.subject, &detail);
-    rule::tell_published(working, &row, outcome.version);
-    working.keep_conflict(row.clone());
-    Ok(Box::new(row))
+    rule::audit(unit, &ruling.actor, action, &row.subject, &detail);
+    rule::tell_published(unit, &row, outcome.version);
+    unit.rows.put::<conflict::Entity>(row.clone());
+    Ok(row)
 }
 
 /// Makes the rating say what was decided. Where upstream says something else
 /// it stays a dead letter: it cannot be told.
 fn put(
-    working: &Working,
+    unit: &UnitOfWork,
     rating: &mut skill_rating::Model,
     data: Option<&Value>,
     found: &Conflict,
@@ -162,7 +179,7 @@ fn put(
     }
     let comment = data.and_then(|data| data.get("comment")).and_then(Value::as_str);
     rating.comment = comment.map(str::to_owned);
-    rating.rated_at = working.now.millis().max(rating.rated_at + 1);
+    rating.rated_at = unit.now.millis().max(rating.rated_at + 1);
     if crate::resolve::is_same(data, found.remote.data.as_ref()) {
         UPLOADED.clone_into(&mut rating.state);
         rating.last_error = None;

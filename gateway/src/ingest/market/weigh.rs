@@ -1,12 +1,12 @@
 //! A local edit against what upstream says now.
 
 use serde_json::Value;
-use tidegate_entity::{conflict, market_item};
+use tidegate_entity::{conflict, market_item, sync_state};
 use tidegate_protocol::time::Timestamp;
 
-use crate::ingest::decide::market::item::{self, Draft};
-use crate::ingest::decide::market::rule;
-use crate::ingest::working::Working;
+use crate::ingest::market::item::{self, Before};
+use crate::ingest::market::rule;
+use crate::ingest::unit::UnitOfWork;
 use crate::resolve::conflict::Conflict;
 use crate::resolve::rules::{ItemKind, Strategy};
 use crate::resolve::side::{Base, Edits, Origin, Side};
@@ -37,7 +37,7 @@ pub(super) struct Weighed {
 impl Weighed {
     /// Stores what upstream has and what remains of the local edit, on the
     /// row that is published already.
-    pub(super) fn store(&self, working: &mut Working, row: &mut market_item::Model) {
+    pub(super) fn store(&self, unit: &mut UnitOfWork, row: &mut market_item::Model) {
         row.remote_data = item::text(self.remote.as_ref());
         if self.is_edited {
             row.base_version = Some(row.version);
@@ -49,9 +49,11 @@ impl Weighed {
             if conflict.status == crate::store::conflict::OPEN {
                 row.conflict_id = Some(conflict.id.clone());
             }
-            rule::tell(working, conflict);
-            working.changes.verdicts.extend(self.verdict.clone());
-            working.keep_conflict(conflict.clone());
+            rule::tell(unit, conflict);
+            if let Some(found) = self.verdict.clone() {
+                rule::count(unit, found);
+            }
+            unit.rows.put::<conflict::Entity>(conflict.clone());
         }
     }
 }
@@ -85,9 +87,9 @@ pub(super) fn item_kind(row: &market_item::Model) -> ItemKind<'static> {
 
 /// Weighs what upstream has now against the local edit, if there is one.
 pub(super) fn weigh(
-    working: &Working,
+    unit: &UnitOfWork,
     row: &market_item::Model,
-    draft: &Draft,
+    before: &Before,
     remote: Option<Value>,
     said_at: Timestamp,
 ) -> Weighed {
@@ -106,7 +108,7 @@ pub(super) fn weigh(
     let base = Base { version: base_version, data: item::parsed(row.base_data.as_deref()) };
     let local = Side {
         version: row.version,
-        data: draft.before.clone(),
+        data: before.value.clone(),
         edited_at: Timestamp::from_millis(row.edited_at.unwrap_or_default()),
         source_id: row.edited_by.clone().unwrap_or_default(),
     };
@@ -116,9 +118,9 @@ pub(super) fn weigh(
         edited_at: said_at,
         source_id: UPSTREAM.to_owned(),
     };
-    let rules = working.options.rules.of(item_kind(row));
-    let strategy = strategy_now(working).unwrap_or(rules.strategy);
-    let policy = Policy { rules, strategy, at: working.now };
+    let rules = unit.options.rules.of(item_kind(row));
+    let strategy = strategy_now(unit).unwrap_or(rules.strategy);
+    let policy = Policy { rules, strategy, at: unit.now };
     let edits = Edits { base: Some(&base), local: &local, remote: &remote_side };
     let verdict = crate::resolve::resolve(edits, policy);
     let is_edited = match &verdict {
@@ -131,7 +133,7 @@ pub(super) fn weigh(
     let after = verdict.data().cloned();
     let mut found = verdict.conflict().cloned();
     if let Some(found) = &mut found
-        && crate::resolve::is_same(draft.before.as_ref(), after.as_ref())
+        && crate::resolve::is_same(before.value.as_ref(), after.as_ref())
     {
         // Nothing is published, so that no number is used up.
         found.result.version = row.version;
@@ -141,7 +143,7 @@ pub(super) fn weigh(
         version: verdict.version().max(next),
         conflict: found.as_ref().map(|found| {
             let subject = format!("{}:{}", row.kind, row.id);
-            rule::new_row(working, &subject, row.edited_by.as_deref(), &editors(row), found)
+            rule::new_row(unit, &subject, row.edited_by.as_deref(), &editors(row), found)
         }),
         verdict: found,
         remote,
@@ -150,6 +152,7 @@ pub(super) fn weigh(
 }
 
 /// The strategy that an operator set at run time.
-fn strategy_now(working: &Working) -> Option<Strategy> {
-    working.sync_state.as_ref()?.strategy.as_deref()?.parse().ok()
+fn strategy_now(unit: &UnitOfWork) -> Option<Strategy> {
+    let state = unit.rows.all::<sync_state::Entity>().next()?;
+    state.strategy.as_deref()?.parse().ok()
 }

@@ -5,14 +5,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_entity::market_item;
 use tidegate_protocol::entry::{ItemBody, RecordOp, kind};
-use tidegate_protocol::id::Seq;
 use tidegate_protocol::limits::ENTRY_BYTES;
 use tidegate_services::atom::item::is_key;
 
 use crate::config::check::MARKETPLACE;
-use crate::ingest::decide::market::figures;
-use crate::ingest::prepare::ENTRY_FRAME_BYTES;
-use crate::ingest::working::{Append, Working};
+use crate::ingest::commands::ENTRY_FRAME_BYTES;
+use crate::ingest::market::figures;
+use crate::ingest::unit::{NewEntry, UnitOfWork};
 use crate::resolve::patch;
 use crate::store::market::shown::with_figures;
 use crate::store::market::{ItemKey, SKILL};
@@ -63,25 +62,25 @@ pub(super) fn text(value: Option<&Value>) -> Option<String> {
 
 /// An item before a change.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct Before {
     /// The effective value.
-    pub(super) before: Option<Value>,
+    pub(super) value: Option<Value>,
     /// Whether devices hold it.
     is_held: bool,
     /// Fields that devices may hold as a rating told them.
     rated: Vec<String>,
 }
 
-impl Draft {
+impl Before {
     pub(super) fn of(row: &market_item::Model) -> Self {
         let rated = figures::kept(row).into_iter().map(|(name, _)| name).collect();
-        Self { before: parsed(row.data.as_deref()), is_held: row.withdrawn_at.is_none(), rated }
+        Self { value: parsed(row.data.as_deref()), is_held: row.withdrawn_at.is_none(), rated }
     }
 
     /// What a patch can stand on: what every device holds that holds the version.
     /// Some hold figures that a rating told, some do not.
     fn common(&self) -> Option<Value> {
-        let mut common = self.before.clone().filter(|_| self.is_held)?;
+        let mut common = self.value.clone().filter(|_| self.is_held)?;
         if let Value::Object(fields) = &mut common {
             self.rated.iter().for_each(|name| drop(fields.shift_remove(name)));
         }
@@ -105,23 +104,23 @@ pub(super) fn is_too_large(row: &market_item::Model, after: Option<&Value>) -> b
 /// nothing where nothing changed, and no entry for what devices do not hold
 /// because upstream has not confirmed it.
 pub(super) fn publish(
-    working: &mut Working,
+    unit: &mut UnitOfWork,
     row: &mut market_item::Model,
-    draft: &Draft,
+    before: &Before,
     after: Option<&Value>,
     version: i64,
 ) {
     let is_withdrawn = row.withdrawn_at.is_some();
-    let is_told = draft.is_held || is_withdrawn;
-    if is_told && crate::resolve::is_same(draft.before.as_ref(), after) {
+    let is_told = before.is_held || is_withdrawn;
+    if is_told && crate::resolve::is_same(before.value.as_ref(), after) {
         return;
     }
     let base_version = row.version;
     row.version = version;
     row.data = text(after);
-    row.updated_at = working.now.millis();
+    row.updated_at = unit.now.millis();
     describe(row, after);
-    if is_withdrawn || (after.is_none() && !draft.is_held) {
+    if is_withdrawn || (after.is_none() && !before.is_held) {
         return;
     }
     let mut body = ItemBody {
@@ -135,7 +134,7 @@ pub(super) fn publish(
     if let Some(value) = after {
         let shown = with_figures(value.clone(), row.rated.as_deref());
         let whole = shown.to_string();
-        let common = draft.common().filter(|_| draft.is_patchable(&shown));
+        let common = before.common().filter(|_| before.is_patchable(&shown));
         let patch = common.and_then(|common| patch::to_send(&common, &shown, &whole));
         if let Some(patch) = patch {
             body.op = RecordOp::Patch;
@@ -146,13 +145,13 @@ pub(super) fn publish(
             body.data = RawValue::from_string(whole).ok();
         }
     }
-    tell(working, row, &body);
+    tell(unit, row, &body);
 }
 
 /// Takes an item back from devices. What is known of it is kept.
-pub(super) fn take_back(working: &mut Working, row: &mut market_item::Model) {
+pub(super) fn take_back(unit: &mut UnitOfWork, row: &mut market_item::Model) {
     row.version += 1;
-    row.withdrawn_at = Some(working.now.millis());
+    row.withdrawn_at = Some(unit.now.millis());
     let body = ItemBody {
         id: row.id.clone(),
         version: row.version,
@@ -161,24 +160,24 @@ pub(super) fn take_back(working: &mut Working, row: &mut market_item::Model) {
         data: None,
         patch: None,
     };
-    tell(working, row, &body);
+    tell(unit, row, &body);
 }
 
 /// Gives an item to devices again, as it was, where it was taken back; whether
 /// it was.
-pub(super) fn give_back(working: &mut Working, row: &mut market_item::Model) -> bool {
-    let draft = Draft::of(row);
+pub(super) fn give_back(unit: &mut UnitOfWork, row: &mut market_item::Model) -> bool {
+    let before = Before::of(row);
     if row.withdrawn_at.take().is_none() {
         return false;
     }
     let version = row.version + 1;
-    publish(working, row, &draft, draft.before.as_ref(), version);
+    publish(unit, row, &before, before.value.as_ref(), version);
     true
 }
 
-fn tell(working: &mut Working, row: &market_item::Model, body: &ItemBody) {
+fn tell(unit: &mut UnitOfWork, row: &market_item::Model, body: &ItemBody) {
     let kind = if row.kind == SKILL { kind::SKILL } else { kind::CATEGORY };
-    working.changes.appends.push(append(MARKETPLACE, kind, body));
+    unit.append(entry(MARKETPLACE, kind, body));
 }
 
 /// What lists are filtered by.
@@ -192,14 +191,7 @@ fn describe(row: &mut market_item::Model, value: Option<&Value>) {
 }
 
 /// An entry for everybody who follows the stream.
-pub(super) fn append(stream: &str, kind: &'static str, body: &impl Serialize) -> Append {
-    Append {
-        stream: stream.to_owned(),
-        seq: Seq::ZERO,
-        kind,
-        body: serde_json::to_string(body).expect("bodies serialise: they hold text and numbers"),
-        device_id: None,
-        requires: None,
-        command_id: None,
-    }
+pub(super) fn entry(stream: &str, kind: &'static str, body: &impl Serialize) -> NewEntry {
+    let body = serde_json::to_string(body).expect("bodies serialise: they hold text and numbers");
+    NewEntry::for_all(stream.to_owned(), kind, body)
 }

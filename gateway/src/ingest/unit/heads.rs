@@ -11,7 +11,7 @@ use crate::store::head::{Advance, Heads};
 /// Locks the heads of these streams. A shared stream's head also guards the
 /// versions of what it tells of, so it is created where it is missing: two
 /// nodes must not both find nothing and both write the first version.
-pub(super) async fn lock(
+pub(crate) async fn lock(
     db: &impl ConnectionTrait,
     streams: &BTreeSet<String>,
 ) -> Result<Heads, DbErr> {

@@ -7,16 +7,17 @@ use tidegate_protocol::entry::{RatingBody, kind};
 use tidegate_protocol::time::Timestamp;
 
 use crate::config::check::MARKETPLACE;
-use crate::ingest::decide::market::{item, known_since};
 use crate::ingest::market::Tally;
-use crate::ingest::working::Working;
+use crate::ingest::market::item;
+use crate::ingest::market::observe::known_since;
+use crate::ingest::unit::UnitOfWork;
 use crate::store::market::shown::FIGURES;
 
 /// Tells devices of a skill's rating, and keeps its figures for those that come
 /// late. A message without figures tells nothing: a device that took it in would
 /// have lost what it knows.
 pub(super) fn rate(
-    working: &mut Working,
+    unit: &mut UnitOfWork,
     mut row: market_item::Model,
     body: &RatingBody,
     at: Option<Timestamp>,
@@ -27,9 +28,9 @@ pub(super) fn rate(
         return;
     }
     if row.withdrawn_at.is_none() {
-        working.changes.appends.push(item::append(MARKETPLACE, kind::RATING, body));
+        unit.append(item::entry(MARKETPLACE, kind::RATING, body));
     }
-    row.rating_updated_at = known_since(at, working.now, row.rating_updated_at);
+    row.rating_updated_at = known_since(at, unit.now, row.rating_updated_at);
     let mut figures = kept(&row);
     let [average, count] = FIGURES;
     for (name, figure) in [
@@ -39,7 +40,7 @@ pub(super) fn rate(
         figures.extend(figure.map(|figure| (name.to_owned(), figure)));
     }
     row.rated = Some(Value::Object(figures).to_string());
-    working.keep_item(row);
+    unit.rows.put::<market_item::Entity>(row);
 }
 
 /// Forgets the figures that the socket told where upstream's own are newer: it

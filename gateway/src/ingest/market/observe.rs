@@ -1,70 +1,101 @@
 //! What becomes of what upstream says: older news are left out, a local edit
 //! is weighed against it, and what changed goes to the devices.
 
+use std::sync::Arc;
+
+use sea_orm::DbErr;
 use serde_json::{Map, Value};
-use tidegate_entity::market_item;
+use tidegate_entity::{lease, market_item, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::RatingBody;
 use tidegate_protocol::time::Timestamp;
 
 use crate::config::check::MARKETPLACE;
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::decide::market::item::Draft;
-use crate::ingest::market::{Confirmed, Fact, Fault, Observed, Said, Tally};
-use crate::ingest::working::{Needs, Working};
+use crate::ingest::IngestOptions;
+use crate::ingest::market::item::Before;
+use crate::ingest::market::{
+    Confirmed, Fact, Fault, Observed, Said, Tally, figures, item, locate_editors, rule, weigh,
+};
+use crate::ingest::unit::{ReadSet, UnitOfWork};
+use crate::ingest::write::Write;
 use crate::resolve::SKEW_MS;
+use crate::store::Tx;
 use crate::store::lease::Fence;
-use crate::store::market::{ItemKey, SKILL};
+use crate::store::market::{ItemKey, Listings, SKILL};
 
-pub(super) mod edit;
-mod figures;
-mod item;
-pub(super) mod overdue;
-pub(super) mod rating;
-pub(super) mod rule;
-mod weigh;
+/// What upstream said, under the lease under which it was fetched.
+pub(super) struct Observe(pub(super) Arc<Observed>);
 
-pub(super) fn needs(observed: &Observed, needs: &mut Needs) {
-    needs.streams.insert(MARKETPLACE.to_owned());
-    needs.fences.insert(observed.fence.name.clone());
-    needs.sync_state = true;
-    needs.market.extend(observed.facts.iter().map(|fact| fact.key.clone()));
+impl Write for Observe {
+    type Draft = Tally;
+    type Answer = Tally;
+
+    fn weight(&self) -> usize {
+        self.0.facts.len()
+    }
+
+    fn reads(&self, reads: &mut ReadSet, _: &IngestOptions) {
+        reads.streams.insert(MARKETPLACE.to_owned());
+        reads.rows.want::<lease::Entity>(self.0.fence.name.clone());
+        reads.rows.want::<sync_state::Entity>(());
+        for fact in &self.0.facts {
+            reads.rows.want::<market_item::Entity>(fact.key.clone());
+        }
+    }
+
+    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+        let keys: Vec<ItemKey> = self.0.facts.iter().map(|fact| fact.key.clone()).collect();
+        locate_editors(tx, reads, &keys).await
+    }
+
+    fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<Tally> {
+        observe(unit, &self.0)
+    }
+
+    fn answer(&self, _: &mut UnitOfWork, tally: Tally) -> ApiResult<Tally> {
+        Ok(tally)
+    }
 }
 
 /// Takes in everything, or nothing when the lease is another node's.
-pub(super) fn observe(working: &mut Working, observed: &Observed) -> ApiResult<Tally> {
-    is_led(working, &observed.fence)?;
+fn observe(unit: &mut UnitOfWork, observed: &Observed) -> ApiResult<Tally> {
+    is_led(unit, &observed.fence)?;
     let mut tally = Tally::default();
     for fact in &observed.facts {
-        take(working, fact, &mut tally);
+        take(unit, fact, &mut tally);
     }
     // Nothing is confirmed in the future: the clock was set back on the way.
-    let at_now = |known: Confirmed| Confirmed { at: known.at.min(working.now), ..known };
-    working.changes.confirmed.extend(observed.confirmed.clone().map(at_now));
-    if let Some(state) = &mut working.sync_state {
-        if let Some(checkpoint) = &observed.checkpoint {
-            state.cursor = Some(checkpoint.clone());
-            working.changes.sync_state = true;
-        }
-        if let Some(at) = observed.message_at {
-            state.socket_message_at = Some(at.millis());
-            working.changes.sync_state = true;
+    let at_now = |known: Confirmed| Confirmed { at: known.at.min(unit.now), ..known };
+    if let Some(confirmed) = observed.confirmed.clone().map(at_now) {
+        unit.rows.put::<Listings>(confirmed);
+    }
+    if observed.checkpoint.is_some() || observed.message_at.is_some() {
+        let key = crate::store::sync_state::MARKETPLACE.to_owned();
+        if let Some(state) = unit.rows.edit::<sync_state::Entity>(&key) {
+            if let Some(checkpoint) = &observed.checkpoint {
+                state.cursor = Some(checkpoint.clone());
+            }
+            if let Some(at) = observed.message_at {
+                state.socket_message_at = Some(at.millis());
+            }
         }
     }
     Ok(tally)
 }
 
 /// Refuses what a node says that lost its lease.
-pub(super) fn is_led(working: &Working, fence: &Fence) -> ApiResult<()> {
-    if working.fences.get(&fence.name) == Some(&fence.generation) {
+pub(super) fn is_led(unit: &UnitOfWork, fence: &Fence) -> ApiResult<()> {
+    let lease = unit.rows.get::<lease::Entity>(&fence.name);
+    if lease.is_some_and(|lease| lease.generation == fence.generation) {
         return Ok(());
     }
     let message = "another node took over the synchronisation";
     Err(ApiError::new(ErrorCode::Unavailable, message))
 }
 
-fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
-    let row = working.market.get(&fact.key).cloned();
+fn take(unit: &mut UnitOfWork, fact: &Fact, tally: &mut Tally) {
+    let row = unit.rows.get::<market_item::Entity>(&fact.key).cloned();
     if row.as_ref().is_some_and(|row| is_stale(row, fact)) {
         tally.stale += 1;
         return;
@@ -75,7 +106,7 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
             let value = if *is_partial { completed(value, &row) } else { value.clone() };
             let is_restored = *is_restored;
             apply(
-                working,
+                unit,
                 row,
                 &News { fact, at: *updated_at, value: Some(value), is_restored },
                 tally,
@@ -83,18 +114,13 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
         }
         Said::Gone { at } => match row {
             Some(row) if row.remote_data.is_some() || row.fault.is_some() => {
-                apply(
-                    working,
-                    row,
-                    &News { fact, at: *at, value: None, is_restored: false },
-                    tally,
-                );
+                apply(unit, row, &News { fact, at: *at, value: None, is_restored: false }, tally);
             }
             _ => tally.unchanged += 1,
         },
         Said::Faulty(fault) => {
             let row = row.unwrap_or_else(|| item::unknown(&fact.key));
-            mark(working, row, *fault, tally);
+            mark(unit, row, *fault, tally);
         }
         Said::Rated { average_rating, rating_count, updated_at } => {
             let Some(row) = row.filter(|row| row.data.is_some()) else {
@@ -106,7 +132,7 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
                 average_rating: *average_rating,
                 rating_count: *rating_count,
             };
-            figures::rate(working, row, &body, *updated_at, tally);
+            figures::rate(unit, row, &body, *updated_at, tally);
         }
     }
 }
@@ -114,15 +140,15 @@ fn take(working: &mut Working, fact: &Fact, tally: &mut Tally) {
 /// Notes why upstream's word on an item is not taken. What is known of it stays,
 /// and nothing confirms it. Once: a fault that lasts is written and logged when
 /// it comes.
-fn mark(working: &mut Working, mut row: market_item::Model, fault: Fault, tally: &mut Tally) {
+fn mark(unit: &mut UnitOfWork, mut row: market_item::Model, fault: Fault, tally: &mut Tally) {
     tally.refused += 1;
     if row.fault.as_deref() == Some(fault.as_str()) {
         return;
     }
     tracing::warn!(kind = row.kind, fault = fault.as_str(), "an item of the marketplace is faulty");
     row.fault = Some(fault.as_str().to_owned());
-    row.fault_at = Some(working.now.millis());
-    working.keep_item(row);
+    row.fault_at = Some(unit.now.millis());
+    unit.rows.put::<market_item::Entity>(row);
 }
 
 /// What upstream has from now on.
@@ -176,39 +202,39 @@ fn completed(value: &Value, row: &market_item::Model) -> Value {
 }
 
 /// Takes the news into the row, and what follows from it to the devices.
-fn apply(working: &mut Working, mut row: market_item::Model, news: &News<'_>, tally: &mut Tally) {
-    let now = working.now;
+fn apply(unit: &mut UnitOfWork, mut row: market_item::Model, news: &News<'_>, tally: &mut Tally) {
+    let now = unit.now;
     let before = item::parsed(row.remote_data.as_deref());
     if crate::resolve::is_same(before.as_ref(), news.value.as_ref()) {
         heard(&mut row, news, now);
-        if item::give_back(working, &mut row) {
+        if item::give_back(unit, &mut row) {
             tally.changed += 1;
         } else {
             tally.unchanged += 1;
         }
-        working.keep_item(row);
+        unit.rows.put::<market_item::Entity>(row);
         return;
     }
-    let draft = Draft::of(&row);
+    let draft = Before::of(&row);
     let said_at = news.at.unwrap_or(now);
-    let weighed = weigh::weigh(working, &row, &draft, news.value.clone(), said_at);
+    let weighed = weigh::weigh(unit, &row, &draft, news.value.clone(), said_at);
     if item::is_too_large(&row, weighed.after.as_ref()) {
-        mark(working, row, Fault::TooLarge, tally);
+        mark(unit, row, Fault::TooLarge, tally);
         return;
     }
     heard(&mut row, news, now);
     figures::outdate(&mut row, before.as_ref(), news.value.as_ref(), news.at);
     row.withdrawn_at = None;
     let had_data = row.data.is_some();
-    item::publish(working, &mut row, &draft, weighed.after.as_ref(), weighed.version);
-    rule::follow(working, &row, said_at);
-    weighed.store(working, &mut row);
+    item::publish(unit, &mut row, &draft, weighed.after.as_ref(), weighed.version);
+    rule::follow(unit, &row, said_at);
+    weighed.store(unit, &mut row);
     match (had_data, row.data.is_some()) {
         (true, false) => tally.deleted += 1,
         _ => tally.changed += 1,
     }
     tally.conflicts += u32::from(weighed.conflict.is_some());
-    working.keep_item(row);
+    unit.rows.put::<market_item::Entity>(row);
 }
 
 /// Upstream was heard, and its word is taken.
@@ -223,17 +249,17 @@ fn heard(row: &mut market_item::Model, news: &News<'_>, now: Timestamp) {
 
 /// Since when upstream says so, by its clock, which may be ahead of ours by a
 /// little only: an item from next year could never be changed again.
-fn known_since(at: Option<Timestamp>, now: Timestamp, known: i64) -> i64 {
+pub(super) fn known_since(at: Option<Timestamp>, now: Timestamp, known: i64) -> i64 {
     at.map_or(known, |at| at.millis().min(now.plus_millis(SKEW_MS).millis()).max(known))
 }
 
 /// The key of a skill.
-pub(crate) fn skill_key(id: &str) -> ItemKey {
+pub(super) fn skill_key(id: &str) -> ItemKey {
     (SKILL.to_owned(), id.to_owned())
 }
 
 /// A merge patch on an object.
-fn patched(data: &Value, patch: &Map<String, Value>) -> Value {
+pub(super) fn patched(data: &Value, patch: &Map<String, Value>) -> Value {
     let mut after = data.clone();
     crate::resolve::patch::apply(&mut after, Value::Object(patch.clone()));
     after

@@ -1,47 +1,97 @@
 //! Conflicts: their rows, what devices are told of them, and what a person
 //! makes of them.
 
+use sea_orm::DbErr;
 use serde_json::Value;
-use tidegate_entity::{audit_log, conflict, market_item};
+use tidegate_entity::{audit_log, conflict, market_item, skill_rating};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::kind;
 use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::config::check::MARKETPLACE;
-use crate::error::ApiError;
-use crate::ingest::decide::market::edit;
-use crate::ingest::decide::market::item::{self, Draft};
-use crate::ingest::decide::market::{rating, weigh};
-use crate::ingest::market::{Ruling, RulingError, Word};
-use crate::ingest::working::{Needs, Working, user_stream};
+use crate::error::{ApiError, ApiResult};
+use crate::ingest::IngestOptions;
+use crate::ingest::market::edit;
+use crate::ingest::market::item::{self, Before};
+use crate::ingest::market::{Ruling, RulingError, Word, locate_editors};
+use crate::ingest::market::{rating, weigh};
+use crate::ingest::unit::{ReadSet, UnitOfWork, user_stream};
+use crate::ingest::write::Write;
 use crate::journal::snapshot::conflict_body;
 use crate::resolve::conflict::{Conflict, Outcome};
 use crate::resolve::person::{Actor, Refused, restore, settle};
+use crate::resolve::rules::Strategy;
 use crate::resolve::side::Side;
-use crate::store::conflict::{OPEN, RESOLVED, editors};
+use crate::store;
+use crate::store::Tx;
+use crate::store::conflict::{OPEN, RESOLVED, Wanted, editors};
 use crate::store::market::{ItemKey, SKILL};
 
-pub(crate) fn needs(ruling: &Ruling, needs: &mut Needs) {
-    needs.streams.insert(MARKETPLACE.to_owned());
-    needs.conflicts.insert(ruling.conflict_id.clone());
+impl Write for Ruling {
+    type Draft = Result<conflict::Model, RulingError>;
+    type Answer = Result<conflict::Model, RulingError>;
+
+    fn reads(&self, reads: &mut ReadSet, _: &IngestOptions) {
+        reads.streams.insert(MARKETPLACE.to_owned());
+        reads.rows.want::<conflict::Entity>(Wanted::Id(self.conflict_id.clone()));
+    }
+
+    /// Finds out what the conflict is about and whom it concerns.
+    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+        let mut keys = Vec::new();
+        for row in store::conflict::load(tx, std::slice::from_ref(&self.conflict_id)).await? {
+            reads.streams.extend(editors(&row).iter().map(|user_id| user_stream(user_id)));
+            if let Some(key) = rating::of_subject(&row) {
+                reads.rows.want::<skill_rating::Entity>(key);
+            }
+            keys.extend(item_of(&row.subject));
+        }
+        for key in &keys {
+            reads.rows.want::<market_item::Entity>(key.clone());
+        }
+        locate_editors(tx, reads, &keys).await
+    }
+
+    fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<Self::Draft> {
+        Ok(rule(unit, self))
+    }
+
+    fn answer(&self, _: &mut UnitOfWork, ruled: Self::Draft) -> ApiResult<Self::Answer> {
+        Ok(ruled)
+    }
+}
+
+/// Counts a conflict that was found, once it is committed.
+pub(super) fn count(unit: &mut UnitOfWork, found: Conflict) {
+    unit.after_commit(move |metrics| {
+        metrics.conflicts_detected.of(found.conflict_type).inc();
+        if !found.is_open() {
+            metrics.conflicts_resolved.of(found.strategy).inc();
+        }
+    });
+}
+
+/// Counts a conflict that a person decided, once it is committed.
+pub(super) fn count_decided(unit: &mut UnitOfWork, strategy: Strategy) {
+    unit.after_commit(move |metrics| metrics.conflicts_resolved.of(strategy).inc());
 }
 
 /// The item that a subject names.
-pub(crate) fn item_of(subject: &str) -> Option<ItemKey> {
+fn item_of(subject: &str) -> Option<ItemKey> {
     let id = subject.strip_prefix("skill:")?;
     Some((SKILL.to_owned(), id.to_owned()))
 }
 
 /// The row of a new verdict.
 pub(super) fn new_row(
-    working: &Working,
+    unit: &UnitOfWork,
     subject: &str,
     user_id: Option<&str>,
     editors: &[String],
     found: &Conflict,
 ) -> conflict::Model {
-    let now = working.now.millis();
+    let now = unit.now.millis();
     conflict::Model {
         id: Uuid::now_v7().to_string(),
         subject: subject.to_owned(),
@@ -61,11 +111,11 @@ fn status(conflict: &Conflict) -> &'static str {
 }
 
 /// Notes in the row that the conflict was decided.
-pub(super) fn resolve(working: &Working, row: &mut conflict::Model, decided: &Conflict) {
+pub(super) fn resolve(unit: &UnitOfWork, row: &mut conflict::Model, decided: &Conflict) {
     RESOLVED.clone_into(&mut row.status);
     decided.severity.as_str().clone_into(&mut row.severity);
     row.verdict = text(decided);
-    row.resolved_at = Some(working.now.millis());
+    row.resolved_at = Some(unit.now.millis());
 }
 
 pub(super) fn text(conflict: &Conflict) -> String {
@@ -74,9 +124,9 @@ pub(super) fn text(conflict: &Conflict) -> String {
 
 /// Shows in an open conflict what upstream has now, and tells the editors: they
 /// decide on that, not on what it was when the conflict was found.
-pub(super) fn follow(working: &mut Working, item: &market_item::Model, said_at: Timestamp) {
+pub(super) fn follow(unit: &mut UnitOfWork, item: &market_item::Model, said_at: Timestamp) {
     let Some(id) = &item.conflict_id else { return };
-    let Ok((mut row, found)) = look_up(working, id) else { return };
+    let Ok((mut row, found)) = look_up(unit, id) else { return };
     if !found.is_open() {
         return;
     }
@@ -86,52 +136,49 @@ pub(super) fn follow(working: &mut Working, item: &market_item::Model, said_at: 
         edited_at: said_at,
         source_id: weigh::UPSTREAM.to_owned(),
     };
-    let rules = working.options.rules.of(weigh::item_kind(item));
+    let rules = unit.options.rules.of(weigh::item_kind(item));
     let found = crate::resolve::person::follow(&found, remote, rules);
     found.severity.as_str().clone_into(&mut row.severity);
     row.verdict = text(&found);
-    tell(working, &row);
-    working.keep_conflict(row);
+    tell(unit, &row);
+    unit.rows.put::<conflict::Entity>(row);
 }
 
 /// Tells the devices of the users whose edits are in it of a new verdict.
-pub(super) fn tell(working: &mut Working, row: &conflict::Model) {
-    tell_with(working, row, None);
+pub(super) fn tell(unit: &mut UnitOfWork, row: &conflict::Model) {
+    tell_with(unit, row, None);
 }
 
 /// The same after a person's word, which may have published a version that the
 /// verdict does not know: a restore leaves it as it was.
-pub(super) fn tell_published(working: &mut Working, row: &conflict::Model, version: i64) {
-    tell_with(working, row, Some(version));
+pub(super) fn tell_published(unit: &mut UnitOfWork, row: &conflict::Model, version: i64) {
+    tell_with(unit, row, Some(version));
 }
 
-fn tell_with(working: &mut Working, row: &conflict::Model, version: Option<i64>) {
+fn tell_with(unit: &mut UnitOfWork, row: &conflict::Model, version: Option<i64>) {
     let Some(mut body) = conflict_body(row) else { return };
     body.version = version.unwrap_or(body.version);
     for user_id in editors(row) {
-        let append = item::append(&user_stream(&user_id), kind::CONFLICT, &body);
-        working.changes.appends.push(append);
+        let append = item::entry(&user_stream(&user_id), kind::CONFLICT, &body);
+        unit.append(append);
     }
 }
 
 /// Carries out a person's word; the conflict after it.
-pub(crate) fn rule(
-    working: &mut Working,
-    ruling: &Ruling,
-) -> Result<Box<conflict::Model>, RulingError> {
-    let (mut row, found) = look_up(working, &ruling.conflict_id)?;
+fn rule(unit: &mut UnitOfWork, ruling: &Ruling) -> Result<conflict::Model, RulingError> {
+    let (mut row, found) = look_up(unit, &ruling.conflict_id)?;
     if row.subject.starts_with("rating:") {
-        return rating::rule(working, ruling, row, &found);
+        return rating::rule(unit, ruling, row, &found);
     }
-    let item = subject(working, &row)?;
+    let item = subject(unit, &row)?;
     let current = Side {
         version: item.version,
         data: item::parsed(item.data.as_deref()),
         edited_at: Timestamp::from_millis(item.updated_at),
         source_id: weigh::UPSTREAM.to_owned(),
     };
-    let rules = working.options.rules.of(weigh::item_kind(&item)).clone();
-    let actor = Actor { person: &ruling.actor, at: working.now };
+    let rules = unit.options.rules.of(weigh::item_kind(&item)).clone();
+    let actor = Actor { person: &ruling.actor, at: unit.now };
     let (action, outcome) = match &ruling.word {
         Word::Settle(decision) => {
             let decided = settle(&found, &current, &rules, decision, actor)
@@ -140,8 +187,8 @@ pub(crate) fn rule(
                 let known = current.data.as_ref().or(found.local.data.as_ref());
                 edit::check_given(given, known, &rules.owned_by_remote)?;
             }
-            resolve(working, &mut row, &decided);
-            working.changes.decided.push(found.strategy);
+            resolve(unit, &mut row, &decided);
+            count_decided(unit, found.strategy);
             ("conflict.resolve", decided.result)
         }
         Word::Restore(undo) => {
@@ -151,7 +198,7 @@ pub(crate) fn rule(
             }
             let next = restore(&found, &current, &rules, *undo, actor)
                 .map_err(|refused| refusal(refused, &current))?;
-            row.restored_at = Some(working.now.millis());
+            row.restored_at = Some(unit.now.millis());
             ("conflict.restore", next.outcome)
         }
     };
@@ -159,43 +206,43 @@ pub(crate) fn rule(
         let message = "the result is larger than 128 KiB";
         return Err(ApiError::new(ErrorCode::TooLarge, message).into());
     }
-    let version = put(working, item, &row, &outcome, &ruling.actor);
+    let version = put(unit, item, &row, &outcome, &ruling.actor);
     let detail = serde_json::json!({ "conflict_id": row.id });
-    audit(working, &ruling.actor, action, &row.subject, &detail);
-    tell_published(working, &row, version);
-    working.keep_conflict(row.clone());
-    Ok(Box::new(row))
+    audit(unit, &ruling.actor, action, &row.subject, &detail);
+    tell_published(unit, &row, version);
+    unit.rows.put::<conflict::Entity>(row.clone());
+    Ok(row)
 }
 
 fn missing() -> ApiError {
     ApiError::new(ErrorCode::NotFound, "there is no such conflict")
 }
 
-fn look_up(working: &Working, id: &str) -> Result<(conflict::Model, Conflict), ApiError> {
-    let row = working.conflicts.get(id).cloned().ok_or_else(missing)?;
+fn look_up(unit: &UnitOfWork, id: &str) -> Result<(conflict::Model, Conflict), ApiError> {
+    let row = unit.rows.get::<conflict::Entity>(&id.to_owned()).cloned().ok_or_else(missing)?;
     let found: Conflict =
         serde_json::from_str(&row.verdict).map_err(|error| ApiError::internal(&error))?;
     Ok((row, found))
 }
 
 /// The item that a conflict is about.
-fn subject(working: &Working, row: &conflict::Model) -> Result<market_item::Model, ApiError> {
+fn subject(unit: &UnitOfWork, row: &conflict::Model) -> Result<market_item::Model, ApiError> {
     let key = item_of(&row.subject).ok_or_else(|| {
         ApiError::new(ErrorCode::NotSupported, "conflicts of this kind are only kept")
     })?;
-    working.market.get(&key).cloned().ok_or_else(missing)
+    unit.rows.get::<market_item::Entity>(&key).cloned().ok_or_else(missing)
 }
 
 /// Publishes what a person decided; where it is not what upstream has, it is
 /// that person's edit. The item's version after it.
 fn put(
-    working: &mut Working,
+    unit: &mut UnitOfWork,
     mut item: market_item::Model,
     row: &conflict::Model,
     outcome: &Outcome,
     actor: &str,
 ) -> i64 {
-    let draft = Draft::of(&item);
+    let standing = Before::of(&item);
     let remote = item::parsed(item.remote_data.as_deref());
     if item.conflict_id.as_ref() == Some(&row.id) {
         item.conflict_id = None;
@@ -208,12 +255,12 @@ fn put(
         // What was decided may hold what each of them wrote.
         item.editors = item::text(Some(&editors(row).into()));
         weigh::note_editor(&mut item, actor);
-        item.edited_at = Some(working.now.millis());
+        item.edited_at = Some(unit.now.millis());
     }
     let version = outcome.version.max(item.version + 1);
-    item::publish(working, &mut item, &draft, outcome.data.as_ref(), version);
+    item::publish(unit, &mut item, &standing, outcome.data.as_ref(), version);
     let published = item.version;
-    working.keep_item(item);
+    unit.rows.put::<market_item::Entity>(item);
     published
 }
 
@@ -233,18 +280,19 @@ pub(super) fn refusal(refused: Refused, current: &Side) -> RulingError {
 
 /// Notes who did what, in the transaction that does it.
 pub(super) fn audit(
-    working: &mut Working,
+    unit: &mut UnitOfWork,
     actor: &str,
     action: &str,
     subject: &str,
     detail: &Value,
 ) {
-    working.changes.audit.push(audit_log::Model {
+    let row = audit_log::Model {
         id: Uuid::now_v7().to_string(),
-        at: working.now.millis(),
+        at: unit.now.millis(),
         actor: actor.to_owned(),
         action: action.to_owned(),
         subject: subject.to_owned(),
         detail: Some(detail.to_string()),
-    });
+    };
+    unit.rows.put::<audit_log::Entity>(row);
 }

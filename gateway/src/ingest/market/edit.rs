@@ -2,17 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use sea_orm::DbErr;
 use serde_json::Value;
 use tidegate_entity::market_item;
 use tidegate_protocol::code::ErrorCode;
 
 use crate::config::check::MARKETPLACE;
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::decide::market::item::{self, Draft};
-use crate::ingest::decide::market::{patched, rule, skill_key, weigh};
+use crate::ingest::IngestOptions;
 use crate::ingest::market::SkillEdit;
-use crate::ingest::working::{Needs, Working};
+use crate::ingest::market::item::{self, Before};
+use crate::ingest::market::observe::{patched, skill_key};
+use crate::ingest::market::{locate_editors, rule, weigh};
+use crate::ingest::unit::{ReadSet, UnitOfWork};
+use crate::ingest::write::Write;
 use crate::resolve::rules::ItemKind;
+use crate::store::Tx;
 
 /// When it makes sense to try again what waits for upstream.
 const UNCONFIRMED_RETRY_S: u32 = 60;
@@ -20,26 +25,43 @@ const UNCONFIRMED_RETRY_S: u32 = 60;
 /// Fields that say which skill it is.
 const IDENTITY: [&str; 2] = ["skill_id", "id"];
 
-pub(crate) fn needs(edit: &SkillEdit, needs: &mut Needs) {
-    needs.streams.insert(MARKETPLACE.to_owned());
-    needs.market.insert(skill_key(&edit.id));
+impl Write for SkillEdit {
+    type Draft = market_item::Model;
+    type Answer = market_item::Model;
+
+    fn reads(&self, reads: &mut ReadSet, _: &IngestOptions) {
+        reads.streams.insert(MARKETPLACE.to_owned());
+        reads.rows.want::<market_item::Entity>(skill_key(&self.id));
+    }
+
+    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+        locate_editors(tx, reads, &[skill_key(&self.id)]).await
+    }
+
+    fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<market_item::Model> {
+        edit(unit, self)
+    }
+
+    fn answer(&self, _: &mut UnitOfWork, item: market_item::Model) -> ApiResult<Self::Answer> {
+        Ok(item)
+    }
 }
 
 /// Puts the patch on the effective value; the item after it.
-pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<market_item::Model>> {
-    let found = working.market.get(&skill_key(&edit.id)).cloned();
+fn edit(unit: &mut UnitOfWork, edit: &SkillEdit) -> ApiResult<market_item::Model> {
+    let found = unit.rows.get::<market_item::Entity>(&skill_key(&edit.id)).cloned();
     let Some((mut row, before)) =
         found.and_then(|row| Some((item::parsed(row.data.as_deref())?, row))).map(|(b, r)| (r, b))
     else {
         return Err(ApiError::new(ErrorCode::NotFound, "there is no such skill"));
     };
-    check(working, &row, edit)?;
+    check(unit, &row, edit)?;
     let after = patched(&before, &edit.patch);
     check_result(&row, &after)?;
     if crate::resolve::is_same(Some(&before), Some(&after)) {
-        return Ok(Box::new(row));
+        return Ok(row);
     }
-    let draft = Draft::of(&row);
+    let standing = Before::of(&row);
     let remote = item::parsed(row.remote_data.as_deref());
     if crate::resolve::is_same(remote.as_ref(), Some(&after)) {
         weigh::forget_edit(&mut row);
@@ -49,18 +71,18 @@ pub(crate) fn edit(working: &mut Working, edit: &SkillEdit) -> ApiResult<Box<mar
             row.base_data.clone_from(&row.remote_data);
         }
         weigh::note_editor(&mut row, &edit.editor);
-        row.edited_at = Some(working.now.millis());
+        row.edited_at = Some(unit.now.millis());
     }
     let version = row.version + 1;
-    item::publish(working, &mut row, &draft, Some(&after), version);
+    item::publish(unit, &mut row, &standing, Some(&after), version);
     let fields: Vec<&String> = edit.patch.keys().collect();
     let detail = serde_json::json!({ "version": version, "fields": fields });
-    rule::audit(working, &edit.editor, "skill.edit", &format!("skill:{}", edit.id), &detail);
-    working.keep_item(row.clone());
-    Ok(Box::new(row))
+    rule::audit(unit, &edit.editor, "skill.edit", &format!("skill:{}", edit.id), &detail);
+    unit.rows.put::<market_item::Entity>(row.clone());
+    Ok(row)
 }
 
-fn check(working: &Working, row: &market_item::Model, edit: &SkillEdit) -> ApiResult<()> {
+fn check(unit: &UnitOfWork, row: &market_item::Model, edit: &SkillEdit) -> ApiResult<()> {
     if edit.expected_version.is_some_and(|version| version != row.version) {
         let message = "the skill is not at the version the edit was made on";
         return Err(ApiError::new(ErrorCode::VersionConflict, message)
@@ -74,7 +96,7 @@ fn check(working: &Working, row: &market_item::Model, edit: &SkillEdit) -> ApiRe
         let message = "the marketplace has not confirmed this skill for too long";
         return Err(ApiError::unavailable(message).with_retry_after(UNCONFIRMED_RETRY_S));
     }
-    let owned = &working.options.rules.of(ItemKind::Skill).owned_by_remote;
+    let owned = &unit.options.rules.of(ItemKind::Skill).owned_by_remote;
     for field in edit.patch.keys() {
         if IDENTITY.contains(&field.as_str()) || owned.contains(field) {
             return Err(ApiError::invalid(field, "only the marketplace writes this field"));
