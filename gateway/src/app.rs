@@ -296,7 +296,7 @@ fn ingest_options(config: &Config, push: &Push, rules: &Arc<Rules>) -> IngestOpt
     IngestOptions {
         queue: config.limits.write_queue,
         batch: config.limits.commit_batch,
-        ack_timeout_ms: config.push.ack_timeout_ms,
+        result_timeout_ms: config.push.result_timeout_ms,
         pending_per_user: config.limits.pending_per_user,
         devices_per_user: config.limits.devices_per_user,
         push_bucket_milli: push

@@ -187,7 +187,7 @@ pub struct Journal {
 #[serde(deny_unknown_fields)]
 pub struct Push {
     /// How long a result may take before the next tier is tried; milliseconds.
-    pub ack_timeout_ms: u64,
+    pub result_timeout_ms: u64,
     /// Waits before a failed send is tried again, milliseconds; their number
     /// is that of the retries.
     pub backoff_ms: Vec<u64>,

@@ -50,7 +50,7 @@ pub struct IngestOptions {
     pub batch: usize,
     /// How long a result may take after an ack before another attempt is made
     /// is twice this, milliseconds.
-    pub ack_timeout_ms: u64,
+    pub result_timeout_ms: u64,
     /// Commands of one user without a final status.
     pub pending_per_user: i64,
     /// Devices of one user.

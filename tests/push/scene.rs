@@ -39,14 +39,16 @@ impl Scene {
     pub(super) fn setup() -> Setup {
         Setup::new()
             .set("push.ramp_s", "0")
-            .set("push.ack_timeout_ms", "600")
+            .set("push.result_timeout_ms", "600")
             .set("push.backoff_ms", "[200, 400]")
             .set("push.delta_interval_ms", "100")
     }
 
     /// Waits that only a moved clock ends.
     pub(super) fn patient() -> Setup {
-        Self::setup().set("push.ack_timeout_ms", "600000").set("push.backoff_ms", "[60000, 120000]")
+        Self::setup()
+            .set("push.result_timeout_ms", "600000")
+            .set("push.backoff_ms", "[60000, 120000]")
     }
 
     pub(super) async fn start_with(setup: Setup) -> Self {

@@ -37,7 +37,7 @@ const SETTINGS: [(&str, &str); 6] = [
     ("push.device_burst", "2"),
     ("push.device_refill_s", "1"),
     ("push.backoff_ms", "[200, 400, 800, 1600, 3200]"),
-    ("push.ack_timeout_ms", "3000"),
+    ("push.result_timeout_ms", "3000"),
     ("push.concurrency", "50"),
     ("session.behind_ms", "100"),
 ];

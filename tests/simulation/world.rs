@@ -77,7 +77,7 @@ pub(super) struct World {
 pub(super) const ALL: Portion = Portion { rows: 1_000_000, bytes: usize::MAX };
 
 /// How long a result may take, as in the defaults.
-const ACK_TIMEOUT_MS: u64 = 10_000;
+const RESULT_TIMEOUT_MS: u64 = 10_000;
 
 impl Node {
     async fn open(url: &str, clock: &Clock) -> Self {
@@ -96,7 +96,7 @@ impl Node {
         let options = IngestOptions {
             queue: 1024,
             batch: 512,
-            ack_timeout_ms: ACK_TIMEOUT_MS,
+            result_timeout_ms: RESULT_TIMEOUT_MS,
             pending_per_user: 10_000,
             devices_per_user: 50,
             push_bucket_milli: None,

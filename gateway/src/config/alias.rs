@@ -46,6 +46,16 @@ const fn word(variable: &'static str, key: &'static str) -> Alias {
     Alias { variable, key, expected: "a word", read }
 }
 
+/// Settings under another name than they once had; the old one is understood.
+/// Where both are given in the same place, the present name counts.
+const RENAMED: &[(&str, &str)] = &[("push.ack_timeout_ms", "push.result_timeout_ms")];
+
+/// The present name of a setting.
+pub(super) fn present(key: String) -> String {
+    let renamed = RENAMED.iter().find(|(old, _)| *old == key);
+    renamed.map_or(key, |(_, present)| (*present).to_owned())
+}
+
 /// All of them.
 pub(super) const ALL: &[Alias] = &[
     flag("MARKETPLACE_ENABLED", "marketplace.enabled"),

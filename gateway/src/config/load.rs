@@ -196,6 +196,7 @@ impl Merge {
     fn add_table(&mut self, prefix: &str, table: Table, origin: &Origin) {
         for (name, value) in table {
             let key = if prefix.is_empty() { name } else { format!("{prefix}.{name}") };
+            let key = alias::present(key);
             match (lookup(&self.table, &key), value) {
                 (Some(Value::Table(_)), Value::Table(inner)) => {
                     self.add_table(&key, inner, origin);
@@ -214,7 +215,7 @@ impl Merge {
 
     fn add_variable(&mut self, name: &str, text: &str) {
         let origin = Origin::Variable(name.to_owned());
-        let key = name[PREFIX.len()..].to_ascii_lowercase().replace("__", ".");
+        let key = alias::present(name[PREFIX.len()..].to_ascii_lowercase().replace("__", "."));
         let Some(default) = lookup(&self.table, &key).filter(|value| !value.is_table()) else {
             return self.unknown(&key, &origin);
         };

@@ -72,7 +72,7 @@ fn wanted(
     is_online: bool,
     bucket_milli: i64,
 ) -> WantedWake {
-    let head_start_ms = if is_online { unit.options.ack_timeout_ms } else { 0 };
+    let head_start_ms = if is_online { unit.options.result_timeout_ms } else { 0 };
     let due_at = unit.now.plus_millis(i64::try_from(head_start_ms).unwrap_or(i64::MAX));
     WantedWake {
         device: DeviceKey { user_id: device.user_id.clone(), device_id: device.device_id.clone() },

@@ -105,7 +105,7 @@ impl Dispatcher {
         let settings = &state.config.push;
         let ramp = Duration::from_secs(u64::from(settings.ramp_s));
         let options = PlanOptions {
-            ack_timeout_ms: i64::try_from(settings.ack_timeout_ms)?,
+            result_timeout_ms: i64::try_from(settings.result_timeout_ms)?,
             backoff_ms: settings.backoff_ms.clone(),
             refusal_backoff_ms: settings.refusal_backoff_ms.clone(),
             inline: settings.inline,

@@ -15,7 +15,7 @@ use crate::store::wake::NEVER;
 #[derive(Clone, Debug)]
 pub struct PlanOptions {
     /// How long a live session may take before the next tier is tried.
-    pub ack_timeout_ms: i64,
+    pub result_timeout_ms: i64,
     /// Waits before failed sends are tried again.
     pub backoff_ms: Vec<u64>,
     /// Waits after refusals of one token in a row; one more ends it.
@@ -85,7 +85,7 @@ pub fn plan(look: &Look<'_>, options: &PlanOptions) -> Plan {
     if look.wake.repeats >= REPEATS_MAX {
         return Plan::Idle;
     }
-    match live_until(look, options.ack_timeout_ms) {
+    match live_until(look, options.result_timeout_ms) {
         Some(until_ms) if until_ms > look.now.millis() => Plan::Later(until_ms),
         _ => command_order(look, options).map_or(Plan::Idle, Plan::Send),
     }
@@ -93,13 +93,13 @@ pub fn plan(look: &Look<'_>, options: &PlanOptions) -> Plan {
 
 /// Until when the live session may still answer: from the newer of its
 /// beginning and the oldest command, as long as the first tier has.
-fn live_until(look: &Look<'_>, ack_timeout_ms: i64) -> Option<i64> {
+fn live_until(look: &Look<'_>, result_timeout_ms: i64) -> Option<i64> {
     let online_ms = i64::try_from(look.online_for?.as_millis()).unwrap_or(i64::MAX);
     let entered_ms = look.now.millis().saturating_sub(online_ms);
     let oldest_ms = look.waiting.iter().map(|command| command.created_at).min()?;
     // Made under a clock that was wrong, it may lie ahead.
     let oldest_ms = oldest_ms.min(look.now.millis());
-    Some(entered_ms.max(oldest_ms) + ack_timeout_ms)
+    Some(entered_ms.max(oldest_ms) + result_timeout_ms)
 }
 
 fn delta(look: &Look<'_>) -> Plan {
@@ -199,7 +199,7 @@ pub fn settle(
             wake.refusals = 0;
             wake.repeats += 1;
             if wake.repeats < REPEATS_MAX {
-                wake.due_at = now_ms + 2 * options.ack_timeout_ms;
+                wake.due_at = now_ms + 2 * options.result_timeout_ms;
             }
         }
         Outcome::Later { floor } => retry(wake, floor, options, now_ms, jitter),
@@ -277,7 +277,7 @@ impl PlanOptions {
         let schedules = self.backoff_ms.iter().chain(&self.refusal_backoff_ms);
         let longest = schedules.map(|wait_ms| jittered(*wait_ms, 1.0)).max().unwrap_or_default();
         let others = others.iter().filter_map(|wait| i64::try_from(wait.as_millis()).ok()).max();
-        longest.max(2 * self.ack_timeout_ms).max(others.unwrap_or_default())
+        longest.max(2 * self.result_timeout_ms).max(others.unwrap_or_default())
     }
 }
 

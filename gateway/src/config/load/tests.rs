@@ -97,6 +97,18 @@ fn variables_of_the_clients_and_of_others_are_passed_over() {
 }
 
 #[test]
+fn a_setting_is_understood_by_its_old_name_too() {
+    let old = "[push]\nack_timeout_ms = 700\n";
+    assert_eq!(from_file(old).unwrap().push.result_timeout_ms, 700);
+    let both = "[push]\nresult_timeout_ms = 800\nack_timeout_ms = 700\n";
+    assert_eq!(from_file(both).unwrap().push.result_timeout_ms, 800);
+    let old = ("TIDEGATE_PUSH__ACK_TIMEOUT_MS", "700");
+    assert_eq!(from_env(&[old]).unwrap().push.result_timeout_ms, 700);
+    let both = [old, ("TIDEGATE_PUSH__RESULT_TIMEOUT_MS", "800")];
+    assert_eq!(from_env(&both).unwrap().push.result_timeout_ms, 800);
+}
+
+#[test]
 fn unknown_keys_are_named_with_their_origin_and_their_neighbours() {
     assert_eq!(
         problem(from_file("[tls]\ncert = 'a'\n")),

@@ -103,7 +103,7 @@ impl Write for WriteBehind {
     }
 
     fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<()> {
-        let result_timeout_ms = unit.options.ack_timeout_ms;
+        let result_timeout_ms = unit.options.result_timeout_ms;
         unit.then(Arc::new(Batch { batch: Arc::clone(&self.batch), result_timeout_ms }));
         Ok(())
     }

@@ -20,7 +20,7 @@ pub(crate) async fn write(
     db: &impl ConnectionTrait,
     batch: &BehindBatch,
     now: Timestamp,
-    ack_timeout_ms: u64,
+    result_timeout_ms: u64,
 ) -> Result<(), DbErr> {
     let sent_events = batch.sent.iter().map(|sent| delivery_event(sent, TimelineEvent::Sent));
     let acked_events = batch.acked.iter().map(|acked| delivery_event(acked, TimelineEvent::Acked));
@@ -46,7 +46,7 @@ pub(crate) async fn write(
     for (provider, ids) in pushed_by(batch) {
         store::command::mark_pushed(db, &ids, provider).await?;
     }
-    let wait_ms = i64::try_from(ack_timeout_ms.saturating_mul(2)).unwrap_or(i64::MAX);
+    let wait_ms = i64::try_from(result_timeout_ms.saturating_mul(2)).unwrap_or(i64::MAX);
     let due_at = now.plus_millis(wait_ms).millis();
     for (attempt, ids) in &acked.retryable {
         store::command::start_retry_clock(db, ids, *attempt, due_at).await?;
