@@ -160,3 +160,21 @@ fn tasks_have_an_owner() {
         });
     }
 }
+
+/// Who starts a transaction by itself forgets what `Store::write` does: to run it
+/// again where others broke it, and to tell a failure from a doubtful COMMIT. The
+/// writer's loop answers many callers with one commit.
+#[test]
+fn writes_go_through_one_door() {
+    const DOOR: &str = "gateway/src/store/write.rs";
+    const LOOP: [&str; 2] = ["gateway/src/ingest/writer.rs", "gateway/src/ingest/locked.rs"];
+    const WAYS: [&str; 3] = ["begin_write(", "writer.begin(", "checkpointer.begin("];
+    check(&rust_files("gateway/src/"), |file| {
+        if file.path == DOOR || LOOP.contains(&file.path.as_str()) {
+            return Vec::new();
+        }
+        let code = file.code();
+        let found = WAYS.iter().filter(|way| code.contains(**way));
+        found.map(|way| format!("`{way}` outside of `Store::write`")).collect()
+    });
+}

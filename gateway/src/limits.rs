@@ -47,8 +47,12 @@ pub const STREAMS_PER_STEP: u64 = 500;
 /// Bytes of frames in one poll answer; the rest follows with `more`.
 pub const POLL_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// How often a transaction that another node's locks broke is run again.
+/// How often a transaction is run that others' locks break each time.
 pub const WRITE_ATTEMPTS: u32 = 5;
+
+/// Longest pause before such a transaction is run again: about as long as the
+/// one takes that broke it.
+pub const WRITE_RETRY_PAUSE_MAX: Duration = Duration::from_millis(20);
 
 /// What a push attempt says in a timeline, in bytes: a message id, or a refusal
 /// with its reasons.

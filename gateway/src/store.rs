@@ -1,9 +1,9 @@
 //! All SQL: connections, transactions, and one file of queries per table area.
 //!
 //! Functions take a connection or a transaction and never start one
-//! themselves; who writes opens a transaction with [`Store::begin_write`], the
-//! only way to write: connections for reading refuse it. Nothing here knows the
-//! wire, time, or why a row changes.
+//! themselves; who writes goes through [`Store::write`], the only way to write:
+//! connections for reading refuse it. Nothing here knows the wire, time, or why a
+//! row changes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr};
-use tidegate_durable::{Connections, Deadlines, Health, WriteTransaction};
+use tidegate_durable::{Connections, Deadlines, Health};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::store::connect::{PostgresRole, SqliteRole, postgres_options, sqlite_options};
@@ -46,9 +46,7 @@ mod stamp;
 pub mod sync_state;
 pub mod table;
 pub mod wake;
-
-/// A transaction that writes.
-pub type Tx = WriteTransaction;
+pub mod write;
 
 /// Where and how to keep data.
 #[derive(Clone)]
@@ -205,11 +203,6 @@ impl Store {
         };
         self.is_durable.store(is_durable, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Starts a write: see [`Connections::begin`].
-    pub async fn begin_write(&self) -> Result<WriteTransaction, DbErr> {
-        self.writer.begin().await
     }
 
     /// Whether writing works, as the last writes showed.

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use sea_orm::{ConnectionTrait as _, DatabaseBackend};
 use serde_json::json;
-use tidegate_durable::WriteTransaction;
+use tidegate::store::write::Transaction;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use crate::limits::expect_busy;
 use crate::support::{Gateway, Setup, bounded, eventually};
 
 /// Keeps the writer from writing until dropped.
-async fn block_writer(gateway: &Gateway) -> WriteTransaction {
+async fn block_writer(gateway: &Gateway) -> Transaction {
     let store = &gateway.running().state().store;
     let blocking = store.begin_write().await.unwrap();
     if store.backend() == DatabaseBackend::Postgres {

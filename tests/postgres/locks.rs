@@ -1,15 +1,17 @@
 //! Rows that somebody else keeps locked.
 
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement, TransactionTrait as _};
+use serde_json::json;
 use tidegate::ingest::Ingest;
 use tidegate::ingest::behind::PushNote;
+use tidegate::store;
 use tidegate::store::device::DeviceKey;
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::id::CommandId;
 use uuid::Uuid;
 
 use crate::postgres::{impatient, readiness, steps, until_accepted};
-use crate::support::{Gateway, SecondNode};
+use crate::support::{Gateway, SecondNode, Setup, Token};
 
 /// A head that a frozen node or a person keeps locked stops its own stream:
 /// writes to it are refused, and all others are accepted meanwhile.
@@ -104,4 +106,30 @@ async fn nodes_that_write_late_do_not_wait_for_each_other() {
     let deadlocks: i64 = row.unwrap().unwrap().try_get_by_index(0).unwrap();
     assert_eq!(deadlocks, 0);
     console.close().await.unwrap();
+}
+
+/// Two nodes that both register the first device of a user keep to the most
+/// that a user may have: the head of the user's stream is locked although it was
+/// not there.
+#[tokio::test]
+async fn two_nodes_do_not_both_register_the_last_device() {
+    let gateway = Setup::new().set("limits.devices_per_user", "1").start().await;
+    let Some(second) = SecondNode::beside(&gateway).await else { return };
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let register = async |node: String, user: &str, device: &str| {
+        let url = format!("http://{node}/api/v1/devices/register");
+        let body = json!({ "device_id": device, "platform": "android" });
+        let token = Token::device(user).sign();
+        let answer = http.post(url).bearer_auth(token).json(&body).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    };
+    let nodes = [gateway.address().clone(), second.address()];
+    let store = &gateway.running().state().store;
+    for user in (0..30).map(|number| format!("new{number}")) {
+        let [first, other] = nodes.clone();
+        tokio::join!(register(first, &user, "a"), register(other, &user, "b"));
+        let devices = store::device::of_users(store.readers(), &[user]).await.unwrap();
+        assert_eq!(devices.len(), 1);
+    }
+    second.stop().await;
 }

@@ -19,7 +19,7 @@ use crate::store::device::DeviceKey;
 mod calls;
 mod write;
 
-use write::write;
+pub(super) use write::write;
 
 /// Collects what is written late.
 #[derive(Debug)]
@@ -126,6 +126,18 @@ impl BehindBatch {
         slice.acks = self.acks.extract_if(|_, _| true).take(most - slice.len()).collect();
         slice.seen = self.seen.extract_if(|_| true).take(most - slice.len()).collect();
         slice
+    }
+
+    /// Adds what came later. Written one after the other, two batches would lock
+    /// rows out of order.
+    pub(crate) fn absorb(&mut self, later: Self) {
+        self.sent.extend(later.sent);
+        self.acked.extend(later.acked);
+        self.pushed.extend(later.pushed);
+        for ((device, stream), acked) in later.acks {
+            self.move_cursor(&device, &stream, acked);
+        }
+        self.seen.extend(later.seen);
     }
 
     fn move_cursor(&mut self, device: &DeviceKey, stream: &StreamName, mut acked: Acked) {

@@ -1,6 +1,6 @@
 //! Devices: registering, refreshing, deleting.
 
-use tidegate_entity::{command, device, push_wake};
+use tidegate_entity::{command, device, device_cursor, push_wake};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::{Channel, CommandStatus, PushRegistration};
@@ -284,7 +284,8 @@ fn remove(unit: &mut UnitOfWork, key: &DeviceKey) -> ApiResult<()> {
     if unit.rows.remove::<device::Entity>(key).is_none() {
         return Err(ApiError::new(ErrorCode::DeviceNotFound, "the user has no such device"));
     }
-    unit.rows.remove::<push_wake::Entity>(key);
+    unit.rows.forget::<push_wake::Entity>(key.clone());
+    unit.rows.forget::<device_cursor::Entity>(key.clone());
     let open: Vec<String> = unit
         .rows
         .all::<command::Entity>()

@@ -14,9 +14,10 @@ use crate::ingest::unit::{ReadSet, user_stream};
 use crate::resolve::conflict::Conflict;
 use crate::resolve::person::{Decision, Undo};
 use crate::resolve::side::Side;
+use crate::store;
 use crate::store::lease::Fence;
 use crate::store::market::ItemKey;
-use crate::store::{self, Tx};
+use crate::store::write::Transaction;
 
 mod edit;
 mod figures;
@@ -260,7 +261,11 @@ impl Ingest {
 
 /// Finds out who edited items and whom their open conflicts concern: those
 /// users' streams tell of it.
-async fn locate_editors(tx: &Tx, reads: &mut ReadSet, keys: &[ItemKey]) -> Result<(), DbErr> {
+async fn locate_editors(
+    tx: &Transaction,
+    reads: &mut ReadSet,
+    keys: &[ItemKey],
+) -> Result<(), DbErr> {
     let mut open = Vec::new();
     let mut users = Vec::new();
     for item in store::market::edited(tx, keys).await? {

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 use tidegate_entity::{command, device, journal_entry};
 use tidegate_protocol::entry::kind;
@@ -14,14 +13,15 @@ use tidegate_protocol::time::Timestamp;
 
 use crate::hub::{Hub, SessionKey};
 use crate::ingest::IngestOptions;
-use crate::ingest::behind::Behind;
+use crate::ingest::behind::{self, Behind, BehindBatch};
 use crate::metrics::Metrics;
 use crate::store;
-use crate::store::Tx;
 use crate::store::command::Command;
 use crate::store::device::DeviceKey;
 use crate::store::head::{Advance, Heads};
+use crate::store::order::Place;
 use crate::store::table::Tables;
+use crate::store::write::Transaction;
 
 pub(crate) mod heads;
 
@@ -56,16 +56,13 @@ pub(crate) struct UnitOfWork {
     pending: HashMap<String, i64>,
     /// Devices with other capabilities than their live sessions judge by.
     pub(crate) outdated: Vec<SessionKey>,
-    statements: Vec<Arc<dyn BulkWrite>>,
+    /// What is written late, of all batches: one after the other they would
+    /// lock rows out of order.
+    late: Option<BehindBatch>,
     after_commit: Vec<AfterCommit>,
 }
 
 type AfterCommit = Box<dyn FnOnce(&Metrics) + Send + Sync>;
-
-/// What is written by statements of its own, after all rows.
-pub(crate) trait BulkWrite: Send + Sync {
-    fn run<'a>(&'a self, tx: &'a Tx, now: Timestamp) -> BoxFuture<'a, Result<(), DbErr>>;
-}
 
 /// An entry without a position yet.
 #[derive(Clone, Debug)]
@@ -134,7 +131,7 @@ impl UnitOfWork {
             ensured: BTreeSet::new(),
             pending: HashMap::new(),
             outdated: Vec::new(),
-            statements: Vec::new(),
+            late: None,
             after_commit: Vec::new(),
         }
     }
@@ -176,9 +173,12 @@ impl UnitOfWork {
         stored + self.pending.get(stream).copied().unwrap_or(0)
     }
 
-    /// Runs a statement of its own after all rows are written.
-    pub(crate) fn then(&mut self, statement: Arc<dyn BulkWrite>) {
-        self.statements.push(statement);
+    /// Writes a batch of what is late, after all rows.
+    pub(crate) fn write_late(&mut self, batch: &BehindBatch) {
+        match &mut self.late {
+            Some(late) => late.absorb(batch.clone()),
+            late => *late = Some(batch.clone()),
+        }
     }
 
     /// Counts something once it is committed.
@@ -218,7 +218,7 @@ impl UnitOfWork {
 
     /// Gives out positions for everything appended, in the order in which
     /// every transaction locks streams.
-    pub(crate) async fn allocate(&mut self, tx: &Tx) -> Result<(), DbErr> {
+    pub(crate) async fn allocate(&mut self, tx: &Transaction) -> Result<(), DbErr> {
         let mut advances: BTreeMap<String, Advance> = BTreeMap::new();
         for entry in &self.entries {
             advances.entry(entry.stream.clone()).or_default().entries += 1;
@@ -268,13 +268,15 @@ impl UnitOfWork {
         }
     }
 
-    /// Writes everything that changed.
-    pub(crate) async fn write(&self, tx: &Tx) -> Result<(), DbErr> {
-        self.rows.write(tx, self.now.millis()).await?;
+    /// Writes everything that changed, in the order in which rows are locked.
+    pub(crate) async fn write(&self, tx: &Transaction) -> Result<(), DbErr> {
+        let now = self.now.millis();
+        self.rows.write(tx, ..Place::JournalEntry, now).await?;
         let entries = self.entries.iter().map(|entry| entry.clone().into_row(self.now));
         store::journal::insert(tx, entries.collect()).await?;
-        for statement in &self.statements {
-            statement.run(tx, self.now).await?;
+        self.rows.write(tx, Place::JournalEntry.., now).await?;
+        if let Some(late) = &self.late {
+            behind::write(tx, late, self.now, self.options.result_timeout_ms).await?;
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::IngestOptions;
 use crate::ingest::unit::{ReadSet, UnitOfWork};
-use crate::store::Tx;
 use crate::store::table::Tables;
+use crate::store::write::Transaction;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -35,7 +35,7 @@ pub(crate) trait Write: Send + Sync + 'static {
     /// only what leads to a stream may be read here.
     fn locate(
         &self,
-        _tx: &Tx,
+        _tx: &Transaction,
         _reads: &mut ReadSet,
     ) -> impl Future<Output = Result<(), DbErr>> + Send {
         std::future::ready(Ok(()))
@@ -81,8 +81,11 @@ impl<W: Write> Pending<W> {
 pub(crate) trait Queued: Send + Sync {
     fn weight(&self) -> usize;
     fn reads(&self, reads: &mut ReadSet, options: &IngestOptions);
-    fn locate<'a>(&'a self, tx: &'a Tx, reads: &'a mut ReadSet)
-    -> BoxFuture<'a, Result<(), DbErr>>;
+    fn locate<'a>(
+        &'a self,
+        tx: &'a Transaction,
+        reads: &'a mut ReadSet,
+    ) -> BoxFuture<'a, Result<(), DbErr>>;
     fn follow(&self, rows: &mut Tables, options: &IngestOptions);
     fn decide(&mut self, unit: &mut UnitOfWork);
     fn answer(&mut self, unit: &mut UnitOfWork);
@@ -103,7 +106,7 @@ impl<W: Write> Queued for Pending<W> {
 
     fn locate<'a>(
         &'a self,
-        tx: &'a Tx,
+        tx: &'a Transaction,
         reads: &'a mut ReadSet,
     ) -> BoxFuture<'a, Result<(), DbErr>> {
         self.write.locate(tx, reads).boxed()

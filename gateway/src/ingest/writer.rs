@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use rand::Rng as _;
 use sea_orm::DbErr;
 use tidegate_durable::Fault;
 use tidegate_entity::push_wake;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::id::Seq;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -24,11 +23,11 @@ use crate::ingest::locked::{self, Locked};
 use crate::ingest::unit::heads::{self, new_epoch};
 use crate::ingest::unit::{ReadSet, Surroundings, UnitOfWork};
 use crate::ingest::write::Queued;
-use crate::limits::WRITE_ATTEMPTS;
 use crate::metrics::Metrics;
 use crate::metrics::label::CommitResult;
 use crate::store::order::Place;
-use crate::store::{self, Store, Tx};
+use crate::store::write::{Attempts, Transaction};
+use crate::store::{self, Store};
 
 /// Writes that share a transaction.
 pub(super) type Batch = Vec<Box<dyn Queued>>;
@@ -173,7 +172,7 @@ impl Writer {
 
     /// One transaction, run again while other nodes' locks break it.
     async fn attempt(&self, batch: &mut Batch) -> Result<(), Failure> {
-        let mut attempt = 1;
+        let mut attempts = Attempts::default();
         loop {
             let result = self.transaction(batch).await;
             let counted = match &result {
@@ -183,13 +182,7 @@ impl Writer {
             };
             self.metrics.commits.of(counted).inc();
             match result {
-                Err(Failure::RolledBack(error))
-                    if is_broken_by_others(&error) && attempt < WRITE_ATTEMPTS =>
-                {
-                    attempt += 1;
-                    let pause_ms = rand::rng().random_range(1..=RETRY_PAUSE_MS_MAX);
-                    tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-                }
+                Err(Failure::RolledBack(error)) if attempts.again(&error).await => {}
                 result => return result,
             }
         }
@@ -233,7 +226,7 @@ impl Writer {
     }
 
     /// Everything up to the commit.
-    async fn write(&self, tx: &Tx, batch: &mut Batch) -> Result<Written, DbErr> {
+    async fn write(&self, tx: &Transaction, batch: &mut Batch) -> Result<Written, DbErr> {
         let mut reads = ReadSet::default();
         for write in &*batch {
             write.reads(&mut reads, &self.options);
@@ -248,7 +241,7 @@ impl Writer {
         for write in &*batch {
             write.follow(&mut rows, &self.options);
         }
-        rows.load(tx, Place::LAST).await?;
+        rows.load(tx, Place::WriteProbe).await?;
         let around = Surroundings {
             now: self.clock.now(),
             options: &self.options,
@@ -273,7 +266,7 @@ impl Writer {
     /// epoch before a position is given out again.
     async fn restart_what_went_back(
         &self,
-        tx: &Tx,
+        tx: &Transaction,
         unit: &mut UnitOfWork,
         named: BTreeSet<String>,
     ) -> Result<Vec<String>, DbErr> {
@@ -301,7 +294,7 @@ impl Writer {
     /// The heads of streams with a doubtful commit, as they are now; 0 where
     /// there is none. One whose commit may still be under way stays in doubt:
     /// nobody waits for it but who writes to it.
-    async fn settle_doubts(&self, tx: &Tx) -> Result<Vec<(String, Seq)>, DbErr> {
+    async fn settle_doubts(&self, tx: &Transaction) -> Result<Vec<(String, Seq)>, DbErr> {
         let doubtful: Vec<String> = lock(&self.doubtful).iter().cloned().collect();
         if doubtful.is_empty() {
             return Ok(Vec::new());
@@ -349,15 +342,5 @@ fn refuse(part: Batch, error: &ApiError) {
     }
 }
 
-/// Longest pause before a transaction that another node's locks broke is run
-/// again; of random length, so that the two do not meet again.
-const RETRY_PAUSE_MS_MAX: u64 = 20;
-
 /// Turns that callers get to hand in before a commit.
 const GATHER_TURNS: u32 = 8;
-
-/// Whether locks of another node broke the transaction, so that the same one
-/// may go through at once: a unique key that its twin just took counts too.
-fn is_broken_by_others(error: &DbErr) -> bool {
-    matches!(Fault::of(error), Fault::Contended | Fault::Taken)
-}

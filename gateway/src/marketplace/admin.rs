@@ -4,7 +4,6 @@
 
 use sea_orm::DbErr;
 use serde_json::{Value, json};
-use tidegate_durable::WriteTransaction;
 use tidegate_entity::{audit_log, skill_rating, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
@@ -17,6 +16,7 @@ use crate::resolve::rules::Strategy;
 use crate::state::AppState;
 use crate::store;
 use crate::store::rating::{FAILED, PENDING};
+use crate::store::write::Transaction;
 
 /// How everything stands.
 #[derive(Clone, Debug)]
@@ -175,13 +175,10 @@ pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
 pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
     require(state)?;
     let now = state.clock.now().millis();
-    let work = async {
-        let tx = state.store.begin_write().await?;
-        // Before the ratings, as the writer locks them.
+    let asked = state.store.write_unless_refused(|tx| async move {
         let mut sync = store::sync_state::lock(&tx).await?;
         let (settings, at) = (&state.config.marketplace, Timestamp::from_millis(now));
         if let Err(refused) = patience::refuse(settings, sync.asked_until, at) {
-            tx.rollback().await;
             return Ok(Err(refused));
         }
         sync.ratings_requested_at = Some(now);
@@ -189,11 +186,9 @@ pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
         store::rating::bring_forward(&tx, now).await?;
         let subject = store::sync_state::MARKETPLACE;
         audit(&tx, now, actor, "ratings.upload", subject, &json!({})).await?;
-        let waiting = store::rating::count(&tx, PENDING).await?;
-        tx.commit().await?;
-        Ok::<_, DbErr>(Ok(waiting))
-    };
-    let waiting = work.await.map_err(|error| ApiError::internal(&error))??;
+        store::rating::count(&tx, PENDING).await.map(Ok)
+    });
+    let waiting = asked.await??;
     state.marketplace.hint(|hints| hints.ratings.notify_one());
     Ok(waiting)
 }
@@ -206,14 +201,12 @@ pub async fn retry_rating(
 ) -> ApiResult<skill_rating::Model> {
     require(state)?;
     let now = state.clock.now().millis();
-    let work = async {
-        let tx = state.store.begin_write().await?;
-        // Before the rating, as the writer locks them.
+    let retried = state.store.write_unless_refused(|tx| async move {
         let mut sync = store::sync_state::lock(&tx).await?;
         let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
         let Some(mut row) = found else {
-            tx.rollback().await;
-            return Ok(None);
+            let message = "there is no such dead letter";
+            return Ok(Err(ApiError::new(ErrorCode::NotFound, message)));
         };
         PENDING.clone_into(&mut row.state);
         row.retry_count = 0;
@@ -222,12 +215,9 @@ pub async fn retry_rating(
         sync.ratings_requested_at = Some(now);
         store::sync_state::write(&tx, sync).await?;
         audit(&tx, now, actor, "rating.retry", &format!("rating:{id}"), &json!({})).await?;
-        tx.commit().await?;
-        Ok::<_, DbErr>(Some(row))
-    };
-    let row = work.await.map_err(|error| ApiError::internal(&error))?;
-    let row =
-        row.ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is no such dead letter"))?;
+        Ok(Ok(row))
+    });
+    let row = retried.await??;
     state.marketplace.hint(|hints| hints.ratings.notify_one());
     Ok(row)
 }
@@ -245,26 +235,24 @@ async fn change(
     actor: &str,
     action: &str,
     detail: Value,
-    change: impl FnOnce(&mut sync_state::Model) -> ApiResult<()> + Send,
+    change: impl Fn(&mut sync_state::Model) -> ApiResult<()> + Send + Sync,
 ) -> ApiResult<sync_state::Model> {
     let now = state.clock.now().millis();
-    let work = async {
-        let tx = state.store.begin_write().await?;
+    let (change, detail) = (&change, &detail);
+    let changed = state.store.write_unless_refused(|tx| async move {
         let mut row = store::sync_state::lock(&tx).await?;
         if let Err(refused) = change(&mut row) {
-            tx.rollback().await;
             return Ok(Err(refused));
         }
         store::sync_state::write(&tx, row.clone()).await?;
-        audit(&tx, now, actor, action, store::sync_state::MARKETPLACE, &detail).await?;
-        tx.commit().await?;
-        Ok::<_, DbErr>(Ok(row))
-    };
-    work.await.map_err(|error| ApiError::internal(&error))?
+        audit(&tx, now, actor, action, store::sync_state::MARKETPLACE, detail).await?;
+        Ok(Ok(row))
+    });
+    changed.await?
 }
 
 async fn audit(
-    tx: &WriteTransaction,
+    tx: &Transaction,
     at: i64,
     actor: &str,
     action: &str,

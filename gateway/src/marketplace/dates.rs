@@ -2,7 +2,6 @@
 //! waits for the time that it showed.
 
 use sea_orm::DbErr;
-use tidegate_durable::WriteTransaction;
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
 
@@ -10,6 +9,7 @@ use crate::config::marketplace::Marketplace;
 use crate::marketplace::status::request;
 use crate::store;
 use crate::store::device::skewed;
+use crate::store::write::Transaction;
 
 /// Ratings that one step makes due.
 const RATINGS_PER_STEP: u64 = 500;
@@ -17,7 +17,7 @@ const RATINGS_PER_STEP: u64 = 500;
 /// Sets right what lies farther ahead than anything is put off. Under the lease,
 /// and in the order in which the writer locks.
 pub(super) async fn set_right(
-    tx: &WriteTransaction,
+    tx: &Transaction,
     settings: &Marketplace,
     now: Timestamp,
 ) -> Result<(), DbErr> {

@@ -116,13 +116,14 @@ async fn take(
     retakes: bool,
     watch: &mut Watch,
 ) -> Result<Option<(Fence, Option<i64>)>, DbErr> {
-    let tx = state.store.begin_write().await?;
     let (now, until) = until(state);
     let unmoved = watch.unmoved(pause(state) * 3);
     let applicant = Applicant { holder: &state.node, retakes, unmoved };
-    let taking = store::lease::take(&tx, LEASE, applicant, now, until).await?;
-    let asked_until = store::sync_state::read(&tx).await?.asked_until;
-    tx.commit().await?;
+    let tried = state.store.write(|tx| async move {
+        let taking = store::lease::take(&tx, LEASE, applicant, now, until).await?;
+        Ok((taking, store::sync_state::read(&tx).await?.asked_until))
+    });
+    let (taking, asked_until) = tried.await?;
     Ok(match taking {
         Taking::Taken(fence) => Some((fence, asked_until)),
         Taking::Held(end) => {
@@ -134,19 +135,23 @@ async fn take(
 
 /// Keeps the lease for longer; and sets right what a wrong clock wrote.
 async fn renew(leader: &Leader) -> Result<bool, DbErr> {
-    let tx = leader.state.store.begin_write().await?;
-    let renewed = store::lease::renew(&tx, &leader.fence, until(&leader.state).1).await?;
-    if renewed {
-        dates::set_right(&tx, leader.settings(), leader.state.clock.now()).await?;
-    }
-    tx.commit().await?;
-    Ok(renewed)
+    let renewed = leader.state.store.write(|tx| async move {
+        let until = until(&leader.state).1;
+        let renewed = store::lease::renew(&tx, &leader.fence, until).await?;
+        if renewed {
+            dates::set_right(&tx, leader.settings(), leader.state.clock.now()).await?;
+        }
+        Ok(renewed)
+    });
+    Ok(renewed.await?)
 }
 
 async fn release(leader: &Leader) -> Result<(), DbErr> {
-    let tx = leader.state.store.begin_write().await?;
-    store::lease::release(&tx, &leader.fence).await?;
-    tx.commit().await
+    let released = leader
+        .state
+        .store
+        .write(|tx| async move { store::lease::release(&tx, &leader.fence).await });
+    Ok(released.await?)
 }
 
 async fn lead(leader: &Leader, refreshes: &mut mpsc::Receiver<String>) {

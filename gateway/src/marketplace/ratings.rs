@@ -44,15 +44,15 @@ pub async fn keep(
     comment: Option<String>,
 ) -> ApiResult<skill_rating::Model> {
     let now = state.clock.now().millis();
-    let work = async {
-        let tx = state.store.begin_write().await?;
+    let comment = &comment;
+    let kept = state.store.write(|tx| async move {
         let before = store::rating::lock(&tx, skill_id, user_id).await?;
         let row = skill_rating::Model {
             skill_id: skill_id.to_owned(),
             user_id: user_id.to_owned(),
             id: before.as_ref().map_or_else(|| Uuid::now_v7().to_string(), |row| row.id.clone()),
             rating: i64::from(rating),
-            comment,
+            comment: comment.clone(),
             // Later than what is being uploaded, so that it is told apart.
             rated_at: before.as_ref().map_or(now, |row| now.max(row.rated_at + 1)),
             state: PENDING.to_owned(),
@@ -65,11 +65,9 @@ pub async fn keep(
         };
         store::rating::upsert(&tx, row.clone()).await?;
         // Another call may have been first, and given it its id.
-        let kept = store::rating::lock(&tx, skill_id, user_id).await?;
-        tx.commit().await?;
-        Ok::<_, DbErr>(kept.unwrap_or(row))
-    };
-    work.await.map_err(|error| crate::error::ApiError::internal(&error))
+        Ok(store::rating::lock(&tx, skill_id, user_id).await?.unwrap_or(row))
+    });
+    Ok(kept.await?)
 }
 
 /// Uploads what waits: now and then, and when somebody asks on any node.

@@ -140,7 +140,7 @@ fn options(leader: &Leader) -> SocketOptions {
 
 async fn note(
     leader: &Leader,
-    work: impl FnOnce(&mut sync_state::Model) + Send,
+    work: impl Fn(&mut sync_state::Model) + Send + Sync,
 ) -> Result<(), Failure> {
     change(&leader.state, &leader.fence, work).await
 }

@@ -1,6 +1,5 @@
 //! Changes of the sync state: each a short transaction of its own.
 
-use sea_orm::DbErr;
 use tidegate_entity::sync_state;
 use uuid::Uuid;
 
@@ -29,13 +28,12 @@ pub(super) fn request(row: &mut sync_state::Model, now: i64) {
 pub(super) async fn change<T>(
     state: &AppState,
     fence: &Fence,
-    change: impl FnOnce(&mut sync_state::Model) -> T + Send,
+    change: impl Fn(&mut sync_state::Model) -> T + Send + Sync,
 ) -> Result<T, Failure> {
-    let work = async {
-        let tx = state.store.begin_write().await?;
+    let change = &change;
+    let changed = state.store.write_unless_refused(|tx| async move {
         if !store::lease::holds(&tx, fence).await? {
-            tx.rollback().await;
-            return Ok(None);
+            return Ok(Err(Failure::Over));
         }
         let mut row = store::sync_state::lock(&tx).await?;
         let before = row.clone();
@@ -43,12 +41,10 @@ pub(super) async fn change<T>(
         if row != before {
             store::sync_state::write(&tx, row).await?;
         }
-        tx.commit().await?;
-        Ok::<_, DbErr>(Some(out))
-    };
-    match work.await {
-        Ok(Some(out)) => Ok(out),
-        Ok(None) => Err(Failure::Over),
+        Ok(Ok(out))
+    });
+    match changed.await {
+        Ok(changed) => changed,
         Err(error) => {
             tracing::warn!(%error, "the sync state was not written");
             Err(Failure::Store)

@@ -131,9 +131,10 @@ impl Dispatcher {
     /// Takes back what this node had claimed before it was killed, and notes
     /// wake-ups for commands that came while there was no push tier.
     async fn begin(&mut self) -> Result<(), DbErr> {
-        let tx = self.state.store.begin_write().await?;
-        let retaken = store::wake::retake(&tx, &self.node).await?;
-        tx.commit().await?;
+        let node = &self.node;
+        let store = &self.state.store;
+        let retake = store.write(|tx| async move { store::wake::retake(&tx, node).await });
+        let retaken = retake.await?;
         if retaken > 0 {
             tracing::info!(claims = retaken, "took back wake-ups claimed before the restart");
         }
@@ -229,9 +230,10 @@ impl Dispatcher {
         if !store::wake::is_any_misdated(self.state.store.readers(), latest).await? {
             return Ok(());
         }
-        let tx = self.state.store.begin_write().await?;
-        let redated = store::wake::redate(&tx, now_ms, latest, REDATED_PER_STEP).await?;
-        tx.commit().await?;
+        let redate = self.state.store.write(|tx| async move {
+            store::wake::redate(&tx, now_ms, latest, REDATED_PER_STEP).await
+        });
+        let redated = redate.await?;
         tracing::warn!(redated, "wake-ups lay in the far future: was a clock set back?");
         Ok(())
     }
@@ -269,10 +271,11 @@ impl Dispatcher {
             // Empty: it will not be sent.
             let _ = self.bucket.take(wake, now_ms);
         };
-        let tx = self.state.store.begin_write().await?;
-        let claimed = store::wake::claim(&tx, claim, limit, charge).await?;
-        tx.commit().await?;
-        Ok(claimed)
+        let claimed = self
+            .state
+            .store
+            .write(|tx| async move { store::wake::claim(&tx, claim, limit, charge).await });
+        Ok(claimed.await?)
     }
 
     fn take(&mut self, sent: Sent) {
@@ -295,12 +298,14 @@ impl Dispatcher {
                 (&a.user_id, &a.device_id).cmp(&(&b.user_id, &b.device_id))
             },
         );
-        let tx = self.state.store.begin_write().await?;
-        for EndedToken { owner, reason } in &self.settled.ended {
-            store::device::end_token(&tx, owner, reason).await?;
-        }
-        store::wake::settle(&tx, self.settled.wakes.clone()).await?;
-        tx.commit().await?;
+        let settled = &self.settled;
+        let written = self.state.store.write(|tx| async move {
+            for EndedToken { owner, reason } in &settled.ended {
+                store::device::end_token(&tx, owner, reason).await?;
+            }
+            store::wake::settle(&tx, settled.wakes.clone()).await
+        });
+        written.await?;
         self.settled = Settled::default();
         Ok(())
     }

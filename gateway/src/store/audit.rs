@@ -3,10 +3,10 @@
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 use tidegate_entity::audit_log::{ActiveModel, Column, Entity, Model};
 
-use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table};
+use crate::store::write::Transaction;
 use std::convert::Infallible;
 
 /// Appends rows.
@@ -56,11 +56,11 @@ impl Table for Entity {
         row.id.clone()
     }
 
-    async fn load(_: &Tx, _: &[Infallible]) -> Result<Vec<Model>, DbErr> {
+    async fn load(_: &Transaction, _: &[Infallible]) -> Result<Vec<Model>, DbErr> {
         Ok(Vec::new())
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         insert(tx, changes.new).await
     }
 }

@@ -8,7 +8,9 @@ use sea_orm::{
 use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::order::Place;
 use crate::store::portion::{Portion, Portioned};
+use crate::store::write::Transaction;
 
 mod table;
 
@@ -20,7 +22,8 @@ pub async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, D
 }
 
 /// These commands, kept from other writers until the transaction ends.
-pub async fn lock(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
+pub async fn lock(db: &Transaction, ids: &[String]) -> Result<Vec<Model>, DbErr> {
+    db.locks(Place::Command);
     let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
     sorted.sort_unstable();
     let mut found = Vec::new();

@@ -8,11 +8,11 @@ use sea_orm::{
 use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::conflict_editor;
 
-use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::order::Place;
 use crate::store::portion::{Portion, Portioned};
 use crate::store::table::{Changes, Table};
+use crate::store::write::Transaction;
 
 /// `status` of a conflict that a person has to decide.
 pub const OPEN: &str = "open";
@@ -188,7 +188,7 @@ impl Table for Entity {
         row.id.clone()
     }
 
-    async fn load(tx: &Tx, wanted: &[Wanted]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[Wanted]) -> Result<Vec<Model>, DbErr> {
         let (mut ids, mut found) = (Vec::new(), Vec::new());
         for wanted in wanted {
             match wanted {
@@ -200,7 +200,7 @@ impl Table for Entity {
         Ok(found)
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         upsert(tx, changes.upserts()).await
     }
 }

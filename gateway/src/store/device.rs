@@ -12,6 +12,8 @@ use tidegate_entity::{device, device_cursor};
 
 use crate::limits::CLOCK_SKEW;
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
+use crate::store::order::Place;
+use crate::store::write::Transaction;
 
 mod table;
 
@@ -38,9 +40,10 @@ pub async fn of_users(
 /// rows are written back whole, and a push token that was ended meanwhile must
 /// not come back.
 pub async fn lock_of_users(
-    db: &impl ConnectionTrait,
+    db: &Transaction,
     users: &[String],
 ) -> Result<Vec<device::Model>, DbErr> {
+    db.locks(Place::Device);
     select(db, users, QuerySelect::lock_exclusive).await
 }
 
@@ -237,14 +240,21 @@ pub fn skewed(at: i64) -> i64 {
     at.saturating_add(i64::try_from(CLOCK_SKEW.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Removes a device and what it acked.
+/// Removes a device; what it acked is removed by [`remove_cursors`].
 pub async fn remove(db: &impl ConnectionTrait, key: &DeviceKey) -> Result<(), DbErr> {
-    device_cursor::Entity::delete_many()
-        .filter(device_cursor::Column::UserId.eq(key.user_id.as_str()))
-        .filter(device_cursor::Column::DeviceId.eq(key.device_id.as_str()))
-        .exec(db)
-        .await?;
     device::Entity::delete_by_id((key.user_id.clone(), key.device_id.clone())).exec(db).await?;
+    Ok(())
+}
+
+/// Forgets what devices that are gone have acked.
+pub async fn remove_cursors(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<(), DbErr> {
+    use device_cursor::Column;
+    for chunk in devices.chunks(KEYS_PER_STATEMENT) {
+        device_cursor::Entity::delete_many()
+            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .exec(db)
+            .await?;
+    }
     Ok(())
 }
 

@@ -11,6 +11,8 @@ use tidegate_entity::journal_entry;
 use tidegate_entity::stream_head::{self, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_sizes, one_of};
+use crate::store::order::Place;
+use crate::store::write::Transaction;
 
 /// What a transaction adds to a head.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +37,8 @@ pub async fn load(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads
 }
 
 /// As [`load`], keeping other writers away until the transaction ends.
-pub async fn lock(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+pub async fn lock(db: &Transaction, streams: &[String]) -> Result<Heads, DbErr> {
+    db.locks(Place::StreamHead);
     match db.get_database_backend() {
         // A write transaction has the whole database locked.
         DatabaseBackend::Sqlite => load_packed(db, streams).await,
@@ -43,8 +46,9 @@ pub async fn lock(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads
     }
 }
 
-/// As [`lock`], leaving out those that somebody else has locked.
-pub async fn lock_free(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+/// As [`lock`], leaving out those that somebody else has locked: it waits for
+/// nobody, so that it is in order at any time.
+pub async fn lock_free(db: &Transaction, streams: &[String]) -> Result<Heads, DbErr> {
     let skip = |query: Select<Entity>| {
         query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
     };

@@ -5,11 +5,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 use tidegate_entity::command;
 use tidegate_entity::idempotency_key::{ActiveModel, Column, Entity, Model};
 
-use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 use crate::store::command::Wanted;
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table, Tables};
+use crate::store::write::Transaction;
 
 /// The rows of these (caller, key) pairs.
 pub async fn load(
@@ -74,7 +74,7 @@ impl Table for Entity {
         (row.caller.clone(), row.key.clone())
     }
 
-    async fn load(tx: &Tx, wanted: &[Self::Select]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[Self::Select]) -> Result<Vec<Model>, DbErr> {
         load(tx, wanted).await
     }
 
@@ -84,7 +84,7 @@ impl Table for Entity {
         }
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         insert(tx, changes.new).await
     }
 }

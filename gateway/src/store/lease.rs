@@ -1,12 +1,13 @@
 //! Leases: what only one node may do at a time. Each taking of one raises its
 //! generation; a node that lost it is recognised by that.
 
-use crate::store::Tx;
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table};
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, Set};
 use tidegate_entity::lease::{ActiveModel, Column, Entity, Model};
+
+use crate::store::write::Transaction;
 
 /// What a write under a lease must still hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +41,9 @@ pub enum Taking {
     Held(i64),
 }
 
-/// Takes a lease that is free or has run out. Runs in a write transaction.
+/// Takes a lease that is free or has run out.
 pub async fn take(
-    db: &impl ConnectionTrait,
+    db: &Transaction,
     name: &str,
     applicant: Applicant<'_>,
     now: i64,
@@ -96,12 +97,13 @@ pub async fn release(db: &impl ConnectionTrait, fence: &Fence) -> Result<(), DbE
 
 /// Whether a lease is still what the fence says; locks it for the rest of the
 /// transaction, so that nobody takes it in between.
-pub async fn holds(db: &impl ConnectionTrait, fence: &Fence) -> Result<bool, DbErr> {
+pub async fn holds(db: &Transaction, fence: &Fence) -> Result<bool, DbErr> {
     Ok(lock(db, &fence.name).await?.is_some_and(|row| row.generation == fence.generation))
 }
 
 /// The lease, locked for the rest of the transaction.
-pub async fn lock(db: &impl ConnectionTrait, name: &str) -> Result<Option<Model>, DbErr> {
+pub async fn lock(db: &Transaction, name: &str) -> Result<Option<Model>, DbErr> {
+    db.locks(Place::Lease);
     Entity::find().filter(Column::Name.eq(name)).lock_exclusive().one(db).await
 }
 
@@ -125,12 +127,13 @@ impl Table for Entity {
     type Select = String;
 
     const PLACE: Place = Place::Lease;
+    const LOCKS: bool = true;
 
     fn key(row: &Model) -> String {
         row.name.clone()
     }
 
-    async fn load(tx: &Tx, wanted: &[String]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[String]) -> Result<Vec<Model>, DbErr> {
         let mut found = Vec::new();
         for name in wanted {
             found.extend(lock(tx, name).await?);
@@ -139,7 +142,7 @@ impl Table for Entity {
     }
 
     /// Leases are taken and kept outside of units of work, which only check them.
-    async fn write(_: &Tx, _: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(_: &Transaction, _: Changes<Self>) -> Result<(), DbErr> {
         Ok(())
     }
 }

@@ -7,10 +7,10 @@ use sea_orm::{
 };
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
 
-use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, one_of};
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table};
+use crate::store::write::Transaction;
 
 /// Names a rating: the skill, and who rated it.
 pub type RatingKey = (String, String);
@@ -25,11 +25,8 @@ pub const UPLOADED: &str = "uploaded";
 pub const FAILED: &str = "failed";
 
 /// A user's rating of a skill, locked for the rest of the transaction.
-pub async fn lock(
-    db: &impl ConnectionTrait,
-    skill_id: &str,
-    user_id: &str,
-) -> Result<Option<Model>, DbErr> {
+pub async fn lock(db: &Transaction, skill_id: &str, user_id: &str) -> Result<Option<Model>, DbErr> {
+    db.locks(Place::SkillRating);
     Entity::find()
         .filter(Column::SkillId.eq(skill_id))
         .filter(Column::UserId.eq(user_id))
@@ -39,7 +36,8 @@ pub async fn lock(
 }
 
 /// The rating with this id, locked for the rest of the transaction.
-pub async fn lock_by_id(db: &impl ConnectionTrait, id: &str) -> Result<Option<Model>, DbErr> {
+pub async fn lock_by_id(db: &Transaction, id: &str) -> Result<Option<Model>, DbErr> {
+    db.locks(Place::SkillRating);
     Entity::find().filter(Column::Id.eq(id)).lock_exclusive().one(db).await
 }
 
@@ -155,12 +153,13 @@ impl Table for Entity {
     type Select = RatingKey;
 
     const PLACE: Place = Place::SkillRating;
+    const LOCKS: bool = true;
 
     fn key(row: &Model) -> RatingKey {
         (row.skill_id.clone(), row.user_id.clone())
     }
 
-    async fn load(tx: &Tx, wanted: &[RatingKey]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[RatingKey]) -> Result<Vec<Model>, DbErr> {
         let mut found = Vec::new();
         for (skill_id, user_id) in wanted {
             found.extend(lock(tx, skill_id, user_id).await?);
@@ -168,7 +167,7 @@ impl Table for Entity {
         Ok(found)
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         for key in &changes.removed {
             remove(tx, key).await?;
         }

@@ -9,12 +9,12 @@ use sea_orm::{
 };
 use tidegate_entity::shared_record::{ActiveModel, Column, Entity, Model};
 
-use crate::store::Tx;
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::later;
 use crate::store::order::Place;
 use crate::store::portion::{Portion, Portioned};
 use crate::store::table::{Changes, Table};
+use crate::store::write::Transaction;
 
 /// Names a record: stream, collection, id.
 pub type RecordKey = (String, String, String);
@@ -84,11 +84,11 @@ impl Table for Entity {
         (row.stream.clone(), row.collection.clone(), row.id.clone())
     }
 
-    async fn load(tx: &Tx, wanted: &[RecordKey]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[RecordKey]) -> Result<Vec<Model>, DbErr> {
         load(tx, wanted).await
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         upsert(tx, changes.upserts()).await
     }
 }

@@ -145,9 +145,8 @@ impl Store {
             })
         })
         .await?;
-        let tx = self.begin_write().await?;
-        tx.execute_unprepared(&format!("PRAGMA user_version = {}", stamp.0)).await?;
-        tx.commit().await?;
+        let sql = &format!("PRAGMA user_version = {}", stamp.0);
+        self.write(|tx| async move { tx.execute_unprepared(sql).await.map(drop) }).await?;
         next.is_committed = true;
         opened.note(Progress { next: Some(next), at: Instant::now() });
         Ok(())

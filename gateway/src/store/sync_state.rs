@@ -1,6 +1,5 @@
 //! How the synchronisation with an upstream stands: a singleton row.
 
-use crate::store::Tx;
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table};
 use sea_orm::sea_query::OnConflict;
@@ -9,6 +8,8 @@ use sea_orm::{
     QueryFilter, QuerySelect,
 };
 use tidegate_entity::sync_state::{ActiveModel, Column, Entity, Model};
+
+use crate::store::write::Transaction;
 
 /// The marketplace's row.
 pub const MARKETPLACE: &str = "marketplace_sync";
@@ -54,7 +55,8 @@ pub async fn read(db: &impl ConnectionTrait) -> Result<Model, DbErr> {
 }
 
 /// The row, locked for the rest of the transaction; made if need be.
-pub async fn lock(db: &impl ConnectionTrait) -> Result<Model, DbErr> {
+pub async fn lock(db: &Transaction) -> Result<Model, DbErr> {
+    db.locks(Place::SyncState);
     let find = || Entity::find().filter(Column::Id.eq(MARKETPLACE)).lock_exclusive();
     if let Some(row) = find().one(db).await? {
         return Ok(row);
@@ -77,16 +79,17 @@ impl Table for Entity {
     type Select = ();
 
     const PLACE: Place = Place::SyncState;
+    const LOCKS: bool = true;
 
     fn key(row: &Model) -> String {
         row.id.clone()
     }
 
-    async fn load(tx: &Tx, _: &[()]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, _: &[()]) -> Result<Vec<Model>, DbErr> {
         Ok(vec![lock(tx).await?])
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         for row in changes.upserts() {
             write(tx, row).await?;
         }

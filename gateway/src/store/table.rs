@@ -12,8 +12,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
 
-use crate::store::Tx;
 use crate::store::order::Place;
+use crate::store::write::Transaction;
 
 /// A table whose rows units of work read and change.
 pub trait Table: Send + Sync + 'static {
@@ -27,13 +27,17 @@ pub trait Table: Send + Sync + 'static {
     /// Its place in the order in which rows are locked and written.
     const PLACE: Place;
 
+    /// Whether rows are locked when they are loaded. Others are guarded by the
+    /// head of a stream or by a unique index, and are loaded before.
+    const LOCKS: bool = false;
+
     /// The row's name.
     fn key(row: &Self::Row) -> Self::Key;
 
     /// The rows asked for, locked where the head of a stream does not guard
     /// them already. What does not exist is left out.
     fn load(
-        tx: &Tx,
+        tx: &Transaction,
         wanted: &[Self::Select],
     ) -> impl Future<Output = Result<Vec<Self::Row>, DbErr>> + Send;
 
@@ -41,7 +45,10 @@ pub trait Table: Send + Sync + 'static {
     fn follow(_row: &Self::Row, _later: &mut Tables) {}
 
     /// Writes what changed; rows and keys come in key order.
-    fn write(tx: &Tx, changes: Changes<Self>) -> impl Future<Output = Result<(), DbErr>> + Send;
+    fn write(
+        tx: &Transaction,
+        changes: Changes<Self>,
+    ) -> impl Future<Output = Result<(), DbErr>> + Send;
 }
 
 /// What a unit of work changed in a table.
@@ -123,15 +130,29 @@ impl<T: Table> Rows<T> {
 
 /// [`Rows`] of any table.
 trait AnyRows: Send + Sync {
-    fn load<'a>(&'a mut self, tx: &'a Tx) -> BoxFuture<'a, Result<(), DbErr>>;
+    fn place(&self) -> Place;
+    fn locks(&self) -> bool;
+    fn load<'a>(&'a mut self, tx: &'a Transaction) -> BoxFuture<'a, Result<(), DbErr>>;
     fn follow(&self, later: &mut Tables);
-    fn write<'a>(&'a self, tx: &'a Tx, now: i64) -> Option<BoxFuture<'a, Result<(), DbErr>>>;
+    fn write<'a>(
+        &'a self,
+        tx: &'a Transaction,
+        now: i64,
+    ) -> Option<BoxFuture<'a, Result<(), DbErr>>>;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
 impl<T: Table> AnyRows for Rows<T> {
-    fn load<'a>(&'a mut self, tx: &'a Tx) -> BoxFuture<'a, Result<(), DbErr>> {
+    fn place(&self) -> Place {
+        T::PLACE
+    }
+
+    fn locks(&self) -> bool {
+        T::LOCKS
+    }
+
+    fn load<'a>(&'a mut self, tx: &'a Transaction) -> BoxFuture<'a, Result<(), DbErr>> {
         async move {
             self.loaded = std::mem::take(&mut self.wanted).into_iter().collect();
             if self.loaded.is_empty() {
@@ -150,7 +171,11 @@ impl<T: Table> AnyRows for Rows<T> {
         self.held.values().for_each(|held| T::follow(&held.row, later));
     }
 
-    fn write<'a>(&'a self, tx: &'a Tx, now: i64) -> Option<BoxFuture<'a, Result<(), DbErr>>> {
+    fn write<'a>(
+        &'a self,
+        tx: &'a Transaction,
+        now: i64,
+    ) -> Option<BoxFuture<'a, Result<(), DbErr>>> {
         let removed: Vec<T::Key> = self.removed.iter().cloned().collect();
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         for held in self.held.values() {
@@ -179,8 +204,8 @@ impl<T: Table> AnyRows for Rows<T> {
 #[derive(Default)]
 pub struct Tables {
     rows: [Option<Box<dyn AnyRows>>; Place::COUNT],
-    /// Tables before this place are loaded: nothing more of them can be wanted.
-    loaded: usize,
+    /// Tables that are loaded: nothing more of them can be wanted.
+    loaded: [bool; Place::COUNT],
 }
 
 impl std::fmt::Debug for Tables {
@@ -203,7 +228,7 @@ impl Tables {
     /// Asks for rows. Tables are loaded in order, so that what a loaded row
     /// leads to must be of a later one.
     pub fn want<T: Table>(&mut self, select: T::Select) {
-        debug_assert!(T::PLACE as usize >= self.loaded, "{:?} is loaded already", T::PLACE);
+        debug_assert!(!self.loaded[T::PLACE as usize], "{:?} is loaded already", T::PLACE);
         self.of_mut::<T>().wanted.insert(select);
     }
 
@@ -212,22 +237,33 @@ impl Tables {
         self.of::<T>().is_some_and(|rows| rows.loaded.binary_search(select).is_ok())
     }
 
-    /// Loads what is wanted of the tables up to and including a place.
-    pub async fn load(&mut self, tx: &Tx, upto: Place) -> Result<(), DbErr> {
-        while self.loaded <= upto as usize {
-            let at = self.loaded;
-            self.loaded += 1;
-            let Some(mut rows) = self.rows[at].take() else { continue };
-            rows.load(tx).await?;
-            rows.follow(self);
-            self.rows[at] = Some(rows);
+    /// Loads what is wanted: first of tables that are not locked, then of those
+    /// that are, in order, up to and including a place.
+    pub async fn load(&mut self, tx: &Transaction, upto: Place) -> Result<(), DbErr> {
+        for locks in [false, true] {
+            for at in 0..Place::COUNT {
+                let is_now = self.rows[at].as_ref().is_some_and(|rows| rows.locks() == locks);
+                if !is_now || self.loaded[at] || (locks && at > upto as usize) {
+                    continue;
+                }
+                let Some(mut rows) = self.rows[at].take() else { continue };
+                rows.load(tx).await?;
+                rows.follow(self);
+                self.rows[at] = Some(rows);
+                self.loaded[at] = true;
+            }
         }
         Ok(())
     }
 
-    /// Writes everything that changed, in order.
-    pub async fn write(&self, tx: &Tx, now: i64) -> Result<(), DbErr> {
-        for rows in self.rows.iter().flatten() {
+    /// Writes what changed in tables of these places, in order.
+    pub async fn write(
+        &self,
+        tx: &Transaction,
+        places: impl RangeBounds<Place>,
+        now: i64,
+    ) -> Result<(), DbErr> {
+        for rows in self.rows.iter().flatten().filter(|rows| places.contains(&rows.place())) {
             if let Some(writing) = rows.write(tx, now) {
                 writing.await?;
             }
@@ -257,6 +293,13 @@ impl Tables {
     /// Removes a row; the row as it was.
     pub fn remove<T: Table>(&mut self, key: &T::Key) -> Option<T::Row> {
         self.of_mut::<T>().remove(key)
+    }
+
+    /// Removes what a key names, whether it was loaded or not.
+    pub fn forget<T: Table>(&mut self, key: T::Key) {
+        let rows = self.of_mut::<T>();
+        rows.held.remove(&key);
+        rows.removed.insert(key);
     }
 
     /// All rows held, in key order.

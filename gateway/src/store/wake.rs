@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, LockBehavior, LockType, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter, QueryOrder,
-    QuerySelect,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, Iterable,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use tidegate_entity::push_wake::{ActiveModel, Column, Entity, Model};
 
@@ -33,7 +33,7 @@ pub struct WantedWake {
 }
 
 /// Why a device is to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// A command waits. It gets its own wake-up and repeat, also where one
     /// was under way or had its share.
@@ -46,19 +46,29 @@ pub enum Cause {
     Data,
 }
 
-impl Cause {
-    const ALL: [Self; 3] = [Self::Token, Self::Command, Self::Data];
-}
-
 /// Notes wake-ups. One that is due sooner stays so; what holds a device back
 /// (`not_before`) keeps doing so.
+///
+/// Rows are locked in the order of their keys, as [`settle`] does. What a
+/// statement does with a row that is there depends on the cause, so that each
+/// run of one cause is a statement.
 pub async fn want(db: &impl ConnectionTrait, wanted: &[WantedWake], now: i64) -> Result<(), DbErr> {
-    for cause in Cause::ALL {
-        let of_kind = wanted.iter().filter(|wake| wake.cause == cause);
-        let rows: Vec<ActiveModel> = of_kind.map(|wake| new_row(wake, now)).collect();
-        insert_rows(db, rows.into_iter(), Some(&on_wanted(cause))).await?;
+    for run in in_runs(wanted, db.get_database_backend()).chunk_by(|a, b| a.cause == b.cause) {
+        let rows = run.iter().map(|wake| new_row(wake, now));
+        insert_rows(db, rows, Some(&on_wanted(run[0].cause))).await?;
     }
     Ok(())
+}
+
+/// In the order in which they are written. SQLite locks no rows: there the
+/// causes need a statement each at most.
+fn in_runs(wanted: &[WantedWake], backend: DatabaseBackend) -> Vec<&WantedWake> {
+    let mut sorted: Vec<&WantedWake> = wanted.iter().collect();
+    match backend {
+        DatabaseBackend::Sqlite => sorted.sort_by_key(|wake| wake.cause),
+        _ => sorted.sort_by(|a, b| a.device.cmp(&b.device)),
+    }
+    sorted
 }
 
 fn new_row(wake: &WantedWake, now: i64) -> ActiveModel {
@@ -344,4 +354,31 @@ pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<
             .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wake(user_id: &str, cause: Cause) -> WantedWake {
+        let device = DeviceKey { user_id: user_id.to_owned(), device_id: "phone".to_owned() };
+        WantedWake { device, due_at: 0, cause, bucket_milli: 0 }
+    }
+
+    /// Another transaction settles the rows in the order of their keys.
+    #[test]
+    fn rows_are_written_in_the_order_of_their_keys() {
+        let wanted = [
+            wake("u3", Cause::Token),
+            wake("u1", Cause::Command),
+            wake("u4", Cause::Command),
+            wake("u2", Cause::Token),
+        ];
+        let users = |backend| -> Vec<String> {
+            let sorted = in_runs(&wanted, backend);
+            sorted.into_iter().map(|wake| wake.device.user_id.clone()).collect()
+        };
+        assert_eq!(users(DatabaseBackend::Postgres), ["u1", "u2", "u3", "u4"]);
+        assert_eq!(users(DatabaseBackend::Sqlite), ["u1", "u4", "u3", "u2"]);
+    }
 }

@@ -52,18 +52,19 @@ pub async fn check_at_start(store: &Store, node: &str) -> Result<(), DbErr> {
 /// # Errors
 /// Those of the database; then none is renewed.
 pub async fn renew_all(store: &Store) -> Result<u64, DbErr> {
-    let tx = store.begin_write().await?;
-    let (mut after, mut renewed) = (String::new(), 0);
-    loop {
-        let heads = store::head::page(&tx, &after, STREAMS_PER_STEP).await?;
-        let Some(last) = heads.last() else { break };
-        after.clone_from(&last.stream);
-        for head in &heads {
-            store::head::renew_epoch(&tx, &head.stream, &new_epoch()).await?;
-            renewed += 1;
+    let renewed = store.write(|tx| async move {
+        let (mut after, mut renewed) = (String::new(), 0);
+        loop {
+            let heads = store::head::page(&tx, &after, STREAMS_PER_STEP).await?;
+            let Some(last) = heads.last() else { return Ok(renewed) };
+            after.clone_from(&last.stream);
+            for head in &heads {
+                store::head::renew_epoch(&tx, &head.stream, &new_epoch()).await?;
+                renewed += 1;
+            }
         }
-    }
-    tx.commit().await?;
+    });
+    let renewed = renewed.await?;
     store.epochs_renewed().map_err(|error| DbErr::Custom(error.to_string()))?;
     Ok(renewed)
 }

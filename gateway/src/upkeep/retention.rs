@@ -55,11 +55,15 @@ async fn trim_stream(
     let upto = by_count.max(by_age);
     let mut trimmed = stream.trimmed;
     while trimmed < upto {
-        let tx = state.store.begin_write().await?;
-        let (reached, removed) =
-            store::journal::remove_upto(&tx, &stream.stream, trimmed, upto, TRIM_POSITIONS).await?;
-        store::head::set_trimmed(&tx, &stream.stream, reached).await?;
-        tx.commit().await?;
+        let trim = state.store.write(|tx| async move {
+            let name = &stream.stream;
+            store::head::lock(&tx, std::slice::from_ref(name)).await?;
+            let (reached, removed) =
+                store::journal::remove_upto(&tx, name, trimmed, upto, TRIM_POSITIONS).await?;
+            store::head::set_trimmed(&tx, name, reached).await?;
+            Ok((reached, removed))
+        });
+        let (reached, removed) = trim.await?;
         state.metrics.entries_trimmed.inc_by(removed);
         trimmed = reached;
     }
@@ -114,11 +118,13 @@ async fn forget_commands(state: &AppState) -> Result<(), DbErr> {
     in_steps(
         || store::command::closed_before(store.readers(), before, RETENTION_ROWS),
         |ids| async move {
-            let tx = store.begin_write().await?;
-            store::event::remove_of(&tx, &ids).await?;
-            store::outcome::remove_of(&tx, &ids).await?;
-            store::command::remove(&tx, &ids).await?;
-            tx.commit().await
+            let ids = &ids;
+            let removed = store.write(|tx| async move {
+                store::command::remove(&tx, ids).await?;
+                store::outcome::remove_of(&tx, ids).await?;
+                store::event::remove_of(&tx, ids).await
+            });
+            Ok(removed.await?)
         },
     )
     .await
@@ -133,9 +139,9 @@ async fn forget_conflicts(state: &AppState) -> Result<(), DbErr> {
     in_steps(
         || store::conflict::resolved_before(store.readers(), before, RETENTION_ROWS),
         |ids| async move {
-            let tx = store.begin_write().await?;
-            store::conflict::remove(&tx, &ids).await?;
-            tx.commit().await
+            let ids = &ids;
+            let removed = store.write(|tx| async move { store::conflict::remove(&tx, ids).await });
+            Ok(removed.await?)
         },
     )
     .await
@@ -148,9 +154,9 @@ async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
     in_steps(
         || store::audit::before(store.readers(), before, RETENTION_ROWS),
         |ids| async move {
-            let tx = store.begin_write().await?;
-            store::audit::remove(&tx, &ids).await?;
-            tx.commit().await
+            let ids = &ids;
+            let removed = store.write(|tx| async move { store::audit::remove(&tx, ids).await });
+            Ok(removed.await?)
         },
     )
     .await
@@ -163,9 +169,10 @@ async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
     in_steps(
         || store::device::not_refreshed_since(store.readers(), before, RETENTION_ROWS),
         |devices| async move {
-            let tx = store.begin_write().await?;
-            store::device::mark_stale(&tx, &devices, before).await?;
-            tx.commit().await
+            let devices = &devices;
+            let marked = store
+                .write(|tx| async move { store::device::mark_stale(&tx, devices, before).await });
+            Ok(marked.await?)
         },
     )
     .await
@@ -178,9 +185,11 @@ async fn forget_keys(state: &AppState) -> Result<(), DbErr> {
     in_steps(
         || store::idempotency::expired(store.readers(), now, RETENTION_ROWS),
         |keys| async move {
-            let tx = store.begin_write().await?;
-            store::idempotency::remove_expired(&tx, &keys, now).await?;
-            tx.commit().await
+            let keys = &keys;
+            let removed = store.write(|tx| async move {
+                store::idempotency::remove_expired(&tx, keys, now).await
+            });
+            Ok(removed.await?)
         },
     )
     .await
@@ -201,9 +210,10 @@ async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
                 // It is here, and noted to be so only now and then.
                 let now = state.clock.now();
                 let batch = std::slice::from_ref(&device);
-                let tx = state.store.begin_write().await?;
-                store::device::touch(&tx, batch, now.millis()).await?;
-                tx.commit().await?;
+                let touched = state.store.write(|tx| async move {
+                    store::device::touch(&tx, batch, now.millis()).await
+                });
+                touched.await?;
                 continue;
             }
             match state.ingest.remove_device(device).await {

@@ -72,10 +72,11 @@ async fn redate(state: &AppState, now: i64) -> anyhow::Result<()> {
     if !store::market::is_any_misdated(state.store.readers(), latest).await? {
         return Ok(());
     }
-    let tx = state.store.begin_write().await?;
-    store::head::lock(&tx, &[MARKETPLACE.to_owned()]).await?;
-    let redated = store::market::redate(&tx, now, latest).await?;
-    tx.commit().await?;
+    let redate = state.store.write(|tx| async move {
+        store::head::lock(&tx, &[MARKETPLACE.to_owned()]).await?;
+        store::market::redate(&tx, now, latest).await
+    });
+    let redated = redate.await?;
     tracing::warn!(redated, "items were confirmed in the future: was a clock set back?");
     Ok(())
 }

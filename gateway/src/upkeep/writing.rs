@@ -64,10 +64,11 @@ async fn probe(state: &AppState) -> Result<(), DbErr> {
 /// before.
 pub(super) async fn write_row(state: &AppState, history: Option<String>) -> Result<(), DbErr> {
     let at = state.clock.now().millis();
-    let tx = state.store.begin_write().await?;
-    let row = write_probe::Model { node: state.node.clone(), at, history };
-    store::probe::write(&tx, row, at - FORGOTTEN_MS).await?;
-    tx.commit().await
+    let row = &write_probe::Model { node: state.node.clone(), at, history };
+    let written = state
+        .store
+        .write(|tx| async move { store::probe::write(&tx, row.clone(), at - FORGOTTEN_MS).await });
+    Ok(written.await?)
 }
 
 /// An embedded database is left in order, with everything on disk: a reboot in
@@ -76,9 +77,8 @@ pub async fn leave(store: &Store, node: &str) -> Result<(), DbErr> {
     if !store.is_embedded() || store.waits_for_disk() {
         return Ok(());
     }
-    let tx = store.begin_write().await?;
-    store::probe::forget_history(&tx, node).await?;
-    tx.commit().await
+    let forgotten = store.write(|tx| async move { store::probe::forget_history(&tx, node).await });
+    Ok(forgotten.await?)
 }
 
 fn tell(state: &AppState, health: Health) {

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use sea_orm::DbErr;
 use tidegate_entity::{command, device};
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::behind::{Behind, BehindBatch};
-use crate::ingest::unit::{BulkWrite, ReadSet, UnitOfWork};
+use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::{Pending, Queued, Write};
 use crate::ingest::{Ingest, IngestOptions, stopping};
-use crate::store::{self, Tx};
+use crate::store;
 
 impl Ingest {
     /// Writes what was noted for later, slice by slice, and waits until it is
@@ -103,8 +99,7 @@ impl Write for WriteBehind {
     }
 
     fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<()> {
-        let result_timeout_ms = unit.options.result_timeout_ms;
-        unit.then(Arc::new(Batch { batch: Arc::clone(&self.batch), result_timeout_ms }));
+        unit.write_late(&self.batch);
         Ok(())
     }
 
@@ -118,16 +113,5 @@ impl Write for WriteBehind {
             self.behind.put_back(BehindBatch::clone(&self.batch));
         }
         self.behind.settle(&self.batch);
-    }
-}
-
-struct Batch {
-    batch: Arc<BehindBatch>,
-    result_timeout_ms: u64,
-}
-
-impl BulkWrite for Batch {
-    fn run<'a>(&'a self, tx: &'a Tx, now: Timestamp) -> BoxFuture<'a, Result<(), DbErr>> {
-        super::write(tx, &self.batch, now, self.result_timeout_ms).boxed()
     }
 }

@@ -19,8 +19,8 @@ use crate::journal::snapshot::command_body;
 use crate::metrics::Metrics;
 use crate::metrics::label::FinalStatus;
 use crate::store;
-use crate::store::Tx;
 use crate::store::command::Command;
+use crate::store::write::Transaction;
 
 /// The status as it reads at `now`: an expiry shows at once.
 pub(crate) fn status_at(row: &command::Model, now: Timestamp) -> CommandStatus {
@@ -158,7 +158,7 @@ impl Write for Cancel {
 
     fn reads(&self, _: &mut ReadSet, _: &IngestOptions) {}
 
-    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+    async fn locate(&self, tx: &Transaction, reads: &mut ReadSet) -> Result<(), DbErr> {
         locate(tx, reads, &[self.0.as_str().to_owned()]).await
     }
 
@@ -197,7 +197,7 @@ impl Write for SettleDue {
 
     fn reads(&self, _: &mut ReadSet, _: &IngestOptions) {}
 
-    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+    async fn locate(&self, tx: &Transaction, reads: &mut ReadSet) -> Result<(), DbErr> {
         locate(tx, reads, &self.0).await
     }
 
@@ -212,7 +212,7 @@ impl Write for SettleDue {
 }
 
 /// Finds out whose commands these are: their streams tell of them.
-async fn locate(tx: &Tx, reads: &mut ReadSet, ids: &[String]) -> Result<(), DbErr> {
+async fn locate(tx: &Transaction, reads: &mut ReadSet, ids: &[String]) -> Result<(), DbErr> {
     for (id, user_id) in store::command::owners(tx, ids).await? {
         reads.streams.insert(user_stream(&user_id));
         reads.rows.want::<device::Entity>(store::device::Wanted::Of { user_id });

@@ -17,7 +17,7 @@ use crate::ingest::market::{locate_editors, rule, weigh};
 use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::Write;
 use crate::resolve::rules::ItemKind;
-use crate::store::Tx;
+use crate::store::write::Transaction;
 
 /// When it makes sense to try again what waits for upstream.
 const UNCONFIRMED_RETRY_S: u32 = 60;
@@ -34,7 +34,7 @@ impl Write for SkillEdit {
         reads.rows.want::<market_item::Entity>(skill_key(&self.id));
     }
 
-    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+    async fn locate(&self, tx: &Transaction, reads: &mut ReadSet) -> Result<(), DbErr> {
         locate_editors(tx, reads, &[skill_key(&self.id)]).await
     }
 

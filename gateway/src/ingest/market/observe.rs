@@ -20,9 +20,9 @@ use crate::ingest::market::{
 use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::Write;
 use crate::resolve::SKEW_MS;
-use crate::store::Tx;
 use crate::store::lease::Fence;
 use crate::store::market::{ItemKey, Listings, SKILL};
+use crate::store::write::Transaction;
 
 /// What upstream said, under the lease under which it was fetched.
 pub(super) struct Observe(pub(super) Arc<Observed>);
@@ -44,7 +44,7 @@ impl Write for Observe {
         }
     }
 
-    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+    async fn locate(&self, tx: &Transaction, reads: &mut ReadSet) -> Result<(), DbErr> {
         let keys: Vec<ItemKey> = self.0.facts.iter().map(|fact| fact.key.clone()).collect();
         locate_editors(tx, reads, &keys).await
     }

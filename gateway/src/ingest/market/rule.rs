@@ -24,9 +24,9 @@ use crate::resolve::person::{Actor, Refused, restore, settle};
 use crate::resolve::rules::Strategy;
 use crate::resolve::side::Side;
 use crate::store;
-use crate::store::Tx;
 use crate::store::conflict::{OPEN, RESOLVED, Wanted, editors};
 use crate::store::market::{ItemKey, SKILL};
+use crate::store::write::Transaction;
 
 impl Write for Ruling {
     type Draft = Result<conflict::Model, RulingError>;
@@ -38,7 +38,7 @@ impl Write for Ruling {
     }
 
     /// Finds out what the conflict is about and whom it concerns.
-    async fn locate(&self, tx: &Tx, reads: &mut ReadSet) -> Result<(), DbErr> {
+    async fn locate(&self, tx: &Transaction, reads: &mut ReadSet) -> Result<(), DbErr> {
         let mut keys = Vec::new();
         for row in store::conflict::load(tx, std::slice::from_ref(&self.conflict_id)).await? {
             reads.streams.extend(editors(&row).iter().map(|user_id| user_stream(user_id)));

@@ -3,23 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rand::Rng as _;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 
 use crate::store;
 use crate::store::head::{Advance, Heads};
+use crate::store::write::Transaction;
 
-/// Locks the heads of these streams. A shared stream's head also guards the
-/// versions of what it tells of, so it is created where it is missing: two
-/// nodes must not both find nothing and both write the first version.
-pub(crate) async fn lock(
-    db: &impl ConnectionTrait,
-    streams: &BTreeSet<String>,
-) -> Result<Heads, DbErr> {
+/// Locks the heads of these streams. A head also guards what the stream tells
+/// of (versions, a user's devices and open commands), so it is created where it
+/// is missing: two nodes must not both find nothing and both write the first
+/// version, or the last device that a user may have. Who only wants the stream
+/// to exist pays nothing for that: it is created once, here instead of later.
+/// Of SQLite this is the only node, so that a user's stream may wait for its
+/// first positions, which create it with the same statement.
+pub(crate) async fn lock(db: &Transaction, streams: &BTreeSet<String>) -> Result<Heads, DbErr> {
     let names: Vec<String> = streams.iter().cloned().collect();
     let mut heads = store::head::lock(db, &names).await?;
+    let is_alone = db.is_embedded();
     let missing: BTreeMap<String, Advance> = names
         .into_iter()
-        .filter(|name| !name.starts_with("user:") && !heads.contains_key(name))
+        .filter(|name| !heads.contains_key(name) && !(is_alone && name.starts_with("user:")))
         .map(|name| (name, Advance { new_epoch: new_epoch(), ..Advance::default() }))
         .collect();
     if !missing.is_empty() {

@@ -247,7 +247,7 @@ async fn want(
         .into_iter()
         .map(|device| WantedWake { device, due_at: now_ms, cause, bucket_milli })
         .collect();
-    let tx = state.store.begin_write().await?;
-    store::wake::want(&tx, &wanted, now_ms).await?;
-    tx.commit().await
+    let wanted = &wanted;
+    let noted = state.store.write(|tx| async move { store::wake::want(&tx, wanted, now_ms).await });
+    Ok(noted.await?)
 }

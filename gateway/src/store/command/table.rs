@@ -7,11 +7,11 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, Que
 use tidegate_entity::command::{Column, Entity, Model};
 use tidegate_entity::command_outcome;
 
-use crate::store::Tx;
 use crate::store::command::{insert, lock, update};
 use crate::store::order::Place;
 use crate::store::outcome;
 use crate::store::table::{Changes, Table};
+use crate::store::write::Transaction;
 
 /// A command with what devices reported about it.
 #[derive(Clone, Debug)]
@@ -86,12 +86,13 @@ impl Table for Entity {
     type Select = Wanted;
 
     const PLACE: Place = Place::Command;
+    const LOCKS: bool = true;
 
     fn key(command: &Command) -> String {
         command.row.id.clone()
     }
 
-    async fn load(tx: &Tx, wanted: &[Wanted]) -> Result<Vec<Command>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[Wanted]) -> Result<Vec<Command>, DbErr> {
         let mut ids = Vec::new();
         for wanted in wanted {
             ids.extend(wanted.ids(tx).await?);
@@ -112,7 +113,7 @@ impl Table for Entity {
         Ok(commands.into_values().collect())
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         let written = changes.new.iter().chain(&changes.changed);
         let outcomes: Vec<command_outcome::Model> =
             written.flat_map(|command| command.outcomes[command.stored..].to_vec()).collect();

@@ -1,13 +1,15 @@
 //! Devices in units of work.
 
+use std::convert::Infallible;
+
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tidegate_entity::device::{Column, Entity, Model};
+use tidegate_entity::device_cursor;
 
-use crate::store::Tx;
-use crate::store::device::{DeviceKey, lock_of_users, remove, token_hash, upsert};
+use crate::store::device::{DeviceKey, lock_of_users, remove, remove_cursors, token_hash, upsert};
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table};
-use crate::store::wake;
+use crate::store::write::Transaction;
 
 /// Which devices a unit of work asks for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,12 +34,13 @@ impl Table for Entity {
     type Select = Wanted;
 
     const PLACE: Place = Place::Device;
+    const LOCKS: bool = true;
 
     fn key(row: &Model) -> DeviceKey {
         DeviceKey { user_id: row.user_id.clone(), device_id: row.device_id.clone() }
     }
 
-    async fn load(tx: &Tx, wanted: &[Wanted]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[Wanted]) -> Result<Vec<Model>, DbErr> {
         let (mut users, mut tokens) = (Vec::new(), Vec::new());
         for wanted in wanted {
             match wanted {
@@ -47,6 +50,7 @@ impl Table for Entity {
         }
         let mut found = lock_of_users(tx, &users).await?;
         for (provider, token) in tokens {
+            tx.locks(Place::Device);
             let holders = Entity::find()
                 .filter(Column::PushProvider.eq(provider))
                 .filter(Column::PushTokenHash.eq(token_hash(token)))
@@ -57,14 +61,34 @@ impl Table for Entity {
         Ok(found)
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         for key in &changes.removed {
             remove(tx, key).await?;
         }
-        wake::remove(tx, &changes.removed).await?;
         let mut rows = changes.upserts();
         // A token changes hands only after its old holder has let go.
         rows.sort_by_key(|row| row.push_token.is_some());
         upsert(tx, rows).await
+    }
+}
+
+/// What devices have acked, in units of work: only forgotten there.
+impl Table for device_cursor::Entity {
+    type Key = DeviceKey;
+    type Row = Infallible;
+    type Select = Infallible;
+
+    const PLACE: Place = Place::DeviceCursor;
+
+    fn key(row: &Infallible) -> DeviceKey {
+        match *row {}
+    }
+
+    async fn load(_: &Transaction, _: &[Infallible]) -> Result<Vec<Infallible>, DbErr> {
+        Ok(Vec::new())
+    }
+
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
+        remove_cursors(tx, &changes.removed).await
     }
 }

@@ -7,11 +7,11 @@ use tidegate_entity::conflict;
 use tidegate_entity::market_item::{Entity, Model};
 use tidegate_protocol::time::Timestamp;
 
-use crate::store::Tx;
 use crate::store::conflict::Wanted;
 use crate::store::market::{ItemKey, confirm, load, upsert};
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table, Tables};
+use crate::store::write::Transaction;
 
 impl Table for Entity {
     type Key = ItemKey;
@@ -24,7 +24,7 @@ impl Table for Entity {
         (row.kind.clone(), row.id.clone())
     }
 
-    async fn load(tx: &Tx, wanted: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
+    async fn load(tx: &Transaction, wanted: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
         load(tx, wanted).await
     }
 
@@ -34,7 +34,7 @@ impl Table for Entity {
         }
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         upsert(tx, changes.upserts()).await
     }
 }
@@ -60,17 +60,17 @@ impl Table for Listings {
     type Row = Confirmed;
     type Select = Infallible;
 
-    const PLACE: Place = Place::Listing;
+    const PLACE: Place = Place::MarketListing;
 
     fn key(row: &Confirmed) -> Self::Key {
         (row.kind, row.ids.first().cloned(), row.at)
     }
 
-    async fn load(_: &Tx, _: &[Infallible]) -> Result<Vec<Confirmed>, DbErr> {
+    async fn load(_: &Transaction, _: &[Infallible]) -> Result<Vec<Confirmed>, DbErr> {
         Ok(Vec::new())
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
         for listed in changes.new {
             confirm(tx, listed.kind, &listed.ids, listed.at.millis()).await?;
         }

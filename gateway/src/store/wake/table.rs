@@ -5,11 +5,11 @@ use std::convert::Infallible;
 use sea_orm::DbErr;
 use tidegate_entity::push_wake::Entity;
 
-use crate::store::Tx;
 use crate::store::device::DeviceKey;
 use crate::store::order::Place;
 use crate::store::table::{Changes, Table};
-use crate::store::wake::{WantedWake, want};
+use crate::store::wake::{WantedWake, remove, want};
+use crate::store::write::Transaction;
 
 impl Table for Entity {
     type Key = DeviceKey;
@@ -22,11 +22,12 @@ impl Table for Entity {
         wake.device.clone()
     }
 
-    async fn load(_: &Tx, _: &[Infallible]) -> Result<Vec<WantedWake>, DbErr> {
+    async fn load(_: &Transaction, _: &[Infallible]) -> Result<Vec<WantedWake>, DbErr> {
         Ok(Vec::new())
     }
 
-    async fn write(tx: &Tx, changes: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
+        remove(tx, &changes.removed).await?;
         let now = changes.now;
         want(tx, &changes.upserts(), now).await
     }
