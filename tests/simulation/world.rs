@@ -354,6 +354,7 @@ impl World {
         let removed = self.rows(name, head.1).await.into_iter().filter(|row| row.seq <= upto);
         self.trimmed.entry((*name).clone()).or_default().extend(removed);
         let tx = self.node.store.begin_write().await.unwrap();
+        store::head::lock(&tx, std::slice::from_ref(name)).await.unwrap();
         let (reached, _) =
             store::journal::remove_upto(&tx, name, head.1, upto, i64::MAX / 2).await.unwrap();
         store::head::set_trimmed(&tx, name, reached).await.unwrap();

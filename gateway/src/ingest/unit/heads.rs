@@ -22,7 +22,8 @@ pub(crate) async fn lock(db: &Transaction, streams: &BTreeSet<String>) -> Result
     let is_alone = db.is_embedded();
     let missing: BTreeMap<String, Advance> = names
         .into_iter()
-        .filter(|name| !heads.contains_key(name) && !(is_alone && name.starts_with("user:")))
+        .filter(|name| !heads.contains_key(name))
+        .filter(|name| !is_alone || !name.starts_with("user:"))
         .map(|name| (name, Advance { new_epoch: new_epoch(), ..Advance::default() }))
         .collect();
     if !missing.is_empty() {
