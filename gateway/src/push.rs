@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use tidegate_protocol::command::PushProvider;
 use tidegate_services::fcm::Fcm;
 use tidegate_services::webpush::WebPush;
 use tokio::time::Instant;
@@ -33,6 +34,16 @@ pub struct Services {
     circuits: Circuits,
 }
 
+impl Services {
+    /// Whether a provider is configured.
+    const fn has(&self, provider: PushProvider) -> bool {
+        match provider {
+            PushProvider::Fcm => self.fcm.is_some(),
+            PushProvider::Webpush => self.webpush.is_some(),
+        }
+    }
+}
+
 impl Push {
     fn new(fcm: Option<Fcm>, webpush: Option<WebPush>, circuits: Circuits) -> Self {
         Self(Arc::new(Services { fcm, webpush, circuits }))
@@ -40,7 +51,7 @@ impl Push {
 
     /// Whether any service is configured.
     pub fn is_configured(&self) -> bool {
-        self.0.fcm.is_some() || self.0.webpush.is_some()
+        PushProvider::ALL.iter().any(|provider| self.0.has(*provider))
     }
 
     /// How the tier stands, for operators: `ok`, `not_configured`, or

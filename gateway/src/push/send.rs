@@ -10,9 +10,9 @@ use tidegate_services::webpush::subscription::Subscription;
 use tokio::time::Instant;
 
 use crate::limits::PUSH_DETAIL_BYTES;
+use crate::push::Push;
 use crate::push::circuit::{Circuit, Route};
 use crate::push::plan::Order;
-use crate::push::{Push, Services};
 
 /// How long a send may take, its access token included: leaves the claim time
 /// to be settled.
@@ -47,18 +47,18 @@ impl Address {
         let (Some(token), Some(provider)) = (&device.push_token, &device.push_provider) else {
             return Err(NoAddress::NotConfigured);
         };
-        let services: &Services = &push.0;
-        match PushProvider::from_word(provider) {
-            Some(PushProvider::Fcm) if services.fcm.is_some() => {
+        // A word of a newer version is one of a provider that is not here.
+        let provider = PushProvider::from_word(provider).filter(|known| push.0.has(*known));
+        match provider.ok_or(NoAddress::NotConfigured)? {
+            PushProvider::Fcm => {
                 DeviceToken::parse(token).map(Self::Fcm).map_err(|_| NoAddress::Invalid)
             }
-            Some(PushProvider::Webpush) if services.webpush.is_some() => {
+            PushProvider::Webpush => {
                 let subscription = Subscription::from_json(token);
                 subscription
                     .map(|subscription| Self::WebPush(Box::new(subscription)))
                     .map_err(|_| NoAddress::Invalid)
             }
-            _ => Err(NoAddress::NotConfigured),
         }
     }
 

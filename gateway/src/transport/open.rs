@@ -156,11 +156,13 @@ fn check_push(state: &AppState, push: &PushRegistration, field: &str) -> ApiResu
     if !(1..=PUSH_TOKEN_BYTES).contains(&push.token.len()) {
         return Err(ApiError::invalid(field, format!("1 to {PUSH_TOKEN_BYTES} bytes")));
     }
-    if push.provider == PushProvider::Fcm {
-        return Ok(());
+    match push.provider {
+        PushProvider::Fcm => Ok(()),
+        PushProvider::Webpush => {
+            let subscription = Subscription::from_json(&push.token);
+            let subscription = subscription.map_err(|e| ApiError::invalid(field, e.to_string()))?;
+            check_literal(subscription.endpoint(), state.config.endpoint_policy())
+                .map_err(|error| ApiError::invalid(field, error.to_string()))
+        }
     }
-    let subscription = Subscription::from_json(&push.token);
-    let subscription = subscription.map_err(|e| ApiError::invalid(field, e.to_string()))?;
-    check_literal(subscription.endpoint(), state.config.endpoint_policy())
-        .map_err(|error| ApiError::invalid(field, error.to_string()))
 }
