@@ -13,7 +13,7 @@ use tidegate_services::atom::item::{CategoryFacts, InvalidItem, SkillFacts};
 use crate::error::ApiError;
 use crate::ingest::market::{Confirmed, Fact, Fault, Observed, Said, Tally};
 use crate::marketplace::lead::Leader;
-use crate::marketplace::listing::Failure;
+use crate::marketplace::listing::{Failure, waits};
 use crate::resolve;
 use crate::store;
 use crate::store::market::{CATEGORY, ItemKey, SKILL};
@@ -219,7 +219,8 @@ pub(super) async fn commit(leader: &Leader, observed: Observed) -> Result<Tally,
 /// One commit. A writer that has no room is waited for: the pages come one by
 /// one, and dropping one would only mean to read it again.
 async fn submit(leader: &Leader, observed: Arc<Observed>) -> Result<Tally, Failure> {
-    let mut waits = leader.settings().backoff_ms.iter();
+    let waits = waits(leader.settings());
+    let mut waits = waits.walk();
     loop {
         let error = match leader.state.ingest.observe(Arc::clone(&observed)).await {
             Ok(tally) => return Ok(tally),
@@ -227,8 +228,8 @@ async fn submit(leader: &Leader, observed: Arc<Observed>) -> Result<Tally, Failu
         };
         match failure(&error) {
             Failure::Late => {
-                let Some(wait_ms) = waits.next() else { return Err(Failure::Late) };
-                if !leader.wait(super::listing::jittered(*wait_ms)).await {
+                let Some(wait) = waits.next() else { return Err(Failure::Late) };
+                if !leader.wait(wait).await {
                     return Err(Failure::Over);
                 }
             }

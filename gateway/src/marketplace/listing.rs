@@ -1,11 +1,10 @@
 //! Requests to upstream, tried again while that makes sense.
 
-use std::time::Duration;
-
 use tidegate_services::atom::error::{AtomError, ErrorKind, Retry};
 
+use crate::config::marketplace::Marketplace;
 use crate::marketplace::lead::Leader;
-use crate::retry::Schedule;
+use crate::retry::{Jitter, Waits};
 
 /// Share by which waits differ, so that installations do not return together.
 const JITTER: f64 = 0.25;
@@ -65,7 +64,8 @@ pub(super) async fn ask<T, F>(
 where
     F: Future<Output = Result<T, AtomError>>,
 {
-    let mut waits = leader.settings().backoff_ms.iter();
+    let waits = waits(leader.settings());
+    let mut waits = waits.walk();
     loop {
         leader.be_patient().await?;
         let error = tokio::select! {
@@ -78,19 +78,17 @@ where
         };
         leader.heed(error.retry).await;
         let next = if error.retry == Retry::Never { None } else { waits.next() };
-        let Some(wait_ms) = next else {
+        let Some(wait) = next else {
             return Err(Failure::Upstream { place: place(), error });
         };
         tracing::debug!(place = place(), %error, "upstream is asked again");
-        if !leader.wait(jittered(*wait_ms)).await {
+        if !leader.wait(wait).await {
             return Err(Failure::Over);
         }
     }
 }
 
-/// A wait, a little longer or shorter.
-pub(super) fn jittered(wait_ms: u64) -> Duration {
-    let base = Duration::from_millis(wait_ms);
-    let schedule = Schedule { base, factor: 1.0, cap: base.mul_f64(1.0 + JITTER), jitter: JITTER };
-    schedule.delays().next().unwrap_or(base)
+/// Waits after failures in a row, of requests and of the socket.
+pub(super) fn waits(settings: &Marketplace) -> Waits {
+    Waits::new(&settings.backoff_ms, Jitter::Around(JITTER))
 }

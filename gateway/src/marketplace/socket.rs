@@ -4,15 +4,17 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use rand::Rng as _;
 use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::socket::{AtomSocket, SocketOptions};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::marketplace::lead::{LOOK, Leader};
-use crate::marketplace::listing::{Failure, jittered};
+use crate::marketplace::listing::{Failure, waits};
 use crate::marketplace::socket::inbox::Inbox;
 use crate::marketplace::status::{change, request};
+use crate::retry::Waits;
 use crate::store;
 
 mod inbox;
@@ -60,18 +62,18 @@ pub(super) async fn keep_up(leader: &Leader) {
 struct Attempts(u32);
 
 impl Attempts {
-    /// The wait before the next one: the last of the schedule over and over.
-    fn wait(&self, schedule_ms: &[u64]) -> Duration {
-        let index = usize::try_from(self.0.saturating_sub(1)).unwrap_or(usize::MAX);
-        let wait_ms = schedule_ms.get(index).or(schedule_ms.last()).copied();
-        jittered(wait_ms.unwrap_or(1_000))
+    /// The wait before the next one, at least `floor`: the last of the list over
+    /// and over.
+    fn wait(&self, waits: &Waits, floor: Duration) -> Duration {
+        let before = usize::try_from(self.0.saturating_sub(1)).unwrap_or(usize::MAX);
+        waits.wait_or_last(before, floor, rand::rng().random_range(0.0..1.0))
     }
 }
 
 /// One attempt, and the life of the socket if it can be had; how long to wait
 /// before the next one.
 async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Duration {
-    let waits = &leader.settings().backoff_ms;
+    let waits = &waits(leader.settings());
     leader.state.metrics.upstream_attempts.inc();
     let connected = tokio::select! {
         biased;
@@ -84,12 +86,12 @@ async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Dura
             tracing::warn!(%error, "the marketplace's socket cannot be had");
             missed(leader, attempts, &format!("connection_error: {}", error.as_str())).await;
             leader.heed(error.retry).await;
-            return attempts.wait(waits);
+            return attempts.wait(waits, Duration::ZERO);
         }
     };
     let now = leader.state.clock.now();
     if note(leader, |row| up(row, now, was_up)).await.is_err() {
-        return attempts.wait(waits).max(LOOK);
+        return attempts.wait(waits, LOOK);
     }
     leader.state.metrics.upstream_connected.set(1);
     leader.hints.runs.notify_one();
@@ -103,7 +105,7 @@ async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Dura
     } else {
         missed(leader, attempts, life.reason).await;
     }
-    if is_wanted { Duration::ZERO } else { attempts.wait(waits) }
+    if is_wanted { Duration::ZERO } else { attempts.wait(waits, Duration::ZERO) }
 }
 
 /// Notes an attempt that brought nothing; too many in a row, and only polling

@@ -17,10 +17,11 @@ use crate::push::Push;
 use crate::push::bucket::DeviceBucket;
 use crate::push::circuit::Leave;
 use crate::push::dispatch::look::Job;
-use crate::push::plan::{Order, PlanOptions};
+use crate::push::plan::{self, Order, PlanOptions};
 use crate::push::rate::Rate;
 use crate::push::send::{self, Address, Answer, SEND_TIMEOUT};
 use crate::push::setup::CLAIM;
+use crate::retry::Waits;
 use crate::state::AppState;
 use crate::store;
 use crate::store::device::{DeviceKey, TokenOwner, skewed};
@@ -106,8 +107,8 @@ impl Dispatcher {
         let ramp = Duration::from_secs(u64::from(settings.ramp_s));
         let options = PlanOptions {
             result_timeout_ms: i64::try_from(settings.result_timeout_ms)?,
-            backoff_ms: settings.backoff_ms.clone(),
-            refusal_backoff_ms: settings.refusal_backoff_ms.clone(),
+            backoff: Waits::new(&settings.backoff_ms, plan::JITTER),
+            refusal_backoff: Waits::new(&settings.refusal_backoff_ms, plan::JITTER),
             inline: settings.inline,
         };
         let bucket = bucket(settings);

@@ -9,6 +9,7 @@ use tidegate_protocol::id::{CommandId, Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::wake::{Ttl, Urgency, Wake, WriteHealth};
 
+use crate::retry::{Jitter, Waits};
 use crate::store::wake::NEVER;
 
 /// Times and choices of the tier.
@@ -17,9 +18,9 @@ pub struct PlanOptions {
     /// How long a live session may take before the next tier is tried.
     pub result_timeout_ms: i64,
     /// Waits before failed sends are tried again.
-    pub backoff_ms: Vec<u64>,
+    pub backoff: Waits,
     /// Waits after refusals of one token in a row; one more ends it.
-    pub refusal_backoff_ms: Vec<u64>,
+    pub refusal_backoff: Waits,
     /// Whether a single command travels inside its wake-up.
     pub inline: bool,
 }
@@ -174,7 +175,7 @@ pub enum Outcome {
 
 /// Whether one more refusal of the token ends it.
 pub fn is_last_refusal(wake: &push_wake::Model, options: &PlanOptions) -> bool {
-    usize::try_from(wake.refusals).is_ok_and(|count| count >= options.refusal_backoff_ms.len())
+    usize::try_from(wake.refusals).is_ok_and(|count| count >= options.refusal_backoff.count())
 }
 
 /// Moves the wake-up on after a send. `jitter` is 0 to 1.
@@ -202,15 +203,14 @@ pub fn settle(
                 wake.due_at = now_ms + 2 * options.result_timeout_ms;
             }
         }
-        Outcome::Later { floor } => retry(wake, floor, options, now_ms, jitter),
+        Outcome::Later { floor } => retry(wake, floor, options, now, jitter),
         Outcome::TokenRefused => {
-            let base_ms = wait_after_refusals(wake, options);
+            let wait = wait_after_refusals(wake, options, jitter);
             wake.refusals = wake.refusals.saturating_add(1);
-            hold(wake, now_ms.saturating_add(jittered(base_ms, jitter)));
+            hold(wake, later(now, wait));
         }
         Outcome::ServiceRefused { wait } => {
-            let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-            hold(wake, now_ms.saturating_add(wait_ms));
+            hold(wake, later(now, wait));
         }
         Outcome::Over => {
             wake.failures = 0;
@@ -230,19 +230,17 @@ fn retry(
     wake: &mut push_wake::Model,
     floor: Duration,
     options: &PlanOptions,
-    now_ms: i64,
+    now: Timestamp,
     jitter: f64,
 ) {
-    let step = usize::try_from(wake.failures).unwrap_or(usize::MAX);
-    let floor_ms = i64::try_from(floor.as_millis()).unwrap_or(i64::MAX);
-    wake.not_before = now_ms.saturating_add(floor_ms);
-    let Some(base_ms) = options.backoff_ms.get(step) else {
+    let before = usize::try_from(wake.failures).unwrap_or(usize::MAX);
+    wake.not_before = later(now, floor);
+    let Some(wait) = options.backoff.wait(before, floor, jitter) else {
         wake.failures = 0;
         return;
     };
     wake.failures += 1;
-    let wait_ms = jittered(*base_ms, jitter).max(floor_ms);
-    hold(wake, now_ms.saturating_add(wait_ms));
+    hold(wake, later(now, wait));
 }
 
 /// Due then, and not before.
@@ -252,38 +250,32 @@ fn hold(wake: &mut push_wake::Model, at_ms: i64) {
 }
 
 /// The wait that this many refusals in a row ask for; the last one, after
-/// more of them.
-pub fn wait_after_refusals(wake: &push_wake::Model, options: &PlanOptions) -> u64 {
-    let step = usize::try_from(wake.refusals).unwrap_or_default();
-    let waits = &options.refusal_backoff_ms;
-    waits.get(step).or(waits.last()).copied().unwrap_or_default()
+/// more of them. `jitter` is 0 to 1.
+pub fn wait_after_refusals(
+    wake: &push_wake::Model,
+    options: &PlanOptions,
+    jitter: f64,
+) -> Duration {
+    let before = usize::try_from(wake.refusals).unwrap_or_default();
+    options.refusal_backoff.wait_or_last(before, Duration::ZERO, jitter)
 }
 
-fn jittered(base_ms: u64, jitter: f64) -> i64 {
-    let spread_ms = i64::try_from(base_ms).unwrap_or(i64::MAX);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "waits of at most a day, in milliseconds"
-    )]
-    let jitter_ms = (spread_ms as f64 * JITTER * jitter) as i64;
-    spread_ms.saturating_add(jitter_ms)
+fn later(now: Timestamp, wait: Duration) -> i64 {
+    now.millis().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX))
 }
 
 impl PlanOptions {
     /// The longest that anything here makes a wake-up wait, `others` included:
     /// a row that is due later was written under a wrong clock.
     pub fn longest_wait_ms(&self, others: [Duration; 3]) -> i64 {
-        let schedules = self.backoff_ms.iter().chain(&self.refusal_backoff_ms);
-        let longest = schedules.map(|wait_ms| jittered(*wait_ms, 1.0)).max().unwrap_or_default();
-        let others = others.iter().filter_map(|wait| i64::try_from(wait.as_millis()).ok()).max();
-        longest.max(2 * self.result_timeout_ms).max(others.unwrap_or_default())
+        let listed = self.backoff.longest().max(self.refusal_backoff.longest());
+        let longest = others.into_iter().fold(listed, Duration::max);
+        i64::try_from(longest.as_millis()).unwrap_or(i64::MAX).max(2 * self.result_timeout_ms)
     }
 }
 
-/// Share by which a wait may be longer. Never shorter: the schedule is what
-/// providers ask for at least.
-const JITTER: f64 = 0.25;
+/// By how much waits differ: the lists are what providers ask for at least.
+pub const JITTER: Jitter = Jitter::Above(0.25);
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use rand::Rng as _;
 use tidegate_entity::{device, push_wake};
 use tidegate_services::outcome::Action;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::ingest::behind::PushNote;
@@ -131,8 +131,8 @@ fn blame(
 ) -> Outcome {
     match judge(dispatcher, refusal, circuit, Evidence::OneToken) {
         Fault::Service { wait, .. } => {
-            let own_ms = plan::wait_after_refusals(wake, &dispatcher.options);
-            Outcome::ServiceRefused { wait: wait.max(Duration::from_millis(own_ms)) }
+            let own = plan::wait_after_refusals(wake, &dispatcher.options, 0.0);
+            Outcome::ServiceRefused { wait: wait.max(own) }
         }
         Fault::Token => {
             let reason = refusal.reason;

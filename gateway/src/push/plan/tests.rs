@@ -6,8 +6,8 @@ use crate::push::bucket::tests::wake;
 fn options() -> PlanOptions {
     PlanOptions {
         result_timeout_ms: 10_000,
-        backoff_ms: vec![2_000, 4_000, 8_000, 16_000, 32_000],
-        refusal_backoff_ms: vec![60_000, 300_000],
+        backoff: Waits::new(&[2_000, 4_000, 8_000, 16_000, 32_000], JITTER),
+        refusal_backoff: Waits::new(&[60_000, 300_000], JITTER),
         inline: true,
     }
 }
