@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use tidegate_entity::market_item;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
+use tidegate_services::atom::error::{AtomError, ErrorKind};
 use tidegate_services::atom::item::{CategoryFacts, InvalidItem, SkillFacts};
 
 use crate::error::ApiError;
@@ -67,10 +68,22 @@ pub(super) fn gone(kind: &str, id: String, as_of: Timestamp, at: Option<Timestam
 }
 
 /// What the answer to a question for one skill says of it; `None`: that it is
-/// not there.
-pub(super) fn single(id: &str, answer: Option<&RawValue>, as_of: Timestamp) -> Option<Fact> {
-    let fact = skill(answer?, as_of, false).ok().filter(|fact| fact.key.1 == id);
-    Some(fact.unwrap_or_else(|| faulty(SKILL, id.to_owned(), as_of, Fault::Unreadable)))
+/// not there. What is no word on this skill stays an error.
+pub(super) fn single(
+    id: &str,
+    answer: Result<Option<Box<RawValue>>, AtomError>,
+    as_of: Timestamp,
+) -> Result<Option<Fact>, AtomError> {
+    let faulty = |fault| faulty(SKILL, id.to_owned(), as_of, fault);
+    match answer {
+        Ok(None) => Ok(None),
+        Ok(Some(raw)) => {
+            let fact = skill(&raw, as_of, false).ok().filter(|fact| fact.key.1 == id);
+            Ok(Some(fact.unwrap_or_else(|| faulty(Fault::Unreadable))))
+        }
+        Err(error) if error.kind == ErrorKind::TooLarge => Ok(Some(faulty(Fault::TooLarge))),
+        Err(error) => Err(error),
+    }
 }
 
 /// What was checked to be an object.

@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tidegate_services::atom::error::ErrorKind;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -93,14 +92,11 @@ async fn one(leader: &Leader, id: &str) -> bool {
     if let Err(error) = &answer {
         leader.heed(error.retry).await;
     }
-    let fact = match answer {
-        Ok(answer) => facts::single(id, answer.as_deref(), as_of).unwrap_or_else(|| {
+    let fact = match facts::single(id, answer, as_of) {
+        Ok(fact) => fact.unwrap_or_else(|| {
             tracing::warn!("the marketplace denies a skill that was to be refreshed");
             facts::faulty(SKILL, id.to_owned(), as_of, Fault::NotFound)
         }),
-        Err(error) if error.kind == ErrorKind::TooLarge => {
-            facts::faulty(SKILL, id.to_owned(), as_of, Fault::TooLarge)
-        }
         Err(error) => {
             tracing::debug!(%error, "a skill could not be refreshed");
             return false;

@@ -7,10 +7,9 @@ use std::collections::HashSet;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
-use tidegate_services::atom::error::ErrorKind;
 use tidegate_services::atom::item::category_name;
 
-use crate::ingest::market::{Confirmed, Fact, Fault, Tally};
+use crate::ingest::market::{Confirmed, Fact, Tally};
 use crate::marketplace::facts;
 use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::{Failure, ask};
@@ -122,14 +121,10 @@ async fn confirmed(
 async fn asked(leader: &Leader, id: &str) -> Result<Asked, Failure> {
     let as_of = leader.state.clock.now();
     let place = || "one skill".to_owned();
-    match ask(leader, place, || leader.atom.skill(id)).await {
-        Ok(answer) => Ok(match facts::single(id, answer.as_deref(), as_of) {
-            Some(fact) => Asked::Found(fact),
-            None => Asked::Gone(facts::gone(SKILL, id.to_owned(), as_of, None)),
-        }),
-        Err(Failure::Upstream { error, .. }) if error.kind == ErrorKind::TooLarge => {
-            Ok(Asked::Found(facts::faulty(SKILL, id.to_owned(), as_of, Fault::TooLarge)))
-        }
+    let request = || async { facts::single(id, leader.atom.skill(id).await, as_of) };
+    match ask(leader, place, request).await {
+        Ok(Some(fact)) => Ok(Asked::Found(fact)),
+        Ok(None) => Ok(Asked::Gone(facts::gone(SKILL, id.to_owned(), as_of, None))),
         Err(error) if error.is_of_one_answer() => Ok(Asked::Unanswered(error)),
         Err(error) => Err(error),
     }

@@ -12,10 +12,11 @@ use crate::error::{ApiError, ApiResult};
 use crate::ingest::IngestOptions;
 use crate::ingest::market::SkillEdit;
 use crate::ingest::market::item::{self, Before};
-use crate::ingest::market::observe::{patched, skill_key};
+use crate::ingest::market::observe::skill_key;
 use crate::ingest::market::{locate_editors, rule, weigh};
 use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::Write;
+use crate::resolve::patch::patched;
 use crate::resolve::rules::ItemKind;
 use crate::store::write::Transaction;
 
@@ -56,7 +57,8 @@ fn edit(unit: &mut UnitOfWork, edit: &SkillEdit) -> ApiResult<market_item::Model
         return Err(ApiError::new(ErrorCode::NotFound, "there is no such skill"));
     };
     check(unit, &row, edit)?;
-    let after = patched(&before, &edit.patch);
+    let after = patched(&before, &Value::Object(edit.patch.clone()))
+        .map_err(|error| ApiError::internal(&error))?;
     check_result(&row, &after)?;
     if crate::resolve::is_same(Some(&before), Some(&after)) {
         return Ok(row);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sea_orm::DbErr;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidegate_entity::{lease, market_item, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::RatingBody;
@@ -256,11 +256,4 @@ pub(super) fn known_since(at: Option<Timestamp>, now: Timestamp, known: i64) -> 
 /// The key of a skill.
 pub(super) fn skill_key(id: &str) -> ItemKey {
     (SKILL.to_owned(), id.to_owned())
-}
-
-/// A merge patch on an object.
-pub(super) fn patched(data: &Value, patch: &Map<String, Value>) -> Value {
-    let mut after = data.clone();
-    crate::resolve::patch::apply(&mut after, Value::Object(patch.clone()));
-    after
 }
