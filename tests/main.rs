@@ -28,6 +28,7 @@ mod events;
 mod heartbeat;
 mod hello;
 mod idempotency;
+mod in_hand;
 mod limits;
 mod market;
 mod marketplace;

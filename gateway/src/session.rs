@@ -142,6 +142,12 @@ impl Session {
         self.bucket.take(now.mono_ms, self.options.frames_per_second, self.options.frames_burst)
     }
 
+    /// The gateway is not reading what the client says: its silence does not
+    /// count.
+    pub const fn excuse(&mut self, now: Moment) {
+        self.heard_ms = now.mono_ms;
+    }
+
     /// What to read next, given the heads by place. The user's stream goes
     /// before shared ones; a stream with a full window waits for acks.
     pub fn next_read(&mut self, heads: &dyn Fn(usize) -> Seq, now: Moment) -> Option<ReadPlan> {

@@ -1,10 +1,12 @@
 //! A gateway of its own for each test.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use tempfile::TempDir;
 use tidegate::app::{self, Running};
 use tidegate::clock::Clock;
@@ -201,6 +203,18 @@ impl Gateway {
         tokio::time::resume();
     }
 
+    /// Keeps writes to this stream from being committed until dropped; on
+    /// SQLite all writes.
+    pub(crate) async fn hold_commits(&self, stream: &str) -> Held {
+        let Some(database) = &self.database else {
+            return Held(Box::new(self.running().state().store.begin_write().await.unwrap()));
+        };
+        let holding = database.console().await.begin().await.unwrap();
+        let lock = format!("SELECT 1 FROM stream_head WHERE stream = '{stream}' FOR UPDATE");
+        holding.execute_unprepared(&lock).await.unwrap();
+        Held(Box::new(holding))
+    }
+
     /// Drains and stops.
     pub(crate) async fn stop(&mut self) {
         let running = self.running.take().expect("the gateway was stopped");
@@ -220,6 +234,9 @@ impl Gateway {
         self.running = Some(run(&self.config, &self.clock).await);
     }
 }
+
+/// A lock in the database that ends with this.
+pub(crate) struct Held(#[expect(dead_code, reason = "it is only dropped")] Box<dyn Any + Send>);
 
 /// Boxed: the future of a whole gateway is large.
 async fn run(config: &Config, clock: &Clock) -> Running {

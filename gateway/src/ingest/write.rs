@@ -23,6 +23,10 @@ pub(crate) trait Write: Send + Sync + 'static {
     /// What the caller hears after the commit.
     type Answer: Send + Sync;
 
+    /// Whether the caller hears the answer before anybody hears the entries
+    /// that follow from it.
+    const HEARS_FIRST: bool = false;
+
     /// How many items it adds to a batch.
     fn weight(&self) -> usize {
         1
@@ -79,6 +83,7 @@ impl<W: Write> Pending<W> {
 
 /// A [`Pending`] write of any kind.
 pub(crate) trait Queued: Send + Sync {
+    fn hears_first(&self) -> bool;
     fn weight(&self) -> usize;
     fn reads(&self, reads: &mut ReadSet, options: &IngestOptions);
     fn locate<'a>(
@@ -96,6 +101,10 @@ pub(crate) trait Queued: Send + Sync {
 }
 
 impl<W: Write> Queued for Pending<W> {
+    fn hears_first(&self) -> bool {
+        W::HEARS_FIRST
+    }
+
     fn weight(&self) -> usize {
         self.write.weight()
     }

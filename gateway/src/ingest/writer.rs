@@ -121,7 +121,7 @@ impl Writer {
                 continue;
             }
             match self.attempt(&mut part).await {
-                Ok(()) => part.into_iter().for_each(Queued::committed),
+                Ok(written) => self.tell(written, part),
                 Err(Failure::RolledBack(error)) if Fault::of(&error) == Fault::Locked => {
                     self.go_on_without_locked(part, &mut parts).await;
                 }
@@ -149,6 +149,16 @@ impl Writer {
         }
     }
 
+    /// Tells of a commit. Who asked for it hears the answer before the entries
+    /// that follow from it; all others are answered when those are on their way.
+    fn tell(&self, mut written: Written, batch: Batch) {
+        let (first, others): (Batch, Batch) =
+            batch.into_iter().partition(|write| write.hears_first());
+        first.into_iter().for_each(Queued::committed);
+        self.announce(&mut written.unit);
+        others.into_iter().for_each(Queued::committed);
+    }
+
     /// A batch ran into a lock: what needs it is refused, and the others are
     /// tried again. If it is no head that is locked, in halves.
     async fn go_on_without_locked(&self, part: Batch, parts: &mut Vec<Batch>) {
@@ -171,12 +181,12 @@ impl Writer {
     }
 
     /// One transaction, run again while other nodes' locks break it.
-    async fn attempt(&self, batch: &mut Batch) -> Result<(), Failure> {
+    async fn attempt(&self, batch: &mut Batch) -> Result<Written, Failure> {
         let mut attempts = Attempts::default();
         loop {
             let result = self.transaction(batch).await;
             let counted = match &result {
-                Ok(()) => CommitResult::Committed,
+                Ok(_) => CommitResult::Committed,
                 Err(Failure::RolledBack(_) | Failure::Unreachable(_)) => CommitResult::RolledBack,
                 Err(Failure::Unknown(_)) => CommitResult::Unknown,
             };
@@ -188,10 +198,10 @@ impl Writer {
         }
     }
 
-    async fn transaction(&self, batch: &mut Batch) -> Result<(), Failure> {
+    async fn transaction(&self, batch: &mut Batch) -> Result<Written, Failure> {
         let started = Instant::now();
         let tx = self.store.begin_write().await.map_err(Failure::Unreachable)?;
-        let mut written = match self.write(&tx, batch).await {
+        let written = match self.write(&tx, batch).await {
             Ok(written) => written,
             Err(error) => {
                 tx.rollback().await;
@@ -217,12 +227,10 @@ impl Writer {
         #[expect(clippy::cast_precision_loss, reason = "batches are small")]
         self.metrics.commit_batch_size.observe(weight as f64);
         self.metrics.commit_seconds.observe(started.elapsed().as_secs_f64());
-        let wants_wakes = written.unit.rows.all::<push_wake::Entity>().next().is_some();
-        self.announce(&mut written.unit);
-        if wants_wakes {
+        if written.unit.rows.all::<push_wake::Entity>().next().is_some() {
             self.wakes.notify_one();
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Everything up to the commit.

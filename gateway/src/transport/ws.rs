@@ -26,6 +26,7 @@ mod hello;
 mod live;
 mod queue;
 mod socket;
+mod work;
 
 pub(crate) use frames::check_results;
 

@@ -19,6 +19,8 @@ impl Write for Report {
     type Draft = Vec<ResultAnswer>;
     type Answer = Vec<ResultAnswer>;
 
+    const HEARS_FIRST: bool = true;
+
     fn weight(&self) -> usize {
         self.results.len()
     }

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use tidegate_protocol::client::{self, Ack, Auth, ClientMessage, ParseError, Results, Subscribe};
+use tidegate_protocol::client::{
+    self, Ack, ClientFrame, ClientMessage, ParseError, Results, Subscribe,
+};
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
@@ -12,37 +14,60 @@ use tidegate_protocol::server::{
     AuthOk, ResultsOk, ServerMessage, StreamStatus, StreamStatuses, Streams, Verdict,
 };
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Claims};
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::commands::Report;
 use crate::metrics::label::FrameIn;
 use crate::session::verdict::Beginning;
+use crate::store::head::Heads;
 use crate::transport::open::{self, Wanted};
 use crate::transport::ws::end::End;
 use crate::transport::ws::hello;
 use crate::transport::ws::live::Live;
-
-type Reference = Option<Box<serde_json::value::RawValue>>;
+use crate::transport::ws::work::{Done, Next, Opening, Parsed, Reference};
 
 impl Live {
-    /// Acts on a frame.
+    /// Acts on a frame, or lets it wait for its turn. Acks never wait: they
+    /// have no answer, and open the window.
     pub(super) async fn frame(&mut self, text: &str) -> Result<(), End> {
-        let frame = match client::parse(text) {
-            Ok(frame) => frame,
+        let parsed = client::parse(text);
+        let kind = parsed.as_ref().map_or(FrameIn::Invalid, |frame| FrameIn::from(&frame.body));
+        self.state.metrics.frames_received.of(kind).inc();
+        match parsed {
+            Ok(ClientFrame { body: ClientMessage::Ack(ack), .. }) => self.ack(ack),
+            Ok(ClientFrame { body: ClientMessage::Pong, .. }) => Ok(()),
+            other if self.work.is_busy() => {
+                self.work.wait(Box::new(other), text.len());
+                Ok(())
+            }
             // Boxed: an idle session must not have room for it.
-            Err(error) => return Box::pin(self.unreadable(error)).await,
-        };
-        self.state.metrics.frames_received.of(FrameIn::from(&frame.body)).inc();
-        match frame.body {
-            ClientMessage::Ack(ack) => self.ack(ack),
-            // Boxed: an idle session must not have room for it.
-            other => Box::pin(self.act(other, frame.reference)).await,
+            other => Box::pin(self.act(other)).await,
+        }
+    }
+
+    /// Acts on a frame whose turn it is, or answers the one in hand.
+    pub(super) async fn go_on(&mut self, next: Next) -> Result<(), End> {
+        match next {
+            Next::Act(frame) => self.act(*frame).await,
+            Next::Answer(Done::Reported(reported), reference) => match reported {
+                Ok(ok) => self.answer(&ServerMessage::ResultsOk(ok), reference).await,
+                Err(error) => self.refuse(&error, reference).await,
+            },
+            Next::Answer(Done::Ensured(opening, heads), reference) => {
+                match heads.and_then(|heads| self.follow(opening, &heads)) {
+                    Ok(streams) => {
+                        let answer = ServerMessage::Streams(Streams { streams });
+                        self.answer(&answer, reference).await
+                    }
+                    Err(error) => self.refuse(&error, reference).await,
+                }
+            }
+            Next::Answer(Done::Verified(claims), reference) => self.renew(claims, reference).await,
         }
     }
 
     /// Names what is wrong with a frame, and ends the session.
     async fn unreadable(&mut self, error: ParseError) -> Result<(), End> {
-        self.state.metrics.frames_received.of(FrameIn::Invalid).inc();
         let (reason, named) = hello::refusal(error);
         if let Some(error) = named {
             self.refuse(&error, None).await?;
@@ -50,7 +75,11 @@ impl Live {
         Err(reason.into())
     }
 
-    async fn act(&mut self, body: ClientMessage, reference: Reference) -> Result<(), End> {
+    async fn act(&mut self, frame: Parsed) -> Result<(), End> {
+        let ClientFrame { body, reference } = match frame {
+            Ok(frame) => frame,
+            Err(error) => return self.unreadable(error).await,
+        };
         match body {
             ClientMessage::Ack(ack) => self.ack(ack),
             ClientMessage::Pong => Ok(()),
@@ -58,7 +87,12 @@ impl Live {
             ClientMessage::Results(results) => self.results(results, reference).await,
             ClientMessage::Subscribe(ask) => self.subscribe(ask, reference).await,
             ClientMessage::Unsubscribe(ask) => self.unsubscribe(&ask, reference).await,
-            ClientMessage::Auth(auth) => self.auth(auth, reference).await,
+            ClientMessage::Auth(auth) => {
+                let state = self.state.clone();
+                let work = async move { Done::Verified(state.auth.verify(&auth.token).await) };
+                self.work.begin(work, reference);
+                Ok(())
+            }
             ClientMessage::Mutate => {
                 let message = "offline edits are not part of this gateway yet";
                 self.refuse(&ApiError::new(ErrorCode::NotSupported, message), reference).await
@@ -113,27 +147,36 @@ impl Live {
             channel: Channel::Socket,
             results: results.results,
         };
-        match self.state.ingest.report(report).await {
-            Ok(results) => {
-                let answer = ServerMessage::ResultsOk(ResultsOk { results });
-                self.answer(&answer, reference).await
-            }
-            Err(error) => self.refuse(&error, reference).await,
-        }
+        let ingest = self.state.ingest.clone();
+        let work = async move {
+            let reported = ingest.report(report).await;
+            Done::Reported(reported.map(|results| ResultsOk { results }))
+        };
+        self.work.begin(work, reference);
+        Ok(())
     }
 
     /// Follows streams, or begins anew with one already followed.
     async fn subscribe(&mut self, ask: Subscribe, reference: Reference) -> Result<(), End> {
-        match self.open(&ask).await {
-            Ok(streams) => {
-                let answer = ServerMessage::Streams(Streams { streams });
-                self.answer(&answer, reference).await
-            }
-            Err(error) => self.refuse(&error, reference).await,
-        }
+        let wanted = match self.wanted(&ask) {
+            Ok(wanted) => wanted,
+            Err(error) => return self.refuse(&error, reference).await,
+        };
+        let opening = Opening {
+            watches: open::watch(&self.state.hub, &wanted.open, &self.signal),
+            cursors: ask.cursors,
+            refused: wanted.refused,
+        };
+        let ingest = self.state.ingest.clone();
+        let work = async move {
+            let heads = ingest.ensure(wanted.open).await;
+            Done::Ensured(opening, heads)
+        };
+        self.work.begin(work, reference);
+        Ok(())
     }
 
-    async fn open(&mut self, ask: &Subscribe) -> ApiResult<StreamStatuses> {
+    fn wanted(&self, ask: &Subscribe) -> ApiResult<Wanted> {
         self.check_count(ask)?;
         let wanted = Wanted::sort(&self.state, self.user_id(), &ask.streams);
         let followed = |name: &&StreamName| self.session.position(name).is_none();
@@ -143,10 +186,12 @@ impl Live {
             let reason = format!("a session follows at most {streams_max} streams");
             return Err(ApiError::invalid("streams", reason));
         }
-        let watches = open::watch(&self.state.hub, &wanted.open, &self.signal);
-        let heads = self.state.ingest.ensure(wanted.open).await?;
-        let mut statuses = wanted.refused;
-        for opened in open::begin(watches, &heads, &ask.cursors)? {
+        Ok(wanted)
+    }
+
+    fn follow(&mut self, opening: Opening, heads: &Heads) -> ApiResult<StreamStatuses> {
+        let Opening { watches, cursors, refused: mut statuses } = opening;
+        for opened in open::begin(watches, heads, &cursors)? {
             let (name, epoch) = (opened.state.id.name.clone(), opened.state.id.epoch.clone());
             statuses.insert(name.clone(), opened.status);
             if name.owner().is_some() {
@@ -203,8 +248,12 @@ impl Live {
         self.answer(&ServerMessage::Streams(streams), reference).await
     }
 
-    async fn auth(&mut self, auth: Auth, reference: Reference) -> Result<(), End> {
-        let claims = match self.state.auth.verify(&auth.token).await {
+    async fn renew(
+        &mut self,
+        verified: Result<Claims, AuthError>,
+        reference: Reference,
+    ) -> Result<(), End> {
+        let claims = match verified {
             Ok(claims) => claims,
             // Nothing can be said about the token: the old one still counts.
             Err(error @ AuthError::Unavailable) => {

@@ -30,6 +30,7 @@ use crate::store::device::DeviceKey;
 use crate::transport::open;
 use crate::transport::ws::end::End;
 use crate::transport::ws::socket::{Incoming, Socket};
+use crate::transport::ws::work::Work;
 
 /// Pages sent before the session listens again.
 const PAGES_PER_TURN: usize = 8;
@@ -47,6 +48,8 @@ pub(super) struct Live {
     /// window, and by the commands a user may have pending. Takes no memory
     /// while everything is acked.
     pub(super) unacked: VecDeque<(Seq, CommandId, i32)>,
+    /// Frames that are not answered yet.
+    pub(super) work: Work,
     presence: Presence,
     id: Uuid,
 }
@@ -78,6 +81,7 @@ impl Live {
             signal,
             viewer,
             unacked: VecDeque::new(),
+            work: Work::default(),
             presence,
             id,
         })
@@ -146,17 +150,24 @@ impl Live {
                 timer.as_mut().reset(due);
                 timer_due = due;
             }
+            let listens = self.work.has_room();
+            if !listens {
+                // It is not the client that is silent.
+                self.session.excuse(now);
+            }
             let turn = tokio::select! {
                 // An order comes before what the client says: a replaced
-                // session must not act any more. Then the client, so that acks
-                // open the window. Then time, and then what else there is to
-                // send: a long snapshot must not keep the session from hearing.
+                // session must not act any more. Then what was said before,
+                // and the client, so that acks open the window. Then time, and
+                // then what else there is to send: a long snapshot must not
+                // keep the session from hearing.
                 biased;
                 () = self.signal.woken() => match self.signal.order() {
                     None => Ok(()),
                     Some(order) => Box::pin(self.obey(order)).await,
                 },
-                incoming = self.socket.next() => self.hear(incoming).await,
+                next = self.work.next() => Box::pin(self.go_on(next)).await,
+                incoming = self.socket.next(), if listens => self.hear(incoming).await,
                 () = &mut timer => Box::pin(self.keep_time()).await,
                 () = std::future::ready(()), if more => Ok(()),
             };
@@ -250,7 +261,8 @@ impl Live {
             let watches = &self.watches;
             let heads = |index: usize| watches[index].topic().head();
             let Some(plan) = self.session.next_read(&heads, now) else { break false };
-            if pages >= PAGES_PER_TURN {
+            // An answer goes before the entries that follow from it.
+            if pages >= PAGES_PER_TURN || self.work.has_answer() {
                 break true;
             }
             pages += 1;
