@@ -11,6 +11,7 @@ use tidegate_protocol::cursor::{Cursor, Cursors};
 use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 
+use crate::hub::Watch;
 use crate::journal::frame::{EventsFrame, StreamId};
 use crate::journal::read::Room;
 use crate::journal::snapshot::SnapshotAt;
@@ -21,7 +22,8 @@ pub mod verdict;
 pub mod window;
 
 use bucket::Bucket;
-use stream::{Phase, StreamState};
+use stream::{Head, Phase, StreamState};
+use window::Window;
 
 /// Times and bounds of sessions; milliseconds.
 #[derive(Clone, Debug)]
@@ -77,9 +79,9 @@ pub enum Due {
 
 /// The machine.
 #[derive(Debug)]
-pub struct Session {
+pub struct Session<W = Watch> {
     options: Arc<SessionOptions>,
-    streams: Vec<StreamState>,
+    streams: Vec<StreamState<W>>,
     heartbeat_ms: u64,
     heard_ms: u64,
     ping_due_ms: u64,
@@ -87,7 +89,7 @@ pub struct Session {
     bucket: Bucket,
 }
 
-impl Session {
+impl<W: Head> Session<W> {
     /// A session without streams yet. `heartbeat_ms` 0 means that nothing is
     /// due by time: a poll.
     pub fn new(
@@ -110,7 +112,7 @@ impl Session {
     }
 
     /// The streams followed, the user's own first.
-    pub fn streams(&self) -> &[StreamState] {
+    pub fn streams(&self) -> &[StreamState<W>] {
         &self.streams
     }
 
@@ -120,15 +122,20 @@ impl Session {
     }
 
     /// Follows a stream, at the end or in place of an earlier follow of it.
-    pub fn follow(&mut self, stream: StreamState) -> usize {
+    pub fn follow(&mut self, stream: StreamState<W>) {
         if let Some(index) = self.position(&stream.id.name) {
             self.streams[index] = stream;
-            return index;
+            return;
         }
         // Most sessions follow one or two, and never more later.
         self.streams.reserve_exact(1);
         self.streams.push(stream);
-        self.streams.len() - 1
+    }
+
+    /// Begins with current state of the stream at this place; `head` was read
+    /// before its first page.
+    pub fn begin_anew(&mut self, index: usize, id: StreamId, head: Seq, window: Window) {
+        self.streams[index].begin_anew(id, head, window);
     }
 
     /// Stops following the stream at this place.
@@ -148,14 +155,14 @@ impl Session {
         self.heard_ms = now.mono_ms;
     }
 
-    /// What to read next, given the heads by place. The user's stream goes
-    /// before shared ones; a stream with a full window waits for acks.
-    pub fn next_read(&mut self, heads: &dyn Fn(usize) -> Seq, now: Moment) -> Option<ReadPlan> {
+    /// What to read next. The user's stream goes before shared ones; a stream
+    /// with a full window waits for acks.
+    pub fn next_read(&mut self, now: Moment) -> Option<ReadPlan> {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             if let Phase::Snapshot { at, .. } = &stream.phase {
                 return Some(ReadPlan { index, what: ReadWhat::Snapshot(at.clone()) });
             }
-            if heads(index) <= stream.read {
+            if stream.watch.head() <= stream.read {
                 continue;
             }
             if let Some(room) = stream.window.room() {

@@ -5,4 +5,5 @@
 
 pub mod open;
 pub mod poll;
+pub mod read;
 pub mod ws;

@@ -6,26 +6,22 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use tidegate::hub::Watch;
 use tidegate::hub::signal::Signal;
 use tidegate::ingest::devices::Registration;
 use tidegate::journal::Viewer;
 use tidegate::journal::frame::EventsFrame;
-use tidegate::journal::read::{self, Read, Room};
-use tidegate::journal::ring::Stretch;
-use tidegate::journal::snapshot::{self, SnapshotAt};
 use tidegate::session::stream::Phase;
 use tidegate::session::verdict::Beginning;
 use tidegate::session::{Moment, ReadWhat, Session, SessionOptions};
 use tidegate::store;
 use tidegate::store::device::DeviceKey;
 use tidegate::transport::open;
+use tidegate::transport::read::{Fed, Reader};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, Platform};
 use tidegate_protocol::cursor::{Cursor, Cursors};
 use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
-use tidegate_protocol::server::{ServerMessage, Snapshot};
 use tidegate_protocol::time::Timestamp;
 
 use crate::simulation::client::{Client, Mismatch};
@@ -48,7 +44,6 @@ pub(super) struct Device {
 /// A session and the network to its device.
 pub(super) struct Connection {
     pub(super) machine: Session,
-    watches: Vec<Watch>,
     viewer: Viewer,
     /// Sent, and not yet received.
     flying: VecDeque<String>,
@@ -110,7 +105,6 @@ impl Device {
         let never = Timestamp::from_millis(i64::MAX / 2);
         let mut connection = Connection {
             machine: Session::new(options(), 30_000, never, now),
-            watches: Vec::new(),
             viewer: open::viewer(&registered.device).unwrap(),
             flying: VecDeque::new(),
             acks: Vec::new(),
@@ -122,7 +116,6 @@ impl Device {
                 node.ingest.behind().ack(&self.key(), &name, cursor, now.wall);
             }
             connection.machine.follow(opened.state);
-            connection.watches.push(opened.watch);
         }
         self.session = Some(connection);
     }
@@ -135,30 +128,42 @@ impl Device {
         pages: usize,
         rng: &mut StdRng,
     ) {
-        let key = self.key();
         for _ in 0..pages {
             let Some(connection) = &mut self.session else { return };
-            let watches = &connection.watches;
-            let heads = |index: usize| watches[index].topic().head();
-            let Some(plan) = connection.machine.next_read(&heads, now) else { return };
-            let goes_on = match plan.what {
-                ReadWhat::Events(mut room) => {
-                    if rng.random_bool(0.7) {
-                        // Small pages, so that the device lags.
-                        room.entries = room.entries.min(rng.random_range(1..4));
-                    }
-                    let from_ring = rng.random_bool(0.5);
-                    connection.events(node, &key, plan.index, room, from_ring, now.wall).await
-                }
-                ReadWhat::Snapshot(at) => {
-                    let limit = rng.random_range(1..6);
-                    connection.snapshot(node, &key, plan.index, &at, limit, now.wall).await;
-                    true
-                }
+            let Some(mut plan) = connection.machine.next_read(now) else { return };
+            if let ReadWhat::Events(room) = &mut plan.what
+                && rng.random_bool(0.7)
+            {
+                // Small pages, so that the device lags.
+                room.entries = room.entries.min(rng.random_range(1..4));
+            }
+            let reader = Reader {
+                store: &node.store,
+                behind: node.ingest.behind(),
+                metrics: &node.metrics,
+                user_id: &self.user,
+                viewer: &connection.viewer,
+                channel: Channel::Socket,
+                now: now.wall,
+                items: rng.random_range(1..6),
             };
-            if !goes_on {
+            let from_ring = rng.random_bool(0.5);
+            match reader.step(&mut connection.machine, &plan, from_ring).await.unwrap() {
+                Fed::Events(frame) => {
+                    for command in &frame.commands {
+                        let id = command.id.as_str();
+                        let row = store::command::get(node.store.readers(), id).await;
+                        let row = row.unwrap().unwrap();
+                        let is_over = !row.open || row.expires_at <= now.wall.millis();
+                        assert!(!is_over, "{id} is over, and is sent all the same");
+                    }
+                    connection.flying.push_back(frame.frame.text().to_owned());
+                }
+                Fed::Snapshot(page) => connection.flying.push_back(page.message.write(None)),
+                Fed::Silent => {}
+                Fed::Nothing => panic!("the head promised more"),
                 // Overtaken by trimming: closed 4410.
-                self.session = None;
+                Fed::Overtaken => self.session = None,
             }
         }
     }
@@ -240,71 +245,5 @@ impl Device {
     /// Whether everything that there is has come.
     pub(super) fn is_idle(&self) -> bool {
         self.session.as_ref().is_some_and(|connection| connection.flying.is_empty())
-    }
-}
-
-impl Connection {
-    /// Sends a page of entries; false when the session was overtaken.
-    async fn events(
-        &mut self,
-        node: &Node,
-        device: &DeviceKey,
-        index: usize,
-        room: Room,
-        try_ring: bool,
-        now: Timestamp,
-    ) -> bool {
-        let stream = &self.machine.streams()[index];
-        let (id, sent, after) = (stream.id.clone(), stream.sent, stream.read);
-        let stretch = Stretch { stream: &id, sent, after, room };
-        let watch = &self.watches[index];
-        let ready =
-            try_ring.then(|| watch.topic().ring().read(&stretch, &self.viewer, now)).flatten();
-        let page = match ready {
-            Some(page) => page,
-            None => match read::stretch(&node.store, &stretch, &self.viewer, now).await.unwrap() {
-                Read::Page(page) => page,
-                Read::Overtaken => return false,
-            },
-        };
-        watch.advance(page.head);
-        assert!(page.upto > after, "the head promised more");
-        self.machine.read(index, page.upto, page.frame.as_deref());
-        if let Some(frame) = page.frame {
-            for command in &frame.commands {
-                let row = store::command::get(node.store.readers(), command.id.as_str()).await;
-                let row = row.unwrap().unwrap();
-                let is_over = !row.open || row.expires_at <= now.millis();
-                assert!(!is_over, "{} is over, and is sent all the same", command.id);
-            }
-            let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
-            node.ingest.behind().sent(device, commands, Channel::Socket, now);
-            self.flying.push_back(frame.frame.text().to_owned());
-        }
-        true
-    }
-
-    /// Sends a page of current state.
-    async fn snapshot(
-        &mut self,
-        node: &Node,
-        device: &DeviceKey,
-        index: usize,
-        at: &SnapshotAt,
-        limit: usize,
-        now: Timestamp,
-    ) {
-        let stream = &self.machine.streams()[index];
-        let Phase::Snapshot { seq, .. } = stream.phase else { return };
-        let id = stream.id.clone();
-        let page =
-            snapshot::snapshot(&node.store, &id, at, limit, &self.viewer, now).await.unwrap();
-        let last = page.next.is_none();
-        let (stream, epoch) = (id.name, id.epoch);
-        let message =
-            ServerMessage::Snapshot(Snapshot { stream, epoch, seq, items: page.items, last });
-        self.flying.push_back(message.write(None));
-        node.ingest.behind().sent(device, page.commands, Channel::Socket, now);
-        self.machine.read_snapshot(index, page.next);
     }
 }

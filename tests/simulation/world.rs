@@ -52,6 +52,7 @@ pub(super) struct Node {
     pub(super) store: Store,
     pub(super) hub: Arc<Hub>,
     pub(super) ingest: Ingest,
+    pub(super) metrics: Metrics,
     stop: CancellationToken,
     writing: JoinSet<()>,
 }
@@ -102,17 +103,18 @@ impl Node {
             push_bucket_milli: None,
             rules: Arc::default(),
         };
+        let metrics = Metrics::new();
         let (ingest, writer) = Ingest::new(
             store.clone(),
             Arc::clone(&hub),
             clock.clone(),
-            Metrics::new(),
+            metrics.clone(),
             options,
             stop.clone(),
         );
         let mut writing = JoinSet::new();
         writing.spawn(writer.run());
-        Self { store, hub, ingest, stop, writing }
+        Self { store, hub, ingest, metrics, stop, writing }
     }
 
     /// What was noted for later and not written is lost, as in a crash.

@@ -2,15 +2,30 @@
 
 use tidegate_protocol::id::Seq;
 
+use crate::hub::Watch;
 use crate::journal::frame::StreamId;
 use crate::journal::snapshot::SnapshotAt;
 use crate::session::window::Window;
 
+/// Knows how far a stream has come.
+pub trait Head {
+    /// The highest position known to be committed.
+    fn head(&self) -> Seq;
+}
+
+impl Head for Watch {
+    fn head(&self) -> Seq {
+        self.topic().head()
+    }
+}
+
 /// How far a session is in a stream.
 #[derive(Debug)]
-pub struct StreamState {
+pub struct StreamState<W = Watch> {
     /// Name and epoch.
     pub id: StreamId,
+    /// Follows the stream for as long as the session does.
+    pub watch: W,
     /// Whether current state is still being sent.
     pub phase: Phase,
     /// The position read: what lies before it was sent or did not concern the
@@ -38,16 +53,26 @@ pub enum Phase {
     Live,
 }
 
-impl StreamState {
+impl<W: Head> StreamState<W> {
     /// Continues after a position.
-    pub const fn resumed(id: StreamId, after: Seq, window: Window) -> Self {
-        Self { id, phase: Phase::Live, read: after, sent: after, window, full_since_ms: None }
+    pub const fn resumed(id: StreamId, after: Seq, window: Window, watch: W) -> Self {
+        let phase = Phase::Live;
+        Self { id, watch, phase, read: after, sent: after, window, full_since_ms: None }
     }
 
     /// Begins with current state; `head` was read before its first page.
-    pub const fn reset(id: StreamId, head: Seq, window: Window) -> Self {
+    pub const fn reset(id: StreamId, head: Seq, window: Window, watch: W) -> Self {
         let phase = Phase::Snapshot { at: SnapshotAt::Start, seq: head };
-        Self { id, phase, read: Seq::ZERO, sent: Seq::ZERO, window, full_since_ms: None }
+        let (read, sent) = (Seq::ZERO, Seq::ZERO);
+        Self { id, watch, phase, read, sent, window, full_since_ms: None }
+    }
+
+    /// Begins with current state, followed as before.
+    pub fn begin_anew(&mut self, id: StreamId, head: Seq, window: Window) {
+        self.id = id;
+        self.phase = Phase::Snapshot { at: SnapshotAt::Start, seq: head };
+        (self.read, self.sent) = (Seq::ZERO, Seq::ZERO);
+        (self.window, self.full_since_ms) = (window, None);
     }
 
     /// The head a ping names: the client must have been sent everything up to

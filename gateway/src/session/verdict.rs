@@ -5,6 +5,7 @@ use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::server::{ResetReason, StreamStatus, Verdict};
 
+use crate::hub::Watch;
 use crate::journal::frame::StreamId;
 use crate::session::stream::StreamState;
 use crate::session::window::Window;
@@ -45,10 +46,10 @@ impl Beginning {
     }
 
     /// The stream as the session keeps it.
-    pub fn state(self, id: StreamId, head: Seq) -> StreamState {
+    pub fn state(self, id: StreamId, head: Seq, watch: Watch) -> StreamState {
         match self {
-            Self::Resumed(after) => StreamState::resumed(id, after, Window::from(after)),
-            Self::Reset(_) => StreamState::reset(id, head, Window::new()),
+            Self::Resumed(after) => StreamState::resumed(id, after, Window::from(after), watch),
+            Self::Reset(_) => StreamState::reset(id, head, Window::new(), watch),
         }
     }
 }

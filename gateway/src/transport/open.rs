@@ -65,8 +65,6 @@ impl Wanted {
 pub struct Opened {
     /// Its state in the session.
     pub state: StreamState,
-    /// The wake-up.
-    pub watch: Watch,
     /// The verdict for the client.
     pub status: StreamStatus,
     /// How it begins.
@@ -99,7 +97,7 @@ fn begin_one(watch: Watch, heads: &Heads, cursors: &Cursors) -> ApiResult<Opened
     watch.begin(epoch.as_str(), head);
     let id = StreamId { name, epoch };
     let status = beginning.status(&id, head);
-    Ok(Opened { state: beginning.state(id, head), watch, status, beginning })
+    Ok(Opened { state: beginning.state(id, head, watch), status, beginning })
 }
 
 /// What the device sees, from its row.

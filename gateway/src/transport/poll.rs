@@ -13,21 +13,17 @@ use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::rest::PollAnswer;
-use tidegate_protocol::server::{ResetReason, ServerMessage, Snapshot, StreamStatus, Verdict};
+use tidegate_protocol::server::{ResetReason, StreamStatus, Verdict};
 use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{ApiError, ApiResult};
-use crate::hub::Watch;
 use crate::hub::signal::Signal;
-use crate::journal::Viewer;
-use crate::journal::frame::EventsFrame;
-use crate::journal::read::{self, Page, Read, Room};
-use crate::journal::ring::Stretch;
-use crate::journal::snapshot::{self, SnapshotAt};
+use crate::journal::frame::StreamId;
+use crate::journal::{Viewer, read};
 use crate::limits::POLL_ANSWER_BYTES;
-use crate::session::stream::{Phase, StreamState};
+use crate::session::stream::{Head as _, Phase};
 use crate::session::verdict::Beginning;
 use crate::session::window::Window;
 use crate::session::{ReadWhat, Session};
@@ -36,6 +32,7 @@ use crate::store;
 use crate::store::device::DeviceKey;
 use crate::store::head::Heads;
 use crate::transport::open::{self, Wanted};
+use crate::transport::read::{Fed, Reader};
 
 mod cursor;
 
@@ -92,10 +89,10 @@ async fn viewer(state: &AppState, device: &DeviceKey) -> ApiResult<Viewer> {
 struct Polling<'a> {
     state: &'a AppState,
     session: Session,
-    watches: Vec<Watch>,
     statuses: BTreeMap<StreamName, StreamStatus>,
     signal: Arc<Signal>,
     viewer: Viewer,
+    user_id: UserId,
     device: DeviceKey,
     frames: Vec<Box<RawValue>>,
     bytes: usize,
@@ -122,10 +119,10 @@ impl<'a> Polling<'a> {
         let mut polling = Self {
             state,
             session,
-            watches: Vec::with_capacity(opened.len()),
             statuses: wanted.refused,
             signal,
             viewer,
+            user_id: request.user_id.clone(),
             device,
             frames: Vec::new(),
             bytes: 0,
@@ -162,7 +159,7 @@ impl<'a> Polling<'a> {
     }
 
     fn follow(&mut self, opened: open::Opened, position: &Position, now: Timestamp) {
-        let open::Opened { mut state, watch, mut status, beginning } = opened;
+        let open::Opened { mut state, mut status, beginning } = opened;
         let name = state.id.name.clone();
         let progress = position.progress(&name, &state.id.epoch);
         if let Some((at, seq)) = progress {
@@ -178,49 +175,39 @@ impl<'a> Polling<'a> {
         state.window = Window::unbounded();
         self.statuses.insert(name, status);
         self.session.follow(state);
-        self.watches.push(watch);
     }
 
     /// Collects what there is, up to the bounds of the answer.
     async fn collect(&mut self) -> ApiResult<()> {
         while self.left > 0 && self.bytes < POLL_ANSWER_BYTES {
-            let watches = &self.watches;
-            let heads = |index: usize| watches[index].topic().head();
-            let Some(plan) = self.session.next_read(&heads, self.state.now()) else { break };
-            match plan.what {
-                ReadWhat::Events(room) => {
-                    if !self.events(plan.index, room).await? {
-                        break;
-                    }
+            let Some(mut plan) = self.session.next_read(self.state.now()) else { break };
+            if let ReadWhat::Events(room) = &mut plan.what {
+                room.entries = room.entries.min(self.left);
+            }
+            let reader = Reader {
+                store: &self.state.store,
+                behind: self.state.ingest.behind(),
+                metrics: &self.state.metrics,
+                user_id: &self.user_id,
+                viewer: &self.viewer,
+                channel: Channel::Poll,
+                now: self.state.clock.now(),
+                items: self.left,
+            };
+            // From the database: entries in memory are of the epoch that those
+            // follow who are told when it ends.
+            let fed = reader.step(&mut self.session, &plan, false).await;
+            match fed.map_err(|error| ApiError::internal(&error))? {
+                Fed::Events(frame) => {
+                    self.push(frame.entries.len(), frame.frame.text().to_owned());
                 }
-                ReadWhat::Snapshot(at) => self.snapshot(plan.index, &at).await?,
+                Fed::Snapshot(page) => self.push(page.items, page.message.write(None)),
+                Fed::Silent => {}
+                Fed::Nothing => break,
+                Fed::Overtaken => self.begin_anew(plan.index).await?,
             }
         }
         Ok(())
-    }
-
-    async fn events(&mut self, index: usize, room: Room) -> ApiResult<bool> {
-        let stream = &self.session.streams()[index];
-        let (id, after) = (stream.id.clone(), stream.read);
-        let room = Room { entries: room.entries.min(self.left), bytes: room.bytes };
-        let stretch = Stretch { stream: &id, sent: stream.sent, after, room };
-        let now = self.state.clock.now();
-        let read = read::stretch(&self.state.store, &stretch, &self.viewer, now).await;
-        match read.map_err(|error| ApiError::internal(&error))? {
-            Read::Page(Page { upto, head, frame, cost }) => {
-                open::count(&self.state.metrics, cost);
-                self.watches[index].advance(head);
-                self.session.read(index, upto, frame.as_deref());
-                if let Some(frame) = frame {
-                    self.push_events(&frame);
-                }
-                Ok(upto > after)
-            }
-            Read::Overtaken => {
-                self.begin_anew(index).await?;
-                Ok(true)
-            }
-        }
     }
 
     /// The journal was trimmed past the position, or the epoch is new.
@@ -231,45 +218,17 @@ impl<'a> Polling<'a> {
         let epoch = read::epoch(&row.epoch).map_err(|error| ApiError::internal(&error))?;
         let reason =
             if epoch == id.epoch { ResetReason::Trimmed } else { ResetReason::EpochChanged };
-        let id = crate::journal::frame::StreamId { name: id.name, epoch };
+        let id = StreamId { name: id.name, epoch };
         let head = Seq::new(row.seq);
         let status = Beginning::Reset(reason).status(&id, head);
         self.statuses.insert(id.name.clone(), status);
-        self.session.follow(StreamState::reset(id, head, Window::unbounded()));
+        self.session.begin_anew(index, id, head, Window::unbounded());
         Ok(())
     }
 
-    async fn snapshot(&mut self, index: usize, at: &SnapshotAt) -> ApiResult<()> {
-        let stream = &self.session.streams()[index];
-        let Phase::Snapshot { seq, .. } = &stream.phase else { return Ok(()) };
-        let (id, seq, now) = (stream.id.clone(), *seq, self.state.clock.now());
-        let page =
-            snapshot::snapshot(&self.state.store, &id, at, self.left, &self.viewer, now).await;
-        let page = page.map_err(|error| ApiError::internal(&error))?;
-        open::count(&self.state.metrics, page.cost);
-        self.left = self.left.saturating_sub(page.items.len());
-        let snapshot = ServerMessage::Snapshot(Snapshot {
-            stream: id.name,
-            epoch: id.epoch,
-            seq,
-            items: page.items,
-            last: page.next.is_none(),
-        });
-        self.push(snapshot.write(None));
-        self.state.ingest.behind().sent(&self.device, page.commands, Channel::Poll, now);
-        self.session.read_snapshot(index, page.next);
-        Ok(())
-    }
-
-    fn push_events(&mut self, frame: &EventsFrame) {
-        self.left = self.left.saturating_sub(frame.entries.len());
-        self.push(frame.frame.text().to_owned());
-        let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
-        let now = self.state.clock.now();
-        self.state.ingest.behind().sent(&self.device, commands, Channel::Poll, now);
-    }
-
-    fn push(&mut self, text: String) {
+    /// Appends a frame with so many entries or items.
+    fn push(&mut self, count: usize, text: String) {
+        self.left = self.left.saturating_sub(count);
         self.bytes += text.len();
         match RawValue::from_string(text) {
             Ok(frame) => self.frames.push(frame),
@@ -278,12 +237,10 @@ impl<'a> Polling<'a> {
     }
 
     fn answer(mut self) -> PollAnswer {
-        let watches = &self.watches;
-        let heads = |index: usize| watches[index].topic().head();
-        let more = self.session.next_read(&heads, self.state.now()).is_some();
-        for (index, stream) in self.session.streams().iter().enumerate() {
+        let more = self.session.next_read(self.state.now()).is_some();
+        for stream in self.session.streams() {
             if let Some(status) = self.statuses.get_mut(&stream.id.name) {
-                status.head = Some(heads(index));
+                status.head = Some(stream.watch.head());
             }
         }
         let cursor = PollCursor::of(self.session.streams()).encode();

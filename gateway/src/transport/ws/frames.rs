@@ -18,6 +18,7 @@ use crate::auth::{AuthError, Claims};
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::commands::Report;
 use crate::metrics::label::FrameIn;
+use crate::session::stream::Head as _;
 use crate::session::verdict::Beginning;
 use crate::store::head::Heads;
 use crate::transport::open::{self, Wanted};
@@ -180,7 +181,7 @@ impl Live {
         self.check_count(ask)?;
         let wanted = Wanted::sort(&self.state, self.user_id(), &ask.streams);
         let followed = |name: &&StreamName| self.session.position(name).is_none();
-        let after = self.watches.len() + wanted.open.iter().filter(followed).count();
+        let after = self.session.streams().len() + wanted.open.iter().filter(followed).count();
         let streams_max = self.state.config.limits.streams_per_session;
         if after > streams_max {
             let reason = format!("a session follows at most {streams_max} streams");
@@ -198,12 +199,7 @@ impl Live {
                 // They belong to the deliveries before this beginning.
                 self.unacked = VecDeque::new();
             }
-            let index = self.session.follow(opened.state);
-            if index < self.watches.len() {
-                self.watches[index] = opened.watch;
-            } else {
-                self.watches.push(opened.watch);
-            }
+            self.session.follow(opened.state);
             if let Beginning::Resumed(seq) = opened.beginning {
                 let cursor = Cursor { epoch, seq };
                 let now = self.state.clock.now();
@@ -232,13 +228,12 @@ impl Live {
             let index = self.session.position(name).filter(|_| name.owner().is_none());
             if let Some(index) = index {
                 self.session.leave(index);
-                self.watches.remove(index);
             }
         }
-        let followed = self.session.streams().iter().zip(&self.watches).map(|(stream, watch)| {
+        let followed = self.session.streams().iter().map(|stream| {
             let status = StreamStatus {
                 epoch: Some(stream.id.epoch.clone()),
-                head: Some(watch.topic().head()),
+                head: Some(stream.watch.head()),
                 verdict: Verdict::Resumed,
                 reason: None,
             };

@@ -97,13 +97,11 @@ struct Begun {
 impl Begun {
     fn into_live(self, state: AppState, socket: Socket, session_id: Uuid) -> Box<Live> {
         let mut session = self.session;
-        let mut watches = Vec::with_capacity(self.opened.len());
         let device = self.registration.device;
         for opened in self.opened {
             session.follow(opened.state);
-            watches.push(opened.watch);
         }
-        Live::new(state, socket, session, watches, self.signal, self.presence, &device, session_id)
+        Live::new(state, socket, session, self.signal, self.presence, &device, session_id)
     }
 }
 

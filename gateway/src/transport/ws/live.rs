@@ -8,26 +8,25 @@ use rand::Rng;
 use tidegate_entity::device;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::Channel;
-use tidegate_protocol::id::{CommandId, Seq, StreamName, UserId};
-use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage, Snapshot};
+use tidegate_protocol::id::{CommandId, Seq, UserId};
+use tidegate_protocol::limits::PAGE_ENTRIES;
+use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage};
 use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::ApiError;
-use crate::hub::Watch;
 use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
 use crate::journal::Viewer;
-use crate::journal::frame::{EventsFrame, StreamId};
-use crate::journal::read::{self, Page, Read, Room};
-use crate::journal::ring::Stretch;
-use crate::journal::snapshot::{self, SnapshotAt};
-use crate::metrics::label::{FrameOut, JournalSource, SocketEnd};
-use crate::session::{Due, Moment, ReadWhat, Session};
+use crate::journal::frame::EventsFrame;
+use crate::metrics::label::{FrameOut, SocketEnd};
+use crate::session::stream::Head as _;
+use crate::session::{Due, Moment, ReadPlan, Session};
 use crate::state::AppState;
 use crate::store::device::DeviceKey;
 use crate::transport::open;
+use crate::transport::read::{Fed, Found, Reader, SentSnapshot};
 use crate::transport::ws::end::End;
 use crate::transport::ws::socket::{Incoming, Socket};
 use crate::transport::ws::work::Work;
@@ -40,8 +39,6 @@ pub(super) struct Live {
     pub(super) state: AppState,
     pub(super) socket: Socket,
     pub(super) session: Session,
-    /// The wake-ups, in the order of the session's streams.
-    pub(super) watches: Vec<Watch>,
     pub(super) signal: Arc<Signal>,
     pub(super) viewer: Viewer,
     /// Commands delivered and not acked, by their position; bounded by the
@@ -61,7 +58,6 @@ impl Live {
         state: AppState,
         socket: Socket,
         session: Session,
-        watches: Vec<Watch>,
         signal: Arc<Signal>,
         presence: Presence,
         device: &device::Model,
@@ -77,7 +73,6 @@ impl Live {
             state,
             socket,
             session,
-            watches,
             signal,
             viewer,
             unacked: VecDeque::new(),
@@ -110,9 +105,9 @@ impl Live {
 
     async fn finish(self: Box<Self>, end: End) {
         let device = self.device();
-        let Self { state, socket, watches, presence, session, id, .. } = *self;
+        let Self { state, socket, presence, session, id, .. } = *self;
         // The next session of the device must not find this one any more.
-        drop((watches, presence, session));
+        drop((presence, session));
         state.ingest.behind().seen(&device);
         let counted = match end {
             End::Close(reason) => SocketEnd::Closed(reason),
@@ -222,12 +217,9 @@ impl Live {
     /// Catches up with the heads known before, announces what was read
     /// silently, and names those heads.
     async fn heartbeat(&mut self) -> Result<(), End> {
-        let heads: Vec<(StreamName, Seq)> = self
-            .watches
-            .iter()
-            .map(|watch| (watch.topic().name().clone(), watch.topic().head()))
-            .collect();
-        for ((_, head), stream) in heads.iter().zip(self.session.streams()) {
+        let heads: Vec<Seq> =
+            self.session.streams().iter().map(|stream| stream.watch.head()).collect();
+        for (head, stream) in heads.iter().zip(self.session.streams()) {
             let lag = head.get().saturating_sub(stream.read.get());
             #[expect(clippy::cast_precision_loss, reason = "a figure for a histogram")]
             self.state.metrics.journal_lag_entries.observe(lag.max(0) as f64);
@@ -235,18 +227,18 @@ impl Live {
         self.deliver(self.state.now()).await?;
         // Entries kept ready were read by now: thousands of idle users must
         // not keep them. Another session of the user reads the database.
-        for watch in self.watches.iter().filter(|watch| watch.topic().name().owner().is_some()) {
-            watch.topic().ring().clear();
+        for stream in self.session.streams().iter().filter(|s| s.id.name.owner().is_some()) {
+            stream.watch.topic().ring().clear();
         }
         for (id, prev, seq) in self.session.announce() {
             let empty = EventsFrame::build(&id, prev, seq, &[]);
             self.socket.feed(FrameOut::Events, &empty.frame).await?;
         }
-        let streams = self.session.streams();
+        let streams = self.session.streams().iter();
         let named = heads
             .into_iter()
             .zip(streams)
-            .map(|((name, head), stream)| (name, stream.head_to_name(head)));
+            .map(|(head, stream)| (stream.id.name.clone(), stream.head_to_name(head)));
         let ping = ServerMessage::Ping(Ping { heads: named.collect() });
         self.socket.feed_message(&ping, None).await?;
         self.socket.flush().await?;
@@ -258,128 +250,71 @@ impl Live {
     async fn deliver(&mut self, mut now: Moment) -> Result<bool, End> {
         let mut pages = 0;
         let more = loop {
-            let watches = &self.watches;
-            let heads = |index: usize| watches[index].topic().head();
-            let Some(plan) = self.session.next_read(&heads, now) else { break false };
+            let Some(plan) = self.session.next_read(now) else { break false };
             // An answer goes before the entries that follow from it.
             if pages >= PAGES_PER_TURN || self.work.has_answer() {
                 break true;
             }
             pages += 1;
-            match plan.what {
-                ReadWhat::Events(room) => {
-                    if !self.events(plan.index, room, now.wall).await? {
-                        break false;
-                    }
+            let found = match self.reader(now.wall).ready(&self.session, &plan) {
+                Some(found) => found,
+                None => {
+                    let found = Box::pin(self.stored(&plan)).await?;
                     now = self.state.now();
+                    found
                 }
-                ReadWhat::Snapshot(at) => {
-                    Box::pin(self.snapshot(plan.index, &at)).await?;
+            };
+            if self.signal.order() == Some(Order::Close(CloseReason::Overtaken)) {
+                // It may pass over what the device has become eligible for.
+                return Err(CloseReason::Overtaken.into());
+            }
+            let reader = reader(&self.state, &self.viewer, &self.presence, now.wall);
+            match reader.feed(&mut self.session, &plan, found) {
+                Fed::Events(frame) => self.send(&frame).await?,
+                Fed::Snapshot(page) => {
+                    Box::pin(self.send_snapshot(*page)).await?;
                     break true;
                 }
+                Fed::Silent => {}
+                Fed::Nothing => {
+                    tracing::warn!("a head was announced that is not stored");
+                    break false;
+                }
+                Fed::Overtaken => return Err(CloseReason::Overtaken.into()),
             }
         };
         self.socket.flush().await?;
         Ok(more)
     }
 
-    /// Sends the next page of entries; false when there was nothing after all.
-    async fn events(&mut self, index: usize, room: Room, now: Timestamp) -> Result<bool, End> {
-        let stream = &self.session.streams()[index];
-        let (sent, after) = (stream.sent, stream.read);
-        let ready = {
-            let stretch = Stretch { stream: &stream.id, sent, after, room };
-            self.watches[index].topic().ring().read(&stretch, &self.viewer, now)
-        };
-        let page = match ready {
-            Some(page) => {
-                self.state.metrics.journal_reads.of(JournalSource::Ring).inc();
-                page
-            }
-            None => Box::pin(self.stored(index, sent, after, room)).await?,
-        };
-        if page.upto <= after {
-            tracing::warn!(head = page.head.get(), "a head was announced that is not stored");
-            return Ok(false);
-        }
-        if self.signal.order() == Some(Order::Close(CloseReason::Overtaken)) {
-            // The page may pass over what the device has become eligible for.
-            return Err(CloseReason::Overtaken.into());
-        }
-        self.session.read(index, page.upto, page.frame.as_deref());
-        if let Some(frame) = &page.frame {
-            self.send(frame).await?;
-        }
-        Ok(true)
+    fn reader(&self, now: Timestamp) -> Reader<'_> {
+        reader(&self.state, &self.viewer, &self.presence, now)
     }
 
-    /// Reads a page from the database. What waits is written first: the read
-    /// may take its time.
-    async fn stored(
-        &mut self,
-        index: usize,
-        sent: Seq,
-        after: Seq,
-        room: Room,
-    ) -> Result<Page, End> {
+    /// Reads from the database. What waits is written first: the read may take
+    /// its time.
+    async fn stored(&mut self, plan: &ReadPlan) -> Result<Found, End> {
         self.socket.flush().await?;
-        self.state.metrics.journal_reads.of(JournalSource::Database).inc();
-        let stream: StreamId = self.session.streams()[index].id.clone();
-        let stretch = Stretch { stream: &stream, sent, after, room };
-        let now = self.state.clock.now();
-        match read::stretch(&self.state.store, &stretch, &self.viewer, now).await {
-            Ok(Read::Page(page)) => {
-                open::count(&self.state.metrics, page.cost);
-                self.watches[index].advance(page.head);
-                Ok(page)
-            }
-            Ok(Read::Overtaken) => Err(CloseReason::Overtaken.into()),
-            Err(error) => Err(self.broken(&error)),
-        }
+        let stream = &self.session.streams()[plan.index];
+        let found = self.reader(self.state.clock.now()).stored(stream, &plan.what).await;
+        found.map_err(|error| self.broken(&error))
     }
 
-    async fn send(&mut self, frame: &Arc<EventsFrame>) -> Result<(), End> {
+    async fn send(&mut self, frame: &EventsFrame) -> Result<(), End> {
         self.socket.feed(FrameOut::Events, &frame.frame).await?;
         if let Some(committed) = frame.committed {
             self.state.metrics.delivery_seconds.observe(committed.elapsed().as_secs_f64());
         }
-        if !frame.commands.is_empty() {
-            let commands = frame.commands.iter().map(|c| (c.id.clone(), c.attempt));
-            let now = self.state.clock.now();
-            self.state.ingest.behind().sent(&self.device(), commands, Channel::Socket, now);
-            self.unacked.extend(frame.commands.iter().map(|c| (c.seq, c.id.clone(), c.attempt)));
-        }
+        self.unacked.extend(frame.commands.iter().map(|c| (c.seq, c.id.clone(), c.attempt)));
         Ok(())
     }
 
-    async fn snapshot(&mut self, index: usize, at: &SnapshotAt) -> Result<(), End> {
+    /// Writes a page of current state: the next one is read when it is written.
+    async fn send_snapshot(&mut self, page: SentSnapshot) -> Result<(), End> {
+        self.socket.feed_message(&page.message, None).await?;
         self.socket.flush().await?;
-        let stream = &self.session.streams()[index];
-        let crate::session::stream::Phase::Snapshot { seq, .. } = &stream.phase else {
-            return Ok(());
-        };
-        let (id, seq) = (stream.id.clone(), *seq);
-        let limit = tidegate_protocol::limits::PAGE_ENTRIES;
-        let now = self.state.clock.now();
-        let page = snapshot::snapshot(&self.state.store, &id, at, limit, &self.viewer, now).await;
-        let page = page.map_err(|error| self.broken(&error))?;
-        open::count(&self.state.metrics, page.cost);
-        let message = ServerMessage::Snapshot(Snapshot {
-            stream: id.name,
-            epoch: id.epoch,
-            seq,
-            items: page.items,
-            last: page.next.is_none(),
-        });
-        self.socket.feed_message(&message, None).await?;
-        self.socket.flush().await?;
-        if !page.commands.is_empty() {
-            let at_head = page.commands.iter().map(|(id, attempt)| (seq, id.clone(), *attempt));
-            self.unacked.extend(at_head);
-            let device = self.device();
-            self.state.ingest.behind().sent(&device, page.commands, Channel::Socket, now);
-        }
-        self.session.read_snapshot(index, page.next);
+        let at_head = page.commands.into_iter().map(|(id, attempt)| (page.seq, id, attempt));
+        self.unacked.extend(at_head);
         Ok(())
     }
 
@@ -387,5 +322,24 @@ impl Live {
     fn broken<E: std::fmt::Display + 'static>(&self, error: &E) -> End {
         tracing::debug!(session.id = %self.id, "session could not read the journal");
         ApiError::internal(error).close_reason().into()
+    }
+}
+
+/// Reads for the device of a session.
+fn reader<'a>(
+    state: &'a AppState,
+    viewer: &'a Viewer,
+    presence: &'a Presence,
+    now: Timestamp,
+) -> Reader<'a> {
+    Reader {
+        store: &state.store,
+        behind: state.ingest.behind(),
+        metrics: &state.metrics,
+        user_id: &presence.key().user_id,
+        viewer,
+        channel: Channel::Socket,
+        now,
+        items: PAGE_ENTRIES,
     }
 }
