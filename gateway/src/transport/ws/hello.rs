@@ -60,8 +60,7 @@ pub(super) async fn open(
     place: Place,
     session_id: Uuid,
 ) -> Option<Box<Live>> {
-    let write_timeout = Duration::from_millis(state.config.session.write_timeout_ms);
-    let mut socket = Socket::accept(upgraded, state.metrics.clone(), write_timeout).await;
+    let mut socket = Socket::accept(upgraded, state.metrics.clone()).await;
     let reason = match begin(state, &mut socket, claims, place, session_id).await {
         Ok(begun) => return Some(begun.into_live(state.clone(), socket, session_id)),
         Err(Stop::Gone) => {

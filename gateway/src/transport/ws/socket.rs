@@ -2,7 +2,6 @@
 //! a close that arrives.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::encoding::{DecodeError, Encoding};
 use tidegate_protocol::limits::{FRAME_BYTES, PAGE_BYTES};
 use tidegate_protocol::server::ServerMessage;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
@@ -31,12 +30,11 @@ use crate::transport::ws::queue::Queue;
 /// while it has nothing half-written.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    ws: WebSocketStream<Progress>,
+    ws: WebSocketStream<TokioIo<Upgraded>>,
     queue: Queue,
     /// Whether tungstenite may have something to write: a pong.
     owes: bool,
     metrics: Metrics,
-    write_timeout: Duration,
     /// Agreed in `welcome`.
     pub(crate) encoding: Option<Encoding>,
 }
@@ -81,14 +79,10 @@ const WRITE_BUFFER_BYTES: usize = 1024;
 
 impl Socket {
     /// Takes over an upgraded connection.
-    pub(crate) async fn accept(
-        upgraded: Upgraded,
-        metrics: Metrics,
-        write_timeout: Duration,
-    ) -> Self {
-        let io = Progress { io: TokioIo::new(upgraded), written: 0 };
-        let ws = WebSocketStream::from_raw_socket(io, Role::Server, Some(socket_config())).await;
-        Self { ws, queue: Queue::default(), owes: false, metrics, write_timeout, encoding: None }
+    pub(crate) async fn accept(upgraded: Upgraded, metrics: Metrics) -> Self {
+        let (io, config) = (TokioIo::new(upgraded), Some(socket_config()));
+        let ws = WebSocketStream::from_raw_socket(io, Role::Server, config).await;
+        Self { ws, queue: Queue::default(), owes: false, metrics, encoding: None }
     }
 
     /// The next frame. Safe to drop while waiting: nothing is taken from the
@@ -150,27 +144,10 @@ impl Socket {
         if self.queue.bytes() < QUEUE_BYTES { Ok(()) } else { self.flush().await }
     }
 
-    /// Writes what was queued. Fails when nothing moves for the write
-    /// time-out; a slow client that keeps reading is waited for.
+    /// Writes what was queued. A slow client that keeps reading is waited for;
+    /// the connection itself fails where nothing moves for the write time-out.
     pub(crate) async fn flush(&mut self) -> Result<(), Lost> {
-        // Most clients take everything at once: no timer for them.
-        let at_once = poll_fn(|context| Poll::Ready(self.poll_flush(context))).await;
-        match at_once {
-            Poll::Ready(done) => done,
-            Poll::Pending => Box::pin(self.flush_slowly()).await,
-        }
-    }
-
-    async fn flush_slowly(&mut self) -> Result<(), Lost> {
-        loop {
-            let (before, wait) = (self.ws.get_ref().written, self.write_timeout);
-            let write = poll_fn(|context| self.poll_flush(context));
-            match tokio::time::timeout(wait, write).await {
-                Ok(done) => return done,
-                Err(_) if self.ws.get_ref().written == before => return Err(Lost),
-                Err(_) => {}
-            }
-        }
+        poll_fn(|context| self.poll_flush(context)).await
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Lost>> {
@@ -228,69 +205,4 @@ impl Socket {
 fn lost(error: &dyn std::fmt::Display) -> Lost {
     tracing::debug!(%error, "socket write failed");
     Lost
-}
-
-/// Counts what the peer took, to tell a slow reader from a stuck one.
-#[derive(Debug)]
-struct Progress {
-    io: TokioIo<Upgraded>,
-    written: u64,
-}
-
-impl Progress {
-    fn count(&mut self, polled: &Poll<std::io::Result<usize>>) {
-        if let Poll::Ready(Ok(count)) = polled {
-            self.written += *count as u64;
-        }
-    }
-}
-
-impl AsyncRead for Progress {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Progress {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.count(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.count(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(context)
-    }
-
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
-    }
 }
