@@ -1,14 +1,18 @@
 //! Wakes one session or poll, and tells it to end.
 
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use tidegate_protocol::code::CloseReason;
-use tokio::sync::Notify;
 
-/// Wakes one session or poll. A wake-up that comes before the wait is kept.
+/// Wakes one session or poll: one waits at a time. A wake-up that comes before
+/// the wait is kept.
 #[derive(Debug, Default)]
 pub struct Signal {
-    notify: Notify,
+    waker: AtomicWaker,
+    is_woken: AtomicBool,
     /// 0, or 1 + the index of the [`Order`] given. The first order stands.
     order: AtomicU16,
 }
@@ -23,7 +27,10 @@ pub enum Order {
 impl Signal {
     /// Something may be new.
     pub fn wake(&self) {
-        self.notify.notify_one();
+        // Who set it first wakes the session, which then finds all there is.
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
     }
 
     /// Tells the session to close. Only the first order counts.
@@ -31,7 +38,7 @@ impl Signal {
         let index = CloseReason::ALL.iter().position(|known| *known == reason);
         let code = u16::try_from(index.unwrap_or_default() + 1).unwrap_or(1);
         let _ = self.order.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire);
-        self.notify.notify_one();
+        self.wake();
     }
 
     /// The order given, if any.
@@ -42,6 +49,14 @@ impl Signal {
 
     /// Waits for the next wake-up or order.
     pub async fn woken(&self) {
-        self.notify.notified().await;
+        poll_fn(|context| self.poll_woken(context)).await;
+    }
+
+    fn poll_woken(&self, context: &Context<'_>) -> Poll<()> {
+        if !self.is_woken.load(Ordering::Acquire) {
+            self.waker.register(context.waker());
+        }
+        // Looked at after the waker is in its place: no wake-up falls between.
+        if self.is_woken.swap(false, Ordering::AcqRel) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
