@@ -160,7 +160,7 @@ impl<W: Head> Session<W> {
     pub fn next_read(&mut self, now: Moment) -> Option<ReadPlan> {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             if let Phase::Snapshot { at, .. } = &stream.phase {
-                return Some(ReadPlan { index, what: ReadWhat::Snapshot(at.clone()) });
+                return Some(ReadPlan { index, what: ReadWhat::Snapshot(SnapshotAt::clone(at)) });
             }
             if stream.watch.head() <= stream.read {
                 continue;
@@ -192,7 +192,7 @@ impl<W: Head> Session<W> {
         let stream = &mut self.streams[index];
         let Phase::Snapshot { at, seq } = &mut stream.phase else { return };
         if let Some(next) = next {
-            *at = next;
+            **at = next;
         } else {
             (stream.read, stream.sent) = (*seq, *seq);
             stream.phase = Phase::Live;

@@ -6,7 +6,7 @@
 //! one is: whoever's turn comes gets all that was committed since its last
 //! turn in one frame, and nobody is woken twice for what one turn could bring.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use slab::Slab;
@@ -26,8 +26,9 @@ pub struct Topic {
     name: StreamName,
     /// The highest position known to be committed.
     head: AtomicI64,
-    /// The epoch in which it is followed here.
-    epoch: Mutex<Option<Box<str>>>,
+    /// The epoch in which it is followed here: its eight characters, or 0 before
+    /// anybody knows it.
+    epoch: AtomicU64,
     ring: Mutex<Ring>,
     watchers: Mutex<Watchers>,
 }
@@ -48,7 +49,7 @@ impl Topic {
         let ring = Mutex::new(Ring::new(name.owner().is_none()));
         // Most topics are a user's with one device.
         let watchers = Watchers { signals: Slab::with_capacity(1), ..Watchers::default() };
-        let (head, epoch) = (AtomicI64::new(0), Mutex::default());
+        let (head, epoch) = (AtomicI64::new(0), AtomicU64::new(0));
         Self { name, head, epoch, ring, watchers: Mutex::new(watchers) }
     }
 
@@ -104,13 +105,14 @@ impl Topic {
 
     /// Whether it is followed in this epoch; the first one told is the one.
     pub(super) fn is_in(&self, epoch: &str) -> bool {
-        let mut known = lock(&self.epoch);
-        &**known.get_or_insert_with(|| epoch.into()) == epoch
+        let epoch = epoch.as_bytes().first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+        let known = self.epoch.compare_exchange(0, epoch, Ordering::AcqRel, Ordering::Acquire);
+        known.map_or_else(|known| known == epoch, |_| true)
     }
 
     /// Forgets where the stream stood, and tells all who follow it to close.
     pub(super) fn restart(&self, reason: CloseReason) {
-        *lock(&self.epoch) = None;
+        self.epoch.store(0, Ordering::Release);
         self.ring().clear();
         self.head.store(0, Ordering::Release);
         for (_, signal) in &lock(&self.watchers).signals {

@@ -44,8 +44,8 @@ pub struct StreamState<W = Watch> {
 pub enum Phase {
     /// Pages of current state, as of at least `seq`.
     Snapshot {
-        /// Where the next page begins.
-        at: SnapshotAt,
+        /// Where the next page begins. Boxed: most streams are past it.
+        at: Box<SnapshotAt>,
         /// The head before the first page was read.
         seq: Seq,
     },
@@ -61,8 +61,8 @@ impl<W: Head> StreamState<W> {
     }
 
     /// Begins with current state; `head` was read before its first page.
-    pub const fn reset(id: StreamId, head: Seq, window: Window, watch: W) -> Self {
-        let phase = Phase::Snapshot { at: SnapshotAt::Start, seq: head };
+    pub fn reset(id: StreamId, head: Seq, window: Window, watch: W) -> Self {
+        let phase = Phase::Snapshot { at: Box::new(SnapshotAt::Start), seq: head };
         let (read, sent) = (Seq::ZERO, Seq::ZERO);
         Self { id, watch, phase, read, sent, window, full_since_ms: None }
     }
@@ -70,7 +70,7 @@ impl<W: Head> StreamState<W> {
     /// Begins with current state, followed as before.
     pub fn begin_anew(&mut self, id: StreamId, head: Seq, window: Window) {
         self.id = id;
-        self.phase = Phase::Snapshot { at: SnapshotAt::Start, seq: head };
+        self.phase = Phase::Snapshot { at: Box::new(SnapshotAt::Start), seq: head };
         (self.read, self.sent) = (Seq::ZERO, Seq::ZERO);
         (self.window, self.full_since_ms) = (window, None);
     }

@@ -21,7 +21,7 @@ pub struct Window {
 }
 
 /// Memory for more entries than this is given back once all are acked.
-const KEPT_CAPACITY: usize = 16;
+const KEPT_CAPACITY: usize = 4;
 
 impl Window {
     /// Nothing delivered; everything up to `acked` is held.

@@ -163,7 +163,7 @@ impl<'a> Polling<'a> {
         let name = state.id.name.clone();
         let progress = position.progress(&name, &state.id.epoch);
         if let Some((at, seq)) = progress {
-            state.phase = Phase::Snapshot { at, seq };
+            state.phase = Phase::Snapshot { at: Box::new(at), seq };
             (status.verdict, status.reason) = (Verdict::Resumed, None);
         } else if let Beginning::Resumed(seq) = beginning {
             // Judged by what was read: nothing before it is missing. The device

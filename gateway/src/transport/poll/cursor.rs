@@ -49,7 +49,7 @@ impl PollCursor {
     pub(super) fn of<'a>(streams: impl IntoIterator<Item = &'a StreamState>) -> Self {
         let position = |stream: &StreamState| {
             let (snapshot, sent) = match &stream.phase {
-                Phase::Snapshot { at, seq } => (Some(at.clone()), *seq),
+                Phase::Snapshot { at, seq } => (Some(SnapshotAt::clone(at)), *seq),
                 Phase::Live => (None, stream.sent),
             };
             let read = stream.read.max(sent);
