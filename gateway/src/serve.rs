@@ -3,6 +3,9 @@
 //!
 //! Owns every connection up to its upgrade; from there its socket belongs to
 //! `transport`, whose tasks are only waited for here. Knows no route.
+//!
+//! The loop is our own, because `axum::serve` bounds neither connections nor the
+//! time for a head, and does not wait for sockets when it drains.
 
 use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;

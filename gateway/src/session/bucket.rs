@@ -1,4 +1,7 @@
 //! A token bucket: how often a client may speak.
+//!
+//! Our own: it has no clock, as nothing in the session machine has, and is all
+//! of sixteen bytes in every session.
 
 /// Thousandths of a token, and when they were counted.
 #[derive(Clone, Copy, Debug)]
