@@ -8,48 +8,86 @@ use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::{Epoch, Seq, StreamName};
 use tidegate_protocol::limits::COMPRESS_FROM_BYTES;
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::journal::{EntryCommand, Ready};
 
-/// A frame in the forms it can be sent in.
+/// A frame in the forms it can be sent in, each with its head (RFC 6455, 5.2):
+/// what a server sends is not masked, so it is the same for every receiver, and
+/// one piece of memory goes to all of them.
+///
+/// The heads are made here and not by a library: those that there are copy each
+/// message into a buffer of each connection.
 #[derive(Debug)]
 pub struct Frame {
-    text: Utf8Bytes,
+    text: Bytes,
     zstd: OnceLock<Option<Bytes>>,
     deflate_raw: OnceLock<Option<Bytes>>,
 }
 
-/// What goes into a WebSocket message.
-#[derive(Clone, Debug)]
-pub enum Wire {
-    /// A text message.
-    Text(Utf8Bytes),
-    /// A binary message.
-    Binary(Bytes),
+/// The only frame of its message.
+const FINAL: u8 = 0x80;
+
+/// A text message.
+pub const TEXT: u8 = 1;
+/// A binary message.
+pub const BINARY: u8 = 2;
+/// The end.
+pub const CLOSE: u8 = 8;
+/// The answer to a ping.
+pub const PONG: u8 = 10;
+
+/// A payload with its head before it.
+pub fn framed(kind: u8, payload: &[u8]) -> Bytes {
+    let mut bytes = Vec::with_capacity(payload.len() + 10);
+    bytes.push(FINAL | kind);
+    let length = (payload.len() as u64).to_be_bytes();
+    match payload.len() {
+        0..=125 => bytes.push(length[7]),
+        126..=0xFFFF => {
+            bytes.push(126);
+            bytes.extend_from_slice(&length[6..]);
+        }
+        _ => {
+            bytes.push(127);
+            bytes.extend_from_slice(&length);
+        }
+    }
+    bytes.extend_from_slice(payload);
+    bytes.into()
+}
+
+/// What lies behind the head.
+pub fn payload(framed: &[u8]) -> &[u8] {
+    let head = match framed.get(1) {
+        Some(127) => 10,
+        Some(126) => 4,
+        _ => 2,
+    };
+    framed.get(head..).unwrap_or_default()
 }
 
 impl Frame {
     /// A frame from its text.
-    pub fn new(text: String) -> Self {
-        Self { text: text.into(), zstd: OnceLock::new(), deflate_raw: OnceLock::new() }
+    pub fn new(text: &str) -> Self {
+        let text = framed(TEXT, text.as_bytes());
+        Self { text, zstd: OnceLock::new(), deflate_raw: OnceLock::new() }
     }
 
     /// The frame's text.
     pub fn text(&self) -> &str {
-        &self.text
+        std::str::from_utf8(payload(&self.text)).unwrap_or_default()
     }
 
     /// The frame for a receiver with this encoding: compressed where that
     /// makes it smaller.
-    pub fn wire(&self, encoding: Option<Encoding>) -> Wire {
+    pub fn wire(&self, encoding: Option<Encoding>) -> Bytes {
         let cell = match encoding {
             Some(Encoding::Zstd) => &self.zstd,
             Some(Encoding::DeflateRaw) => &self.deflate_raw,
-            None => return Wire::Text(self.text.clone()),
+            None => return self.text.clone(),
         };
-        let packed = cell.get_or_init(|| pack(&self.text, encoding));
-        packed.clone().map_or_else(|| Wire::Text(self.text.clone()), Wire::Binary)
+        let packed = cell.get_or_init(|| pack(self.text(), encoding));
+        packed.as_ref().unwrap_or(&self.text).clone()
     }
 }
 
@@ -58,7 +96,7 @@ fn pack(text: &str, encoding: Option<Encoding>) -> Option<Bytes> {
         return None;
     }
     let packed = encoding?.encode(text)?;
-    (packed.len() < text.len()).then(|| packed.into())
+    (packed.len() < text.len()).then(|| framed(BINARY, &packed))
 }
 
 /// An `events` frame with what the session must know of it.
@@ -113,12 +151,32 @@ impl EventsFrame {
         text.push_str("]}");
         let size = |entry: &Arc<Ready>| u32::try_from(entry.json.len()).unwrap_or(u32::MAX);
         Self {
-            frame: Frame::new(text),
+            frame: Frame::new(&text),
             prev,
             seq,
             entries: entries.iter().map(|entry| (entry.seq, size(entry))).collect(),
             commands: entries.iter().filter_map(|entry| entry.command.clone()).collect(),
             committed: entries.iter().find_map(|entry| entry.committed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_name_the_length_in_the_shortest_form() {
+        let of = |length: usize| framed(BINARY, &vec![7; length]);
+        assert_eq!(of(0)[..], [0x82, 0]);
+        assert_eq!(of(125)[..3], [0x82, 125, 7]);
+        assert_eq!(of(126)[..5], [0x82, 126, 0, 126, 7]);
+        assert_eq!(of(65_535)[..5], [0x82, 126, 255, 255, 7]);
+        assert_eq!(of(65_536)[..11], [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0, 7]);
+        for length in [0, 125, 126, 65_535, 65_536] {
+            assert_eq!(payload(&of(length)), vec![7; length]);
+        }
+        assert_eq!(Frame::new("{}").wire(None)[..], [0x81, 2, b'{', b'}']);
+        assert_eq!(Frame::new("{}").text(), "{}");
     }
 }

@@ -25,6 +25,7 @@ mod handshake;
 mod hello;
 mod live;
 mod queue;
+mod reader;
 mod socket;
 mod work;
 

@@ -11,7 +11,6 @@ use tidegate_protocol::id::StreamName;
 use tidegate_protocol::json::WrongField;
 use tidegate_protocol::limits as wire;
 use tidegate_protocol::server::{ErrorFrame, FrameLimits, ServerMessage, StreamStatuses, Welcome};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use crate::auth::{AuthError, Claims, Role};
@@ -60,7 +59,7 @@ pub(super) async fn open(
     place: Place,
     session_id: Uuid,
 ) -> Option<Box<Live>> {
-    let mut socket = Socket::accept(upgraded, state.metrics.clone()).await;
+    let mut socket = Socket::accept(upgraded, state.metrics.clone());
     let reason = match begin(state, &mut socket, claims, place, session_id).await {
         Ok(begun) => return Some(begun.into_live(state.clone(), socket, session_id)),
         Err(Stop::Gone) => {
@@ -211,7 +210,7 @@ async fn wait_for_hello(
 }
 
 /// Waits for the first frame. Pings before it count as frames do in a session.
-async fn first_frame(state: &AppState, socket: &mut Socket) -> Result<Utf8Bytes, Stop> {
+async fn first_frame(state: &AppState, socket: &mut Socket) -> Result<String, Stop> {
     let SessionOptions { frames_per_second, frames_burst, .. } = *state.session_options;
     let mut bucket = Bucket::full(frames_burst, state.now().mono_ms);
     loop {

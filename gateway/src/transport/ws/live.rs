@@ -34,6 +34,18 @@ use crate::transport::ws::work::Work;
 /// Pages sent before the session listens again.
 const PAGES_PER_TURN: usize = 8;
 
+/// What a turn still has to do after the pages in memory.
+enum Turn {
+    /// Nothing.
+    Done,
+    /// To listen first.
+    More,
+    /// To write what was queued first.
+    Write,
+    /// To ask the database.
+    Ask(ReadPlan),
+}
+
 /// A session with its socket.
 pub(super) struct Live {
     pub(super) state: AppState,
@@ -132,8 +144,14 @@ impl Live {
         let mut timer_due = Instant::now();
         loop {
             let now = self.state.now();
-            // Boxed: it is done while the session is idle.
-            let more = match Box::pin(self.deliver(now)).await {
+            let mut pages = 0;
+            let delivered = match self.at_hand(now, &mut pages) {
+                Ok(Turn::Done) => self.socket.flush().await.map(|()| false).map_err(End::from),
+                // Boxed: it is done while the session is idle.
+                Ok(turn) => Box::pin(self.deliver(turn, pages)).await,
+                Err(end) => Err(end),
+            };
+            let more = match delivered {
                 Ok(more) => more,
                 Err(end) => return end,
             };
@@ -224,7 +242,9 @@ impl Live {
             #[expect(clippy::cast_precision_loss, reason = "a figure for a histogram")]
             self.state.metrics.journal_lag_entries.observe(lag.max(0) as f64);
         }
-        self.deliver(self.state.now()).await?;
+        let mut pages = 0;
+        let turn = self.at_hand(self.state.now(), &mut pages)?;
+        self.deliver(turn, pages).await?;
         // Entries kept ready were read by now: thousands of idle users must
         // not keep them. Another session of the user reads the database.
         for stream in self.session.streams().iter().filter(|s| s.id.name.owner().is_some()) {
@@ -245,46 +265,69 @@ impl Live {
         Ok(())
     }
 
+    /// Queues the pages that memory holds; what is to be done then. Not async:
+    /// most turns need nothing more, and an idle session no memory for it.
+    fn at_hand(&mut self, now: Moment, pages: &mut usize) -> Result<Turn, End> {
+        while let Some(plan) = self.session.next_read(now) {
+            // An answer goes before the entries that follow from it.
+            if *pages >= PAGES_PER_TURN || self.work.has_answer() {
+                return Ok(Turn::More);
+            }
+            if self.socket.is_full() {
+                return Ok(Turn::Write);
+            }
+            *pages += 1;
+            let Some(found) = self.reader(now.wall).ready(&self.session, &plan) else {
+                return Ok(Turn::Ask(plan));
+            };
+            if matches!(self.take(&plan, found, now.wall)?, Fed::Nothing) {
+                break;
+            }
+        }
+        Ok(Turn::Done)
+    }
+
     /// Sends what may be sent, up to a turn's share, and writes it in one go;
     /// whether there is more.
-    async fn deliver(&mut self, mut now: Moment) -> Result<bool, End> {
-        let mut pages = 0;
+    async fn deliver(&mut self, mut turn: Turn, mut pages: usize) -> Result<bool, End> {
         let more = loop {
-            let Some(plan) = self.session.next_read(now) else { break false };
-            // An answer goes before the entries that follow from it.
-            if pages >= PAGES_PER_TURN || self.work.has_answer() {
-                break true;
-            }
-            pages += 1;
-            let found = match self.reader(now.wall).ready(&self.session, &plan) {
-                Some(found) => found,
-                None => {
-                    let found = Box::pin(self.stored(&plan)).await?;
-                    now = self.state.now();
-                    found
+            match turn {
+                Turn::Done => break false,
+                Turn::More => break true,
+                Turn::Write => self.socket.flush().await?,
+                Turn::Ask(plan) => {
+                    let found = self.stored(&plan).await?;
+                    match self.take(&plan, found, self.state.clock.now())? {
+                        Fed::Snapshot(page) => {
+                            self.send_snapshot(*page).await?;
+                            break true;
+                        }
+                        Fed::Nothing => break false,
+                        Fed::Events(_) | Fed::Silent | Fed::Overtaken => {}
+                    }
                 }
-            };
-            if self.signal.order() == Some(Order::Close(CloseReason::Overtaken)) {
-                // It may pass over what the device has become eligible for.
-                return Err(CloseReason::Overtaken.into());
             }
-            let reader = reader(&self.state, &self.viewer, &self.presence, now.wall);
-            match reader.feed(&mut self.session, &plan, found) {
-                Fed::Events(frame) => self.send(&frame).await?,
-                Fed::Snapshot(page) => {
-                    Box::pin(self.send_snapshot(*page)).await?;
-                    break true;
-                }
-                Fed::Silent => {}
-                Fed::Nothing => {
-                    tracing::warn!("a head was announced that is not stored");
-                    break false;
-                }
-                Fed::Overtaken => return Err(CloseReason::Overtaken.into()),
-            }
+            turn = self.at_hand(self.state.now(), &mut pages)?;
         };
         self.socket.flush().await?;
         Ok(more)
+    }
+
+    /// Moves past what was found, and queues what of it is entries.
+    fn take(&mut self, plan: &ReadPlan, found: Found, now: Timestamp) -> Result<Fed, End> {
+        if self.signal.order() == Some(Order::Close(CloseReason::Overtaken)) {
+            // It may pass over what the device has become eligible for.
+            return Err(CloseReason::Overtaken.into());
+        }
+        let reader = reader(&self.state, &self.viewer, &self.presence, now);
+        let fed = reader.feed(&mut self.session, plan, found);
+        match &fed {
+            Fed::Events(frame) => self.queue(frame),
+            Fed::Nothing => tracing::warn!("a head was announced that is not stored"),
+            Fed::Overtaken => return Err(CloseReason::Overtaken.into()),
+            Fed::Snapshot(_) | Fed::Silent => {}
+        }
+        Ok(fed)
     }
 
     fn reader(&self, now: Timestamp) -> Reader<'_> {
@@ -300,13 +343,12 @@ impl Live {
         found.map_err(|error| self.broken(&error))
     }
 
-    async fn send(&mut self, frame: &EventsFrame) -> Result<(), End> {
-        self.socket.feed(FrameOut::Events, &frame.frame).await?;
+    fn queue(&mut self, frame: &EventsFrame) {
+        self.socket.push(FrameOut::Events, &frame.frame);
         if let Some(committed) = frame.committed {
             self.state.metrics.delivery_seconds.observe(committed.elapsed().as_secs_f64());
         }
         self.unacked.extend(frame.commands.iter().map(|c| (c.seq, c.id.clone(), c.attempt)));
-        Ok(())
     }
 
     /// Writes a page of current state: the next one is read when it is written.

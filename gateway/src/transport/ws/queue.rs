@@ -1,98 +1,41 @@
-//! Frames on their way out. They are framed here and handed to the system as
+//! Frames on their way out. They come framed and are handed to the system as
 //! they are, several in one write: a frame shared by a thousand sessions is
 //! never copied, and a session that is idle has no write buffer.
+//!
+//! Our own, because libraries write through a buffer of each connection: that
+//! costs a copy of each frame for each receiver, and memory while nothing is
+//! said.
 
 use std::collections::VecDeque;
 use std::io::{Error, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use tokio::io::AsyncWrite;
-
-use crate::journal::frame::Wire;
 
 /// Frames not yet written. Takes no memory while there are none.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    frames: VecDeque<Framed>,
-    /// Bytes of all of them, heads included.
+    /// What is left of each.
+    frames: VecDeque<Bytes>,
+    /// Bytes of all of them.
     bytes: usize,
-    /// Bytes of the first that are written already.
-    written: usize,
 }
 
-/// A frame with its head.
-#[derive(Debug)]
-struct Framed {
-    head: [u8; HEAD_BYTES_MAX],
-    head_len: u8,
-    payload: Bytes,
-}
-
-/// Two bytes, and up to eight for the length. What a server sends is not
-/// masked.
-const HEAD_BYTES_MAX: usize = 10;
-
-/// The only frame of its message.
-const FINAL: u8 = 0x80;
-
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-
-/// Slices that one write takes: two for each frame.
+/// Frames that one write takes.
 const SLICES: usize = 32;
 
-impl Framed {
-    fn new(wire: Wire) -> Self {
-        let (kind, payload) = match wire {
-            Wire::Text(text) => (TEXT, Bytes::from(text)),
-            Wire::Binary(bytes) => (BINARY, bytes),
-        };
-        let mut head = [0; HEAD_BYTES_MAX];
-        head[0] = FINAL | kind;
-        let length = (payload.len() as u64).to_be_bytes();
-        let head_len = match payload.len() {
-            0..=125 => {
-                head[1] = length[7];
-                2
-            }
-            126..=0xFFFF => {
-                head[1] = 126;
-                head[2..4].copy_from_slice(&length[6..]);
-                4
-            }
-            _ => {
-                head[1] = 127;
-                head[2..].copy_from_slice(&length);
-                10
-            }
-        };
-        Self { head, head_len, payload }
-    }
-
-    fn head(&self) -> &[u8] {
-        &self.head[..usize::from(self.head_len)]
-    }
-
-    fn len(&self) -> usize {
-        usize::from(self.head_len) + self.payload.len()
-    }
-}
-
 impl Queue {
-    /// Appends a frame; its size without the head.
-    pub(super) fn push(&mut self, wire: Wire) -> usize {
-        let framed = Framed::new(wire);
-        let bytes = framed.payload.len();
-        self.bytes += framed.len();
-        self.frames.push_back(framed);
-        bytes
+    /// Appends a frame.
+    pub(super) fn push(&mut self, frame: Bytes) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
     }
 
     /// Bytes that wait.
     pub(super) const fn bytes(&self) -> usize {
-        self.bytes - self.written
+        self.bytes
     }
 
     /// Writes what waits. After an error the connection is of no use.
@@ -101,10 +44,19 @@ impl Queue {
         mut io: Pin<&mut W>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        while !self.frames.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let filled = self.fill(&mut slices);
-            let count = ready!(io.as_mut().poll_write_vectored(context, &slices[..filled]))?;
+        while let Some(first) = self.frames.front() {
+            let written = if self.frames.len() == 1 {
+                // The system takes one piece for less than a list of one.
+                io.as_mut().poll_write(context, first)
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                for (slice, frame) in slices.iter_mut().zip(&self.frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                let filled = self.frames.len().min(SLICES);
+                io.as_mut().poll_write_vectored(context, &slices[..filled])
+            };
+            let count = ready!(written)?;
             if count == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
@@ -114,30 +66,14 @@ impl Queue {
         Poll::Ready(Ok(()))
     }
 
-    /// Points at what waits, as much as fits.
-    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
-        let mut filled = 0;
-        let mut skip = self.written;
-        for part in self.frames.iter().flat_map(|frame| [frame.head(), &frame.payload[..]]) {
-            if filled == SLICES {
-                break;
-            }
-            let rest = &part[skip.min(part.len())..];
-            skip -= part.len() - rest.len();
-            if !rest.is_empty() {
-                slices[filled] = IoSlice::new(rest);
-                filled += 1;
-            }
-        }
-        filled
-    }
-
     /// So many bytes are written: forgets the frames that are finished.
-    fn advance(&mut self, count: usize) {
-        self.written += count;
-        while let Some(done) = self.frames.pop_front_if(|first| first.len() <= self.written) {
-            self.written -= done.len();
-            self.bytes -= done.len();
+    fn advance(&mut self, mut count: usize) {
+        self.bytes -= count;
+        while let Some(done) = self.frames.pop_front_if(|first| first.len() <= count) {
+            count -= done.len();
+        }
+        if let Some(first) = self.frames.front_mut() {
+            first.advance(count);
         }
     }
 }
@@ -188,7 +124,7 @@ mod tests {
     fn written(sizes: &[usize], most: usize) -> Vec<u8> {
         let mut queue = Queue::default();
         for size in sizes {
-            assert_eq!(queue.push(Wire::Binary(vec![7; *size].into())), *size);
+            queue.push(vec![7; *size].into());
         }
         let mut io = Narrow { most, taken: Vec::new() };
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -199,23 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn heads_name_the_length_in_the_shortest_form() {
-        assert_eq!(written(&[0], 99), [0x82, 0]);
-        assert_eq!(written(&[125], 999)[..3], [0x82, 125, 7]);
-        assert_eq!(written(&[126], 999)[..5], [0x82, 126, 0, 126, 7]);
-        assert_eq!(written(&[65_535], 99_999)[..5], [0x82, 126, 255, 255, 7]);
-        let longest = written(&[65_536], 99_999);
-        assert_eq!(longest[..11], [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0, 7]);
-        let mut queue = Queue::default();
-        queue.push(Wire::Text("{}".into()));
-        assert_eq!(queue.frames[0].head(), [0x81, 2]);
-    }
-
-    #[test]
     fn short_writes_change_nothing() {
-        let sizes: Vec<usize> = (0..40).map(|index| index * 7).collect();
+        let sizes: Vec<usize> = (0..40).map(|index| 2 + index * 7).collect();
         let whole = written(&sizes, usize::MAX);
-        assert_eq!(whole.len(), sizes.iter().sum::<usize>() + 2 * 18 + 4 * 22);
+        assert_eq!(whole.len(), sizes.iter().sum::<usize>());
         for most in [1, 2, 3, 64, 1000] {
             assert_eq!(written(&sizes, most), whole);
         }
