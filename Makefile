@@ -17,12 +17,17 @@ sandbox:
 	$(CARGO) build --locked --package tidegate --package tidegate-sandbox
 	./target/debug/tidegate-sandbox
 
-# All tests on SQLite; with DATABASE_URL=postgres://… the integration tests run
-# on PostgreSQL instead. The binaries are built first: the crash test kills
-# the real one.
+# All tests on SQLite, and those that need PostgreSQL on one that they start,
+# where it is installed; with DATABASE_URL=postgres://… all integration tests run
+# there. The binaries are built first: the crash test kills the real one. What
+# could not be run is told at the end.
+SKIPPED = $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 test:
 	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --workspace
+	@rm -f $(SKIPPED)
+	@$(CARGO) test --locked --workspace; result=$$?; \
+	sort $(SKIPPED) 2>/dev/null | uniq -c | sed -E 's/^ *([0-9]+) (.*)/skipped: \2 (tests: \1)/'; \
+	exit $$result
 
 # Random faults under load for so many minutes: a disk that fills, fails or
 # hangs, SIGKILL, PostgreSQL (its own, where it is installed) restarted and

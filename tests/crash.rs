@@ -17,9 +17,9 @@ use crate::crash::counts::Counts;
 use crate::crash::data::Data;
 use crate::crash::device::{Device, Log, Repeats};
 use crate::crash::process::Process;
-use crate::crash::server::Server;
 use crate::crash::trouble::Plan;
 use crate::seed;
+use crate::support::{Server, named_server};
 
 mod account;
 mod counts;
@@ -31,7 +31,6 @@ mod neighbours;
 mod phone;
 pub(crate) mod process;
 mod round;
-mod server;
 mod trouble;
 mod wire;
 
@@ -105,7 +104,7 @@ async fn run(mut seeds: impl Iterator<Item = u64>, plan: Plan) {
 /// one: the seed says in which.
 async fn round(seed: u64, plan: &Plan) -> Result<Counts, String> {
     let is_long = plan.clock_jumps;
-    let data = match is_long && seed & 1 == 1 && std::env::var_os("DATABASE_URL").is_none() {
+    let data = match is_long && seed & 1 == 1 && named_server().is_none() {
         true => Server::start().await?.map_or_else(Data::embedded, Data::on),
         false if is_long && seed & 1 == 0 => Data::embedded(),
         false => Data::fresh().await,

@@ -1,30 +1,26 @@
 //! PostgreSQL's own ways to fail: connections that hang, are swallowed or cut
 //! in COMMIT, rows that somebody keeps locked, and a history that goes back.
 //!
-//! On SQLite nothing of it exists; the tests say that they were skipped.
+//! They run on the server of `DATABASE_URL` or, without it, on one that they
+//! start; where PostgreSQL is not installed they say that they were skipped.
 
 use serde_json::{Value, json};
 
-use crate::seed::say;
 use crate::support::{Caller, Gateway, Setup, eventually};
 
 mod history;
 mod locks;
 mod network;
 
-/// A gateway that gives up soon; `None`, and says so, without PostgreSQL.
+/// A gateway that gives up soon. `None`, and says so, where PostgreSQL is not
+/// installed.
 async fn impatient() -> Option<Gateway> {
     let setup = Setup::new()
         .set("database.statement_timeout_ms", "700")
         .set("database.acquire_timeout_ms", "700")
         .set("database.write_probe_s", "1")
         .through_a_proxy();
-    let gateway = setup.start().await;
-    if gateway.database().is_none() {
-        say("skipped: needs PostgreSQL (DATABASE_URL)");
-        return None;
-    }
-    Some(gateway)
+    Some(setup.on_postgres().await?.start().await)
 }
 
 fn steps(user: &str) -> Value {

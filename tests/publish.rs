@@ -206,8 +206,10 @@ async fn a_patch_does_not_grow_a_record_beyond_its_size() {
 #[tokio::test]
 async fn two_nodes_do_not_both_write_the_first_version() {
     let names: Vec<String> = (0..30).map(|number| format!("new{number}")).collect();
-    let gateway = Setup::new().set("streams.shared", &json!(names).to_string()).start().await;
-    let Some(second) = SecondNode::beside(&gateway).await else { return };
+    let setup = Setup::new().set("streams.shared", &json!(names).to_string());
+    let Some(setup) = setup.on_postgres().await else { return };
+    let gateway = setup.start().await;
+    let second = SecondNode::beside(&gateway).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let token = Token::service("backend").sign();
     let publish = async |node: String, stream: &str| -> i64 {

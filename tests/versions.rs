@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use crate::seed::say;
-use crate::support::{Setup, cursor};
+use crate::support::{Setup, cursor, named_server, skip};
 
 /// A database as the version of 2026-11-21 left it: two commands for `ann`, the
 /// first acked and applied by her phone, the second one waiting; and a record in
@@ -19,8 +18,8 @@ const PHONE: &str = "6f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11";
 /// waited, and what comes now.
 #[tokio::test]
 async fn a_database_of_the_first_version_is_taken_over() {
-    if std::env::var("DATABASE_URL").is_ok_and(|url| !url.is_empty()) {
-        return say("skipped: the database of the earlier version is SQLite");
+    if named_server().is_some() {
+        return skip("the database of the earlier version is SQLite");
     }
     let gateway = Setup::new().on(LIVE_PATH).start().await;
     let backend = gateway.backend().quiet();

@@ -6,8 +6,7 @@ use std::path::Path;
 use sea_orm::{ConnectionTrait as _, Database, DbErr};
 use tempfile::TempDir;
 
-use crate::crash::server::Server;
-use crate::support::PostgresDatabase;
+use crate::support::{PostgresDatabase, Server};
 
 /// Data of one gateway.
 pub(crate) struct Data {

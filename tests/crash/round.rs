@@ -20,7 +20,7 @@ use crate::crash::process::Process;
 use crate::crash::trouble::{Plan, Trouble, files};
 use crate::crash::{account, journal, neighbours};
 use crate::seed;
-use crate::support::FailingDisk;
+use crate::support::{FailingDisk, Server};
 
 /// Users, and devices of each.
 const USERS: usize = 2;
@@ -177,7 +177,7 @@ impl Round {
         Ok(())
     }
 
-    fn server(&self) -> Result<&crate::crash::server::Server, String> {
+    fn server(&self) -> Result<&Server, String> {
         self.data.server().ok_or_else(|| "the server belongs to somebody else".to_owned())
     }
 

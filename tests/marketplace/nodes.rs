@@ -10,8 +10,9 @@ use crate::support::{SecondNode, Token, eventually};
 #[tokio::test]
 async fn one_of_two_nodes_polls_and_the_other_takes_over() {
     let stage = Stage::new().await.filled(250).with_socket().set("lease_s", "5");
+    let Some(stage) = stage.on_postgres().await else { return };
     let mut world = stage.synced().await;
-    let Some(second) = SecondNode::beside(&world.gateway).await else { return };
+    let second = SecondNode::beside(&world.gateway).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = |path: &str| format!("http://{}{path}", second.address());
     let token = Token::admin("operator").sign();

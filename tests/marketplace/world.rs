@@ -69,6 +69,11 @@ impl Stage {
         self.set("ws_url", &url)
     }
 
+    /// As [`Setup::on_postgres`].
+    pub(super) async fn on_postgres(self) -> Option<Self> {
+        Some(Self { setup: self.setup.on_postgres().await?, ..self })
+    }
+
     pub(super) async fn start(self) -> World {
         let Self { atom, setup, ahead_ms } = self;
         World { gateway: setup.start().await, atom, ahead_ms }

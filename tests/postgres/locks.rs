@@ -11,7 +11,7 @@ use tidegate_protocol::id::CommandId;
 use uuid::Uuid;
 
 use crate::postgres::{impatient, readiness, steps, until_accepted};
-use crate::support::{Gateway, SecondNode, Setup, Token};
+use crate::support::{SecondNode, Setup, Token};
 
 /// A head that a frozen node or a person keeps locked stops its own stream:
 /// writes to it are refused, and all others are accepted meanwhile.
@@ -68,8 +68,9 @@ async fn a_locked_row_refuses_only_what_needs_it() {
 /// wait for each other: PostgreSQL counts no deadlock.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_write_late_do_not_wait_for_each_other() {
-    let gateway = Gateway::start().await;
-    let Some(second) = SecondNode::beside(&gateway).await else { return };
+    let Some(setup) = Setup::new().on_postgres().await else { return };
+    let gateway = setup.start().await;
+    let second = SecondNode::beside(&gateway).await;
     let backend = gateway.backend().quiet();
     let phone = gateway.device("phone", "u1");
     gateway.calls_of(&phone).register(&phone).await;
@@ -113,8 +114,10 @@ async fn nodes_that_write_late_do_not_wait_for_each_other() {
 /// not there.
 #[tokio::test]
 async fn two_nodes_do_not_both_register_the_last_device() {
-    let gateway = Setup::new().set("limits.devices_per_user", "1").start().await;
-    let Some(second) = SecondNode::beside(&gateway).await else { return };
+    let setup = Setup::new().set("limits.devices_per_user", "1");
+    let Some(setup) = setup.on_postgres().await else { return };
+    let gateway = setup.start().await;
+    let second = SecondNode::beside(&gateway).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let register = async |node: String, user: &str, device: &str| {
         let url = format!("http://{node}/api/v1/devices/register");

@@ -5,6 +5,26 @@ use std::path::Path;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbErr};
 use uuid::Uuid;
 
+use crate::support::{Server, skip};
+
+/// The server that `DATABASE_URL` names.
+pub(crate) fn named_server() -> Option<String> {
+    std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+}
+
+/// The same, or the one that tests share: for what needs PostgreSQL whatever
+/// else the tests run on. `None`, and says so, where it is not installed.
+pub(crate) async fn needed_server() -> Option<String> {
+    if let Some(named) = named_server() {
+        return Some(named);
+    }
+    let shared = Server::shared().await;
+    if shared.is_none() {
+        skip("PostgreSQL is not installed");
+    }
+    shared.map(Server::url)
+}
+
 /// A database that is dropped with its owner.
 #[derive(Debug)]
 pub(crate) struct PostgresDatabase {
@@ -15,10 +35,14 @@ pub(crate) struct PostgresDatabase {
 impl PostgresDatabase {
     /// Makes one on the server that `DATABASE_URL` names; `None` without it.
     pub(crate) async fn create() -> Option<Self> {
-        let server = std::env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())?;
+        Some(Self::create_on(named_server()?).await)
+    }
+
+    /// Makes one on this server.
+    pub(crate) async fn create_on(server: String) -> Self {
         let name = format!("tidegate_test_{}", Uuid::new_v4().simple());
         execute(&server, &format!("CREATE DATABASE {name}")).await.expect("a fresh database");
-        Some(Self { server, name })
+        Self { server, name }
     }
 
     /// Its address.
@@ -27,7 +51,8 @@ impl PostgresDatabase {
             Some((address, query)) => (address, format!("?{query}")),
             None => (&*self.server, String::new()),
         };
-        let (authority, _) = address.rsplit_once('/').expect("DATABASE_URL names a database");
+        let (authority, _) =
+            address.rsplit_once('/').expect("the server's address names a database");
         format!("{authority}/{}{query}", self.name)
     }
 }
@@ -36,7 +61,7 @@ impl PostgresDatabase {
     /// `host:port` of the server.
     pub(crate) fn server(&self) -> String {
         let address = self.server.split_once('?').map_or(&*self.server, |(address, _)| address);
-        let authority = address.split('/').nth(2).expect("DATABASE_URL names a server");
+        let authority = address.split('/').nth(2).expect("the address names a server");
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         if host.contains(':') { host.to_owned() } else { format!("{host}:5432") }
     }

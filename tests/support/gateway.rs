@@ -27,6 +27,8 @@ use crate::support::wait::bounded;
 pub(crate) struct Setup {
     variables: BTreeMap<String, String>,
     has_proxy: bool,
+    /// A PostgreSQL to make its database on, instead of SQLite.
+    server: Option<String>,
     /// What the SQLite database holds before the gateway opens it.
     dump: Option<&'static str>,
 }
@@ -35,7 +37,8 @@ impl Setup {
     /// What tests need: a free port, a known secret, the shared streams `news`
     /// and `prices`, and no waits that only spread load.
     pub(crate) fn new() -> Self {
-        Self { variables: BTreeMap::new(), has_proxy: false, dump: None }
+        let server = database::named_server();
+        Self { variables: BTreeMap::new(), has_proxy: false, server, dump: None }
             .set("listen", "127.0.0.1:0")
             .set("auth.hs256_secret", SECRET)
             .set("streams.shared", r#"["news", "prices"]"#)
@@ -56,6 +59,12 @@ impl Setup {
         Self { has_proxy: true, ..self }
     }
 
+    /// On PostgreSQL, whatever the other tests run on. `None`, and says so, where
+    /// it is not installed.
+    pub(crate) async fn on_postgres(self) -> Option<Self> {
+        Some(Self { server: Some(database::needed_server().await?), ..self })
+    }
+
     /// Begins on a SQLite database with this in it.
     pub(crate) fn on(self, dump: &'static str) -> Self {
         Self { dump: Some(dump), ..self }
@@ -65,7 +74,10 @@ impl Setup {
     pub(crate) async fn start(self) -> Gateway {
         let (has_proxy, dump) = (self.has_proxy, self.dump);
         let data_dir = tempfile::tempdir().unwrap();
-        let database = PostgresDatabase::create().await;
+        let mut database = None;
+        if let Some(server) = &self.server {
+            database = Some(PostgresDatabase::create_on(server.clone()).await);
+        }
         let mut setup = self.set("data_dir", data_dir.path().to_str().unwrap());
         let mut proxy = None;
         if let Some(database) = &database {
@@ -122,7 +134,7 @@ impl Gateway {
         self.running.as_ref().expect("the gateway was stopped")
     }
 
-    /// The database, with `DATABASE_URL`.
+    /// The database, on PostgreSQL.
     pub(crate) const fn database(&self) -> Option<&PostgresDatabase> {
         self.database.as_ref()
     }

@@ -4,7 +4,6 @@ use tempfile::TempDir;
 use tidegate::app::{self, Running};
 use tidegate::clock::Clock;
 
-use crate::seed::say;
 use crate::support::gateway::Gateway;
 use crate::support::wait::bounded;
 
@@ -15,19 +14,15 @@ pub(crate) struct SecondNode {
 }
 
 impl SecondNode {
-    /// Starts one beside the first. `None`, and says so, on SQLite, which
-    /// belongs to one process: CI runs the suite on PostgreSQL too.
-    pub(crate) async fn beside(first: &Gateway) -> Option<Self> {
-        if first.running().state().store.is_embedded() {
-            say("skipped: two nodes need PostgreSQL (DATABASE_URL)");
-            return None;
-        }
+    /// Starts one beside the first, which is on PostgreSQL: a SQLite database
+    /// belongs to one process.
+    pub(crate) async fn beside(first: &Gateway) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = first.config().clone();
         config.data_dir = folder.path().to_owned();
         let starting = Box::pin(app::start(config, Clock::system()));
         let running = bounded("a second node", starting).await.unwrap();
-        Some(Self { running, _folder: folder })
+        Self { running, _folder: folder }
     }
 
     /// `127.0.0.1:port`.

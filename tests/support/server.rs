@@ -1,31 +1,47 @@
-//! A PostgreSQL of the harness's own, which it may restart and stop.
+//! PostgreSQL servers of the harness's own: one that tests share, and those
+//! that a test may restart and stop.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 /// Where packages put its programs, a folder for each version.
 const VERSIONS: &str = "/usr/lib/postgresql";
 
-/// A running server. Stopped when it is dropped.
-pub(super) struct Server {
+/// The server of all tests that need one and do not hurt it, started by the
+/// first of them. Statics are not dropped: its keeper stops it.
+static SHARED: OnceCell<Option<Server>> = OnceCell::const_new();
+
+/// A running server and its folder. Both are gone when it is dropped, or when
+/// this process ends in whatever way.
+pub(crate) struct Server {
     programs: PathBuf,
-    folder: TempDir,
+    folder: PathBuf,
     port: u16,
+    keeper: Option<Child>,
 }
 
 impl Server {
     /// Whether one can be started.
-    pub(super) fn is_installed() -> bool {
+    pub(crate) fn is_installed() -> bool {
         find().is_some()
     }
 
+    /// The one that tests share; `None` where PostgreSQL is not installed.
+    pub(crate) async fn shared() -> Option<&'static Self> {
+        let start = async || Self::start().await.expect("a PostgreSQL that starts");
+        SHARED.get_or_init(start).await.as_ref()
+    }
+
     /// Starts one; `None` where PostgreSQL is not installed.
-    pub(super) async fn start() -> Result<Option<Self>, String> {
+    pub(crate) async fn start() -> Result<Option<Self>, String> {
         let Some(programs) = find() else { return Ok(None) };
         let folder = TempDir::new().map_err(|error| error.to_string())?;
         // Its user must come through.
@@ -38,24 +54,25 @@ impl Server {
         }
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
         let port = free.map_err(|error| error.to_string())?.port();
-        let server = Self { programs, folder, port };
+        let mut server = Self { programs, folder: folder.keep(), port, keeper: None };
+        server.keeper = Some(server.keep().map_err(|error| error.to_string())?);
         let options = ["-U", "tidegate", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"];
         run(server.program("initdb").arg("-N").args(options)).await?;
         server.control(&["start"]).await?;
         Ok(Some(server))
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("postgres://tidegate@127.0.0.1:{}/postgres", self.port)
     }
 
     /// Starts it again, and waits until it serves.
-    pub(super) async fn restart(&self, is_crash: bool) -> Result<(), String> {
+    pub(crate) async fn restart(&self, is_crash: bool) -> Result<(), String> {
         self.control(&["-m", if is_crash { "immediate" } else { "fast" }, "restart"]).await
     }
 
     /// Nothing of it moves for so long.
-    pub(super) async fn freeze(&self, lasts: Duration) -> Result<(), String> {
+    pub(crate) async fn freeze(&self, lasts: Duration) -> Result<(), String> {
         let file = self.data().join("postmaster.pid");
         let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
         let pid = text.lines().next().and_then(|line| line.trim().parse().ok());
@@ -71,13 +88,25 @@ impl Server {
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.join("data")
+    }
+
+    /// Starts who stops the server and removes its folder once this process
+    /// lets go of a pipe, which it does however it ends. In a group of its own:
+    /// what interrupts the tests at a terminal does not interrupt this.
+    fn keep(&self) -> std::io::Result<Child> {
+        let mut keeper = std::process::Command::new("sh");
+        keeper.args(["-c", r#"cat; "$@"; rm -rf -- "$0""#]).arg(&self.folder);
+        let stop = self.program("pg_ctl");
+        keeper.arg(stop.as_std().get_program()).args(stop.as_std().get_args());
+        keeper.args(["-m", "immediate", "stop"]).process_group(0);
+        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
     }
 
     async fn control(&self, action: &[&str]) -> Result<(), String> {
         let options = format!(
             "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories= \
-             -c max_connections=100 -c fsync=off",
+             -c max_connections=300 -c fsync=off",
             self.port
         );
         let log = self.data().join("log");
@@ -94,17 +123,17 @@ impl Server {
         } else {
             Command::new(program)
         };
-        command.arg("-D").arg(self.data()).current_dir(self.folder.path());
+        command.arg("-D").arg(self.data()).current_dir(&self.folder);
         command
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let mut stop = self.program("pg_ctl");
-        stop.args(["-m", "immediate", "stop"]);
-        // Nobody waits for this one's runtime.
-        let _ = stop.as_std_mut().output();
+        let Some(mut keeper) = self.keeper.take() else { return };
+        drop(keeper.stdin.take());
+        // One that cannot be waited for does its work all the same.
+        let _ = keeper.wait();
     }
 }
 
@@ -153,7 +182,7 @@ fn children(parent: Pid) -> Vec<Pid> {
 
 async fn run(command: &mut Command) -> Result<(), String> {
     // Its children would keep a pipe open.
-    let quiet = std::process::Stdio::null;
+    let quiet = Stdio::null;
     let status = command.stdin(quiet()).stdout(quiet()).stderr(quiet()).status().await;
     let status = status.map_err(|error| format!("{command:?}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}")) }
