@@ -2,20 +2,27 @@
 
 CARGO ?= cargo
 
+# A dependency is built once in each profile, whatever is built next: those who
+# share a profile select packages that ask for the same features. `quick` is for
+# trying out, `release` for what is measured and shipped, and in `dev` everything
+# is built with what tests need, also the programs that tests start.
+QUICK = $(CARGO) build --locked --profile quick
+FOR_TESTS = $(CARGO) build --locked --workspace --bins --tests
+
 .PHONY: run sandbox test torture openapi-client bench fmt lint doc deny
 
 # Builds, migrates an embedded SQLite, starts the gateway in development mode,
 # and prints its URL, a token and the next command to try.
 run:
-	$(CARGO) build --locked --release --package tidegate --package tidegate-device
-	./target/release/tidegate serve
+	$(QUICK) --package tidegate --package tidegate-device
+	./target/quick/tidegate serve
 
 # The gateway, fakes of the push services and two simulated devices: shows
 # commands on their way by socket, by push and by poll, and fails when one does
-# not end. `./target/debug/tidegate-sandbox --stay` leaves all of it running.
+# not end. `./target/quick/tidegate-sandbox --stay` leaves all of it running.
 sandbox:
-	$(CARGO) build --locked --package tidegate --package tidegate-sandbox
-	./target/debug/tidegate-sandbox
+	$(QUICK) --package tidegate --package tidegate-sandbox
+	./target/quick/tidegate-sandbox
 
 # All tests on SQLite, and those that need PostgreSQL on one that they start,
 # where it is installed; with DATABASE_URL=postgres://… all integration tests run
@@ -23,7 +30,7 @@ sandbox:
 # could not be run is told at the end.
 SKIPPED = $(or $(CARGO_TARGET_DIR),target)/tmp/skipped
 test:
-	$(CARGO) build --locked --workspace --bins
+	$(FOR_TESTS)
 	@rm -f $(SKIPPED)
 	@$(CARGO) test --locked --workspace; result=$$?; \
 	sort $(SKIPPED) 2>/dev/null | uniq -c | sed -E 's/^ *([0-9]+) (.*)/skipped: \2 (tests: \1)/'; \
@@ -35,14 +42,14 @@ test:
 # accepted was lost. `make torture SEED=… MINUTES=0` plays one round again.
 MINUTES ?= 60
 torture:
-	$(CARGO) build --locked --workspace --bins
+	$(FOR_TESTS)
 	TIDEGATE_TORTURE_MINUTES=$(MINUTES) TIDEGATE_TEST_SEED=$(SEED) $(CARGO) test --locked --workspace --test it -- \
 		--nocapture --exact crash::nothing_accepted_is_lost
 
 # A TypeScript client made from the OpenAPI document, and compiled. Needs Node
 # 18 or newer with npm, which `make test` does not.
 openapi-client:
-	$(CARGO) build --locked --package tidegate
+	$(FOR_TESTS)
 	./target/debug/tidegate openapi > tests/openapi-client/openapi.json
 	cd tests/openapi-client && npm ci --no-audit --no-fund && npm run check
 

@@ -3,6 +3,7 @@
 
 use crate::tidy::source::{Source, code_files, rust_files};
 
+mod features;
 mod layers;
 mod source;
 

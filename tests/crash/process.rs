@@ -39,7 +39,7 @@ pub(super) fn program_named(name: &str) -> PathBuf {
     let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.is_file(),
-        "{} is missing: `make test` builds it first; so does `cargo build --workspace --bins`",
+        "{} is missing: `make test` builds it first; so does `cargo build --workspace --bins --tests`",
         program.display()
     );
     program
