@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use tidegate_clock::Clock;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::id::{DeviceId, UserId};
 use tidegate_protocol::time::Timestamp;
@@ -18,7 +19,6 @@ use crate::auth::claims::RawClaims;
 use crate::auth::jwks::KeySource;
 use crate::auth::keys::Lookup;
 use crate::auth::known::{Known, KnownTokens, fingerprint};
-use crate::clock::Clock;
 use crate::config::Auth;
 use crate::error::ApiError;
 use crate::metrics::Metrics;

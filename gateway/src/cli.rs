@@ -8,11 +8,11 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use tidegate_protocol::id::{DeviceId, UserId};
 
+use tidegate_clock::Clock;
 use tidegate_services::webpush::vapid;
 
 use crate::app::restore::Restored;
 use crate::auth::{Authenticator, Role, secret};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::check;
 use crate::config::load;

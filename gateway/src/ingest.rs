@@ -9,11 +9,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use tidegate_clock::Clock;
 use tidegate_protocol::code::ErrorCode;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::error::{ApiError, ApiResult};
 use crate::hub::Hub;
 use crate::metrics::Metrics;

@@ -4,7 +4,6 @@ pub mod app;
 pub mod auth;
 pub mod budget;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod error;
 pub mod file;

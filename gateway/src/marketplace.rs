@@ -9,10 +9,10 @@
 use std::sync::Arc;
 
 use dashmap::DashSet;
+use tidegate_clock::Clock;
 use tidegate_services::atom::{Atom, AtomOptions};
 use tokio::sync::{Notify, mpsc};
 
-use crate::clock::Clock;
 use crate::config::marketplace::Marketplace;
 
 pub mod admin;
@@ -97,7 +97,6 @@ impl MarketplaceHandle {
 }
 
 fn options(settings: &Marketplace, clock: &Clock) -> anyhow::Result<AtomOptions> {
-    let clock = clock.clone();
     let url = |text: &str| (!text.is_empty()).then(|| text.parse()).transpose();
     Ok(AtomOptions {
         contract: settings.contract,
@@ -106,6 +105,6 @@ fn options(settings: &Marketplace, clock: &Clock) -> anyhow::Result<AtomOptions>
         token: settings.token.clone(),
         instance_id: (!settings.instance_id.is_empty()).then(|| settings.instance_id.clone()),
         timeout: std::time::Duration::from_secs(settings.timeout_s),
-        clock: tidegate_services::clock::Clock::new(move || clock.now()),
+        clock: clock.clone(),
     })
 }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use tidegate_clock::Clock;
 use tidegate_protocol::id::{StreamName, UserId};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{Authenticator, Holder};
 use crate::budget::Budget;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::hub::silent::Silent;

@@ -174,7 +174,7 @@ async fn the_socket_is_switched_off_and_on() {
 /// One that is configured and switched off is none.
 #[tokio::test]
 async fn a_marketplace_that_is_off_is_not_asked() {
-    let atom = tidegate_fakes::atom::FakeAtom::start(tidegate_fakes::clock::FakeClock::system());
+    let atom = tidegate_fakes::atom::FakeAtom::start(tidegate_clock::Clock::system());
     let atom = atom.await.unwrap();
     atom.fill(3, 1);
     let setup = Setup::new()

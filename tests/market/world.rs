@@ -1,14 +1,11 @@
 //! A gateway with a marketplace upstream that shares its clock.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidegate::store;
 use tidegate_fakes::atom::{FakeAtom, Generation};
-use tidegate_fakes::clock::FakeClock;
 
 use crate::support::{Answer, Caller, Gateway, Setup, Socket, Token, eventually};
 
@@ -20,7 +17,6 @@ pub(super) struct World {
     pub(super) atom: FakeAtom,
     /// The editor's calls, not written down.
     pub(super) admin: Caller,
-    offset_ms: Arc<AtomicI64>,
 }
 
 /// A skill as upstream lists it.
@@ -69,23 +65,19 @@ impl World {
         skills: &[Value],
         change: impl FnOnce(Setup, &FakeAtom) -> Setup,
     ) -> Self {
-        let offset_ms = Arc::new(AtomicI64::new(0));
-        let clock = FakeClock::new({
-            let (system, offset_ms) = (FakeClock::system(), Arc::clone(&offset_ms));
-            move || system.now_ms() + offset_ms.load(Ordering::Relaxed)
-        });
-        let atom = FakeAtom::start_on(0, Generation::B, clock).await.unwrap();
+        let setup = Setup::new();
+        let atom = FakeAtom::start_on(0, Generation::B, setup.clock()).await.unwrap();
         for skill in skills {
             atom.put_skill(skill.clone());
         }
         atom.put_category(json!({ "name": "data", "description": "All about data" }));
-        let setup = Setup::new()
+        let setup = setup
             .set("marketplace.base_url", &atom.url())
             .set("marketplace.token", atom.token())
             .set("marketplace.backoff_ms", "[10, 20]");
         let gateway = change(setup, &atom).start().await;
         let admin = gateway.caller("ann", &Token::admin(EDITOR).sign()).quiet();
-        let world = Self { gateway, atom, admin, offset_ms };
+        let world = Self { gateway, atom, admin };
         world.synced(0).await;
         world
     }
@@ -132,7 +124,6 @@ impl World {
 
     /// Moves the clocks of the gateway and of upstream.
     pub(super) fn pass(&self, by: Duration) {
-        self.offset_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
         self.gateway.move_clock(by);
     }
 

@@ -1,15 +1,12 @@
 //! A gateway with its marketplace, both on one clock that the test moves.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidegate::store;
 use tidegate::store::portion::Portion;
 use tidegate_fakes::atom::{FakeAtom, Generation, skill_id};
-use tidegate_fakes::clock::FakeClock;
 
 use crate::support::{Caller, Gateway, Setup, Socket, Token, eventually};
 
@@ -20,7 +17,6 @@ pub(super) const STREAM: &str = "marketplace";
 pub(super) struct Stage {
     pub(super) atom: FakeAtom,
     setup: Setup,
-    ahead_ms: Arc<AtomicI64>,
 }
 
 impl Stage {
@@ -30,21 +26,19 @@ impl Stage {
     }
 
     pub(super) async fn of(generation: Generation) -> Self {
-        let ahead_ms = Arc::new(AtomicI64::default());
-        let (ahead, system) = (Arc::clone(&ahead_ms), FakeClock::system());
-        let clock = FakeClock::new(move || system.now_ms() + ahead.load(Ordering::Relaxed));
-        let atom = FakeAtom::start_on(0, generation, clock).await.unwrap();
+        let setup = Setup::new();
+        let atom = FakeAtom::start_on(0, generation, setup.clock()).await.unwrap();
         let contract = match generation {
             Generation::A => "a",
             Generation::B => "b",
             Generation::C => "c",
         };
-        let setup = Setup::new()
+        let setup = setup
             .set("marketplace.contract", contract)
             .set("marketplace.base_url", &atom.url())
             .set("marketplace.token", atom.token())
             .set("marketplace.backoff_ms", "[10, 20]");
-        Self { atom, setup, ahead_ms }
+        Self { atom, setup }
     }
 
     /// With this many skills in eight categories.
@@ -69,14 +63,19 @@ impl Stage {
         self.set("ws_url", &url)
     }
 
+    /// The clocks of both stand from before the start on; milliseconds.
+    pub(super) fn stop_clock(&self) -> i64 {
+        self.setup.stop_clock()
+    }
+
     /// As [`Setup::on_postgres`].
     pub(super) async fn on_postgres(self) -> Option<Self> {
         Some(Self { setup: self.setup.on_postgres().await?, ..self })
     }
 
     pub(super) async fn start(self) -> World {
-        let Self { atom, setup, ahead_ms } = self;
-        World { gateway: setup.start().await, atom, ahead_ms }
+        let Self { atom, setup } = self;
+        World { gateway: setup.start().await, atom }
     }
 
     /// Starts, and waits until the first run has ended well and, where there
@@ -96,7 +95,6 @@ impl Stage {
 pub(super) struct World {
     pub(super) gateway: Gateway,
     pub(super) atom: FakeAtom,
-    ahead_ms: Arc<AtomicI64>,
 }
 
 impl World {
@@ -238,13 +236,11 @@ impl World {
 
     /// Moves the clocks of both.
     pub(super) fn move_clock(&self, by: Duration) {
-        self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
         self.gateway.move_clock(by);
     }
 
     /// Sets the clocks of both back; the gateway looks.
     pub(super) async fn set_clock_back(&self, by: Duration) {
-        self.ahead_ms.fetch_sub(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
         self.gateway.set_clock_back(by);
         self.gateway.pass_time(Duration::from_secs(2)).await;
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tidegate_clock::Clock;
 use tidegate_fakes::atom::answer::Answer as Upstream;
 use tidegate_fakes::atom::{FakeAtom, Generation};
-use tidegate_fakes::clock::FakeClock;
 
 use crate::openapi::call::{Seen, caller};
 use crate::support::{Caller, Gateway, Setup, eventually};
@@ -35,7 +35,7 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        let atom = FakeAtom::start_on(0, Generation::B, FakeClock::system()).await.unwrap();
+        let atom = FakeAtom::start_on(0, Generation::B, Clock::system()).await.unwrap();
         for id in ["s1", "s2"] {
             atom.put_skill(skill(id, "as it was"));
         }

@@ -46,6 +46,7 @@ async fn publish(scene: &Scene, id: &str) {
 #[tokio::test]
 async fn a_device_that_lags_is_woken_once_until_it_is_seen() {
     let scene = Scene::start_with(Scene::patient()).await;
+    scene.gateway.stop_clock();
     publish(&scene, "a").await;
     let phone = follower(&scene, "phone", "u1", true).await;
     follower(&scene, "silent", "u2", false).await;

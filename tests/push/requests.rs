@@ -5,10 +5,17 @@ use tidegate_fakes::webpush::answer::Answer;
 
 use crate::push::scene::Scene;
 use crate::push::shown::{self, Life};
-use crate::support::{Device, check};
+use crate::support::{Device, Setup, check};
 
 /// The default life of a command, and that of a wake-up for data.
 const DAY_S: i64 = 86_400;
+
+/// Its clock stands, so that every life and every end is known.
+async fn standing(setup: Setup) -> Scene {
+    let scene = Scene::start_with(setup).await;
+    scene.gateway.stop_clock();
+    scene
+}
 
 async fn make(scene: &Scene, device: &Device, fields: Value) -> String {
     let mut command =
@@ -35,7 +42,7 @@ async fn webpush(scene: &Scene, id: &str, count: usize) -> String {
 /// One command waits: it travels inside its wake-up, HIGH, with its own life.
 #[tokio::test]
 async fn one_command_travels_inside_its_wake_up() {
-    let scene = Scene::start().await;
+    let scene = standing(Scene::setup()).await;
     let phone = scene.phone("phone", "u1").await;
     make(&scene, &phone, json!({})).await;
     let text = fcm(&scene, "phone", DAY_S).await;
@@ -50,7 +57,7 @@ async fn one_command_travels_inside_its_wake_up() {
 /// With `push.inline` off no value passes through a provider.
 #[tokio::test]
 async fn without_inline_there_are_only_hints() {
-    let scene = Scene::start_with(Scene::setup().set("push.inline", "false")).await;
+    let scene = standing(Scene::setup().set("push.inline", "false")).await;
     let phone = scene.phone("phone", "u1").await;
     make(&scene, &phone, json!({})).await;
     let text = fcm(&scene, "phone", DAY_S).await;
@@ -65,7 +72,7 @@ async fn without_inline_there_are_only_hints() {
 /// life; low ones alone are NORMAL, also inside.
 #[tokio::test]
 async fn several_commands_make_one_wake_up() {
-    let scene = Scene::start().await;
+    let scene = standing(Scene::setup()).await;
     let (phone, slow) = (scene.phone("phone", "u1").await, scene.phone("slow", "u2").await);
     let of = |device: &Device, priority: &str| json!({ "user_id": device.user, "data_type": "t", "value": 1, "priority": priority });
     let commands =
@@ -81,7 +88,7 @@ async fn several_commands_make_one_wake_up() {
 /// A command that does not fit FCM's 4,096 bytes is only hinted at.
 #[tokio::test]
 async fn what_does_not_fit_is_hinted_at() {
-    let scene = Scene::start().await;
+    let scene = standing(Scene::setup()).await;
     let (phone, other) = (scene.phone("phone", "u1").await, scene.phone("other", "u2").await);
     make(&scene, &phone, json!({ "value": "x".repeat(3_700) })).await;
     let text = fcm(&scene, "phone", DAY_S).await;
@@ -99,7 +106,7 @@ async fn what_does_not_fit_is_hinted_at() {
 /// large gets the hint at once.
 #[tokio::test]
 async fn browsers_get_the_same() {
-    let scene = Scene::start().await;
+    let scene = standing(Scene::setup()).await;
     let (browser, subscription) = scene.browser("browser", "u1").await;
     make(&scene, &browser, json!({})).await;
     let text = webpush(&scene, &subscription.id, 1).await;
@@ -114,7 +121,7 @@ async fn browsers_get_the_same() {
 /// A browser that is off line gets the newest wake-up, once.
 #[tokio::test]
 async fn wake_ups_replace_one_another() {
-    let scene = Scene::start().await;
+    let scene = standing(Scene::setup()).await;
     let (_, subscription) = scene.browser("browser", "u1").await;
     scene.webpush.go_offline(&subscription.id);
     scene.backend.make("u1", "steps").await;

@@ -1,13 +1,10 @@
 //! A gateway with push services: fakes that share its clock.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidegate::store::wake;
-use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::fcm::{FakeFcm, FcmRequest};
 use tidegate_fakes::webpush::{FakeWebPush, TestSubscription};
 
@@ -25,7 +22,6 @@ pub(super) struct Scene {
     pub(super) backend: Caller,
     pub(super) fcm: FakeFcm,
     pub(super) webpush: FakeWebPush,
-    offset_ms: Arc<AtomicI64>,
     _files: TempDir,
 }
 
@@ -52,13 +48,8 @@ impl Scene {
     }
 
     pub(super) async fn start_with(setup: Setup) -> Self {
-        let offset_ms = Arc::new(AtomicI64::new(0));
-        let clock = FakeClock::new({
-            let (system, offset_ms) = (FakeClock::system(), Arc::clone(&offset_ms));
-            move || system.now_ms() + offset_ms.load(Ordering::Relaxed)
-        });
-        let fcm = FakeFcm::start_with(clock.clone()).await;
-        let webpush = FakeWebPush::start_on(0, clock).await.unwrap();
+        let fcm = FakeFcm::start_with(setup.clock()).await;
+        let webpush = FakeWebPush::start_on(0, setup.clock()).await.unwrap();
         let files = TempDir::new().unwrap();
         let credentials = files.path().join("account.json");
         std::fs::write(&credentials, fcm.credentials()).unwrap();
@@ -71,7 +62,7 @@ impl Scene {
             .set("push.webpush.subject", "mailto:push@example.com");
         let gateway = setup.start().await;
         let backend = gateway.backend().quiet();
-        Self { gateway, backend, fcm, webpush, offset_ms, _files: files }
+        Self { gateway, backend, fcm, webpush, _files: files }
     }
 
     /// An app install of a user, registered with an FCM token.
@@ -148,8 +139,6 @@ impl Scene {
 
     /// Time passes whatever is under way.
     pub(super) async fn jump(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap();
-        self.offset_ms.fetch_add(millis, Ordering::Relaxed);
         self.gateway.move_clock(by);
         self.gateway.pass_time(NUDGE).await;
     }
@@ -157,16 +146,12 @@ impl Scene {
     /// Both clocks go on, as in life: pauses in memory end too.
     pub(super) async fn elapse(&self, by: Duration) {
         self.idle().await;
-        let millis = i64::try_from(by.as_millis()).unwrap();
-        self.offset_ms.fetch_add(millis, Ordering::Relaxed);
         self.gateway.move_clock(by);
         self.gateway.pass_time(by).await;
     }
 
     /// The wall clock is set back; the gateway looks.
     pub(super) async fn set_clock_back(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap();
-        self.offset_ms.fetch_sub(millis, Ordering::Relaxed);
         self.gateway.set_clock_back(by);
         self.gateway.pass_time(NUDGE).await;
     }

@@ -12,10 +12,8 @@ use tidegate_fakes::fcm::FcmRequest;
 use tidegate_fakes::webpush::PushRequest;
 use tidegate_fakes::webpush::browser::Pushed;
 
-/// A push leaves soon after its command was made.
-const SOON_S: i64 = 10;
-
-/// The life that is left and the moment it ends, both in seconds.
+/// The life that is left, in seconds, and the moment of the push, at which the
+/// clock stands.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
     pub(super) left_s: i64,
@@ -40,12 +38,7 @@ pub(super) fn fcm(request: &FcmRequest, life: Life) -> String {
     ] {
         let value = body.pointer_mut(path).unwrap();
         let number: i64 = value.as_str().unwrap().trim_end_matches('s').parse().unwrap();
-        let allowed = if path.contains("apns") {
-            seconds - SOON_S..=seconds + SOON_S
-        } else {
-            seconds - SOON_S..=seconds
-        };
-        assert!(allowed.contains(&number), "{path}: {number} is not about {seconds}");
+        assert_eq!(number, seconds, "{path}");
         let unit = if path.ends_with("/ttl") { "s" } else { "" };
         let name = if path.contains("apns") { "end" } else { "life" };
         *value = format!("[{name}]{unit}").into();
@@ -67,7 +60,7 @@ pub(super) fn webpush(request: &PushRequest, pushed: &Pushed, key: &str, life: L
         }
         "ttl" => {
             let ttl: i64 = value.parse().unwrap();
-            assert!((life.left_s - SOON_S..=life.left_s).contains(&ttl), "{ttl}");
+            assert_eq!(ttl, life.left_s);
             Some("[life]".to_owned())
         }
         _ => None,

@@ -1,6 +1,5 @@
 //! The phone's clock, and tokens that live for a minute.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,13 +22,13 @@ async fn a_phone_whose_clock_is_set_carries_everything_out() {
     let backend = gateway.backend().quiet();
     let network = Network::to(&gateway.address()).await;
     let mut phone = Phone::with_token(Token::device("u1").sign());
-    let (clock, mut moved_ms) = Clock::movable();
-    phone.clock = clock;
+    let (local, mut hands) = tidegate_clock::Clock::movable();
+    phone.clock = Clock::on(local);
     let mut running = phone.start(&network.url()).await;
     let mut ids = Vec::new();
     for jump_ms in [CENTURY_MS, -CENTURY_MS] {
         running.until(State::Live).await;
-        moved_ms.store(jump_ms, Ordering::Relaxed);
+        hands.go_ahead_ms(jump_ms);
         ids.push(backend.make("u1", "steps").await);
         phone.app.until_done(ids.last().unwrap()).await;
 
@@ -43,8 +42,9 @@ async fn a_phone_whose_clock_is_set_carries_everything_out() {
         running.stop().await;
         phone.app.be_stuck(false);
         // The next jump is one of the clock that the next run has.
-        (phone.clock, moved_ms) = Clock::movable();
-        moved_ms.store(jump_ms, Ordering::Relaxed);
+        let (local, next_hands) = tidegate_clock::Clock::movable();
+        (phone.clock, hands) = (Clock::on(local), next_hands);
+        hands.go_ahead_ms(jump_ms);
         running = phone.start(&network.url()).await;
         for id in &ids {
             phone.app.until_done(id).await;

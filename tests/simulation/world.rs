@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -11,7 +10,6 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate::clock::Clock;
 use tidegate::hub::Hub;
 use tidegate::ingest::commands::Report;
 use tidegate::ingest::{Ingest, IngestOptions};
@@ -19,6 +17,7 @@ use tidegate::metrics::Metrics;
 use tidegate::session::Moment;
 use tidegate::store::portion::Portion;
 use tidegate::store::{self, Store, StoreOptions};
+use tidegate_clock::{Clock, Hands};
 use tidegate_protocol::command::{Channel, CommandResult, Outcome};
 use tidegate_protocol::id::{CommandId, UserId};
 use tidegate_protocol::rest::{CreateCommand, RecordChange};
@@ -65,7 +64,7 @@ pub(super) struct World {
     /// Rows that were trimmed, by stream.
     pub(super) trimmed: BTreeMap<String, Vec<Row>>,
     pub(super) clock: Clock,
-    offset_ms: Arc<AtomicI64>,
+    hands: Hands,
     /// The time that never jumps back.
     mono_ms: u64,
     url: String,
@@ -136,7 +135,7 @@ impl World {
             Some(database) => database.url(),
             None => format!("sqlite://{}?mode=rwc", file.display()),
         };
-        let (clock, offset_ms) = Clock::movable();
+        let (clock, hands) = Clock::movable();
         let devices = vec![
             Device::new("u1", &["scale"]),
             Device::new("u1", &[]),
@@ -151,7 +150,7 @@ impl World {
             asked: Vec::new(),
             trimmed: BTreeMap::new(),
             clock,
-            offset_ms,
+            hands,
             mono_ms: 0,
             url,
             trace: Vec::new(),
@@ -339,11 +338,11 @@ impl World {
             1 => self.rng.random_range(0..120_000),
             _ => self.rng.random_range(0..25_000),
         };
-        self.offset_ms.fetch_add(by_ms, Ordering::Relaxed);
+        self.hands.move_ms(by_ms);
     }
 
     pub(super) fn pass_days(&self, days: i64) {
-        self.offset_ms.fetch_add(days * 24 * 3_600_000, Ordering::Relaxed);
+        self.hands.move_ms(days * 24 * 3_600_000);
     }
 
     /// Removes a part of one stream, as retention does.

@@ -2,16 +2,14 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 use tempfile::TempDir;
 use tidegate::app::{self, Running};
-use tidegate::clock::Clock;
 use tidegate::config::Config;
 use tidegate::config::load::load;
+use tidegate_clock::{Clock, Hands};
 use uuid::Uuid;
 
 use crate::support::database::{self, PostgresDatabase};
@@ -31,6 +29,8 @@ pub(crate) struct Setup {
     server: Option<String>,
     /// What the SQLite database holds before the gateway opens it.
     dump: Option<&'static str>,
+    clock: Clock,
+    hands: Hands,
 }
 
 impl Setup {
@@ -38,7 +38,8 @@ impl Setup {
     /// and `prices`, and no waits that only spread load.
     pub(crate) fn new() -> Self {
         let server = database::named_server();
-        Self { variables: BTreeMap::new(), has_proxy: false, server, dump: None }
+        let (clock, hands) = Clock::movable();
+        Self { variables: BTreeMap::new(), has_proxy: false, server, dump: None, clock, hands }
             .set("listen", "127.0.0.1:0")
             .set("auth.hs256_secret", SECRET)
             .set("streams.shared", r#"["news", "prices"]"#)
@@ -70,9 +71,20 @@ impl Setup {
         Self { dump: Some(dump), ..self }
     }
 
+    /// As [`Gateway::stop_clock`], from before the start on.
+    pub(crate) fn stop_clock(&self) -> i64 {
+        self.hands.stand().millis()
+    }
+
+    /// The gateway's clock, for what else the test starts.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     /// Starts the gateway.
     pub(crate) async fn start(self) -> Gateway {
         let (has_proxy, dump) = (self.has_proxy, self.dump);
+        let (clock, hands) = (self.clock.clone(), self.hands.clone());
         let data_dir = tempfile::tempdir().unwrap();
         let mut database = None;
         if let Some(server) = &self.server {
@@ -93,13 +105,12 @@ impl Setup {
             database::fill(&data_dir.path().join("tidegate.db"), dump).await;
         }
         let config = load(None, setup.variables).unwrap();
-        let (clock, offset_ms) = Clock::movable();
         let running = run(&config, &clock).await;
         Gateway {
             running: Some(running),
             config,
             clock,
-            offset_ms,
+            hands,
             // No connection is kept: a jump of time would end it under way.
             http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
             transcript: Transcript::default(),
@@ -115,7 +126,7 @@ pub(crate) struct Gateway {
     running: Option<Running>,
     config: Config,
     clock: Clock,
-    offset_ms: Arc<AtomicI64>,
+    hands: Hands,
     http: reqwest::Client,
     transcript: Transcript,
     // Dropped last: the gateway uses them.
@@ -137,6 +148,10 @@ impl Gateway {
     /// The database, on PostgreSQL.
     pub(crate) const fn database(&self) -> Option<&PostgresDatabase> {
         self.database.as_ref()
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// What lies between it and its database.
@@ -189,17 +204,21 @@ impl Gateway {
         Caller::new(name, base, self.http.clone(), self.transcript.clone()).with_token(token)
     }
 
-    /// Moves the gateway's wall clock. What waits for it looks again at its
-    /// next turn.
+    /// Moves the wall clock of the gateway and of all that share it. What waits
+    /// for it looks again at its next turn.
     pub(crate) fn move_clock(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap();
-        self.offset_ms.fetch_add(millis, Ordering::Relaxed);
+        self.hands.advance(by);
     }
 
-    /// Sets the gateway's wall clock back.
+    /// Sets the same clock back.
     pub(crate) fn set_clock_back(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).unwrap();
-        self.offset_ms.fetch_sub(millis, Ordering::Relaxed);
+        self.hands.set_back(by);
+    }
+
+    /// The wall clock stands from here on, unless it is moved: what is told of it
+    /// can be said exactly. Milliseconds.
+    pub(crate) fn stop_clock(&self) -> i64 {
+        self.hands.stand().millis()
     }
 
     /// The gateway's wall clock, milliseconds.

@@ -2,12 +2,11 @@
 
 use tempfile::TempDir;
 use tidegate::app::{self, Running};
-use tidegate::clock::Clock;
 
 use crate::support::gateway::Gateway;
 use crate::support::wait::bounded;
 
-/// A gateway with a folder and a clock of its own.
+/// A gateway with a folder of its own.
 pub(crate) struct SecondNode {
     running: Running,
     _folder: TempDir,
@@ -20,7 +19,7 @@ impl SecondNode {
         let folder = tempfile::tempdir().unwrap();
         let mut config = first.config().clone();
         config.data_dir = folder.path().to_owned();
-        let starting = Box::pin(app::start(config, Clock::system()));
+        let starting = Box::pin(app::start(config, first.clock()));
         let running = bounded("a second node", starting).await.unwrap();
         Self { running, _folder: folder }
     }

@@ -7,7 +7,7 @@ use crate::tidy::{check, report};
 
 /// Lowest first.
 const LAYERS: [&[&str]; 9] = [
-    &["budget", "clock", "limits", "resolve"],
+    &["budget", "limits", "resolve"],
     &["config", "metrics", "error", "retry", "file"],
     &["store", "auth"],
     &["journal"],

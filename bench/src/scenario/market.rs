@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use reqwest::Client;
 use serde_json::{Value, json};
+use tidegate_clock::Clock;
 use tidegate_device::device::Device;
 use tidegate_device::handler::{Change, Command, Handler, HandlerError, Outcome};
 use tidegate_device::store::IN_MEMORY;
 use tidegate_device::token::{StaticToken, Token};
 use tidegate_fakes::atom::{FakeAtom, skill_id};
-use tidegate_fakes::clock::FakeClock;
 use tidegate_protocol::encoding::Encoding;
 use tidegate_protocol::id::StreamName;
 use tokio::sync::mpsc;
@@ -44,7 +44,7 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn measure(skills: usize) -> anyhow::Result<Vec<Row>> {
-    let atom = FakeAtom::start(FakeClock::system()).await?;
+    let atom = FakeAtom::start(Clock::system()).await?;
     atom.fill(skills, CATEGORIES);
     let gateway = Gateway::start(&[
         ("TIDEGATE_MARKETPLACE__BASE_URL", &atom.url()),

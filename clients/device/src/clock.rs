@@ -2,7 +2,6 @@
 //!
 //! Never waits: waiting goes through `tokio::time`.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,8 +25,7 @@ const DATE_TOLERANCE_MS: i64 = 2_000;
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     heard: Arc<Mutex<Option<Heard>>>,
-    /// Milliseconds added to the system's time; moved by tests only.
-    moved_ms: Arc<AtomicI64>,
+    local: tidegate_clock::Clock,
 }
 
 /// What the gateway said, and when.
@@ -52,17 +50,14 @@ impl Clock {
         Self::default()
     }
 
-    /// The system's clock plus an offset that the owner of the handle moves.
-    pub fn movable() -> (Self, Arc<AtomicI64>) {
-        let clock = Self::default();
-        let handle = Arc::clone(&clock.moved_ms);
-        (clock, handle)
+    /// The same with this clock in place of the system's.
+    pub fn on(local: tidegate_clock::Clock) -> Self {
+        Self { local, ..Self::default() }
     }
 
     /// Now, by this device's own clock, which may be wrong and may jump.
     pub fn local_now(&self) -> Timestamp {
-        let now = Timestamp::from_millis(system_millis());
-        now.plus_millis(self.moved_ms.load(Ordering::Relaxed))
+        self.local.now()
     }
 
     /// Now, by the gateway's clock; `None` before it has said its time to this
@@ -76,6 +71,10 @@ impl Clock {
     /// forgotten that a wrong clock could not take back.
     pub(crate) fn gateway_now_or_guess(&self) -> Option<Timestamp> {
         self.last_heard().map(Heard::now)
+    }
+
+    fn steady(&self) -> Steady {
+        if self.local.is_system() { Steady::now() } else { Steady::sleepless() }
     }
 
     fn last_heard(&self) -> Option<Heard> {
@@ -92,7 +91,7 @@ impl Clock {
 
     /// The gateway said its time just now.
     pub(crate) fn hear(&self, gateway: Timestamp) {
-        let heard = Heard { gateway, at: Steady::now(), is_guess: false };
+        let heard = Heard { gateway, at: self.steady(), is_guess: false };
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
     }
 
@@ -110,67 +109,77 @@ impl Clock {
     /// An answer bore no date. Where nothing at all is known, this device's own
     /// clock has to do: else no command would ever run.
     pub(crate) fn guess(&self) {
-        let guess = Heard { gateway: self.local_now(), at: Steady::now(), is_guess: true };
+        let guess = Heard { gateway: self.local_now(), at: self.steady(), is_guess: true };
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(guess);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
-fn system_millis() -> i64 {
-    chrono::Utc::now().timestamp_millis()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
     /// The gateway's time goes on whatever happens to this device's clock.
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_does_not_move_the_gateways_time() {
-        let (clock, moved_ms) = Clock::movable();
+        let (local, hands) = tidegate_clock::Clock::movable();
+        let clock = Clock::on(local);
         assert_eq!(clock.gateway_now(), None);
-        clock.hear(Timestamp::from_millis(1_000_000));
+        clock.hear(at(1_000_000));
         for jump_ms in [i64::from(i32::MAX), -i64::from(i32::MAX)] {
-            moved_ms.store(jump_ms, Ordering::Relaxed);
-            let now_ms = clock.gateway_now().unwrap().millis();
-            assert!((1_000_000..1_060_000).contains(&now_ms), "{now_ms}");
+            hands.go_ahead_ms(jump_ms);
+            assert_eq!(clock.gateway_now(), Some(at(1_000_000)));
         }
         tokio::time::advance(Duration::from_hours(1)).await;
-        let now_ms = clock.gateway_now().unwrap().millis();
-        assert!((4_600_000..4_660_000).contains(&now_ms), "{now_ms}");
-        assert!(clock.until(Timestamp::from_millis(9_600_000)) > Duration::from_secs(4_900));
-        assert_eq!(clock.until(Timestamp::from_millis(4_600_000)), Duration::ZERO);
+        assert_eq!(clock.gateway_now(), Some(at(4_600_000)));
+        assert_eq!(clock.until(at(9_600_000)), Duration::from_secs(5_000));
+        assert_eq!(clock.until(at(4_600_000)), Duration::ZERO);
     }
 
     /// Whole seconds do not replace what is known better.
     #[tokio::test(start_paused = true)]
     async fn a_date_counts_where_it_says_something() {
-        let clock = Clock::system();
-        clock.hear_date(Timestamp::from_millis(50_000_000));
-        assert!(clock.gateway_now().unwrap().millis() >= 50_000_000);
-        clock.hear(Timestamp::from_millis(80_000_900));
-        clock.hear_date(Timestamp::from_millis(80_000_000));
-        assert!(clock.gateway_now().unwrap().millis() >= 80_000_900);
-        clock.hear_date(Timestamp::from_millis(90_000_000));
-        assert!(clock.gateway_now().unwrap().millis() >= 90_000_000);
-        clock.hear_date(Timestamp::from_millis(50_000_000));
-        assert!(clock.gateway_now().unwrap().millis() >= 90_000_000, "from a cache");
-        clock.hear(Timestamp::from_millis(60_000_000));
-        assert!(clock.gateway_now().unwrap().millis() < 61_000_000, "a session says what is");
+        let clock = Clock::on(tidegate_clock::Clock::movable().0);
+        let is = |millis: i64| assert_eq!(clock.gateway_now(), Some(at(millis)));
+        clock.hear_date(at(50_000_000));
+        is(50_000_000);
+        clock.hear(at(80_000_900));
+        clock.hear_date(at(80_000_000));
+        is(80_000_900);
+        clock.hear_date(at(90_000_000));
+        is(90_000_000);
+        // From a cache.
+        clock.hear_date(at(50_000_000));
+        is(90_000_000);
+        // A session says what is.
+        clock.hear(at(60_000_000));
+        is(60_000_000);
     }
 
     /// A guess is never taken for what the gateway said.
     #[tokio::test(start_paused = true)]
     async fn a_guess_lasts_until_something_is_heard() {
-        let (clock, moved_ms) = Clock::movable();
-        moved_ms.store(i64::MAX / 2, Ordering::Relaxed);
+        let (local, _hands) = tidegate_clock::Clock::standing(at(70_000_000));
+        let clock = Clock::on(local);
         clock.guess();
         assert_eq!(clock.gateway_now(), None);
-        assert!(clock.gateway_now_or_guess().unwrap().millis() >= i64::MAX / 2);
-        clock.hear_date(Timestamp::from_millis(50_000_000));
+        assert_eq!(clock.gateway_now_or_guess(), Some(at(70_000_000)));
+        clock.hear_date(at(50_000_000));
         clock.guess();
         for told in [clock.gateway_now(), clock.gateway_now_or_guess()] {
-            assert!((50_000_000..50_060_000).contains(&told.unwrap().millis()), "{told:?}");
+            assert_eq!(told, Some(at(50_000_000)));
         }
+    }
+
+    /// The clock that counts sleep goes on when timers stand still.
+    #[tokio::test(start_paused = true)]
+    async fn the_systems_clock_counts_what_timers_do_not() {
+        let (counted, sleepless) = (Steady::now(), Steady::sleepless());
+        // Reading a clock takes time.
+        while cfg!(unix) && counted.elapsed().is_zero() {}
+        assert_eq!(sleepless.elapsed(), Duration::ZERO);
     }
 }

@@ -27,6 +27,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NON
 use reqwest::{Client, Method, Request, Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tidegate_clock::Clock;
 use url::Url;
 
 use crate::atom::answer::{Categories, Conditional, Rated, SkillsPage, Validator};
@@ -35,7 +36,6 @@ use crate::atom::dial::Dial;
 use crate::atom::error::{AtomError, ErrorKind, SocketError};
 use crate::atom::item::is_key;
 use crate::atom::socket::{AtomSocket, SocketOptions};
-use crate::clock::Clock;
 use crate::limits::{
     ANSWER_BYTES, ATOM_COMMENT_CHARS, ATOM_PAGE_BYTES, ATOM_PAGE_ITEMS, ATOM_SKILL_BYTES,
 };
@@ -306,7 +306,7 @@ mod tests {
             token: "at_saas_secret".into(),
             instance_id: None,
             timeout: Duration::from_secs(1),
-            clock: Clock::new(|| tidegate_protocol::time::Timestamp::from_millis(0)),
+            clock: Clock::standing(tidegate_protocol::time::Timestamp::default()).0,
         }
     }
 

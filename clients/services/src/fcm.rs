@@ -14,9 +14,9 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
+use tidegate_clock::Clock;
 use url::Url;
 
-use crate::clock::Clock;
 use crate::fcm::data::Data;
 use crate::fcm::error::FcmError;
 use crate::fcm::message::{DeviceToken, Message, Notification, SendRequest};

@@ -11,7 +11,6 @@
 //! error, no log line and no `Debug` output.
 
 pub mod atom;
-pub mod clock;
 pub mod fcm;
 pub mod limits;
 pub mod oauth;

@@ -15,10 +15,10 @@ use std::time::Duration;
 use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
+use tidegate_clock::Clock;
 use tidegate_protocol::time::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::clock::Clock;
 use crate::limits::{TOKEN_LIFE_MAX, TOKEN_RENEW_EARLY, TOKEN_RENEW_PAUSE, TOKEN_UNUSABLE_EARLY};
 use crate::oauth::account::ServiceAccount;
 use crate::oauth::error::OauthError;

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use tidegate_clock::Clock;
 use tidegate_protocol::retry_after;
 
-use crate::clock::Clock;
 use crate::limits::RETRY_AFTER_MAX;
 
 /// How long the answer asks to wait, at most [`RETRY_AFTER_MAX`]. `None` when
@@ -22,12 +22,13 @@ pub fn from_headers(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderValue;
+    use tidegate_protocol::time::Timestamp;
 
     use super::*;
 
     #[test]
     fn our_own_clock_counts_only_where_the_answer_has_none() {
-        let wrong = Clock::new(|| tidegate_protocol::time::Timestamp::from_millis(0));
+        let wrong = Clock::standing(Timestamp::from_millis(0)).0;
         let value = |text| HeaderValue::from_static(text);
         let mut headers = HeaderMap::new();
         assert_eq!(from_headers(&headers, &wrong), None);

@@ -21,8 +21,8 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
     HeaderValue, LOCATION,
 };
+use tidegate_clock::Clock;
 
-use crate::clock::Clock;
 use crate::limits::REQUEST_TIMEOUT;
 use crate::retry_after;
 use crate::transport::{self, ClientError};

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tidegate_clock::{Clock, Hands};
 use tidegate_fakes::answer::RetryAfter;
-use tidegate_fakes::clock::{FakeClock, Hands};
 use tidegate_fakes::fixtures::{AccountKey, PROJECT_ID};
 use tidegate_fakes::google::assertion::Refusal as Fault;
 use tidegate_fakes::google::{FakeGoogle, TokenAnswer};
-use tidegate_services::clock::Clock;
 use tidegate_services::oauth::account::ServiceAccount;
 use tidegate_services::oauth::error::{OauthError, Refusal};
 use tidegate_services::oauth::{FIREBASE_MESSAGING, TokenSource};
 use tidegate_services::transport::TransportError;
 use tokio::task::JoinSet;
 
-use crate::stage::{START_MS, TIMEOUT, client_clock};
+use crate::stage::{TIMEOUT, standing_at};
 
 struct Stage {
     google: FakeGoogle,
@@ -30,9 +29,9 @@ fn source(credentials: &str, scope: &'static str, clock: Clock) -> TokenSource {
 }
 
 async fn stage() -> Stage {
-    let (clock, hands) = FakeClock::standing(START_MS);
+    let (clock, hands) = standing_at(0);
     let google = FakeGoogle::start_on(0, clock.clone()).await.unwrap();
-    let tokens = source(&google.credentials(), FIREBASE_MESSAGING, client_clock(&clock));
+    let tokens = source(&google.credentials(), FIREBASE_MESSAGING, clock.clone());
     Stage { google, tokens: Arc::new(tokens), hands }
 }
 
@@ -176,12 +175,12 @@ async fn faults_of_the_endpoint_are_temporary() {
 /// The fake's own checks see what is really wrong with an assertion.
 #[tokio::test]
 async fn real_faults_are_refused_as_google_does() {
-    let (clock, _) = FakeClock::standing(START_MS);
+    let (clock, _) = standing_at(0);
     let google = FakeGoogle::start_on(0, clock.clone()).await.unwrap();
     let other_key = AccountKey::generate().credentials(PROJECT_ID, google.token_uri());
     let other_account = AccountKey::shared().credentials("elsewhere", google.token_uri());
     let other_audience = google.credentials().replace("/token", "/token?x=1");
-    let late = |seconds: i64| FakeClock::new(move || START_MS + seconds * 1000);
+    let late = |seconds: i64| standing_at(seconds).0;
     for (credentials, scope, clock, expected) in [
         (other_key, FIREBASE_MESSAGING, clock.clone(), Some(Refusal::Signature)),
         (other_account, FIREBASE_MESSAGING, clock.clone(), Some(Refusal::UnknownAccount)),
@@ -192,7 +191,7 @@ async fn real_faults_are_refused_as_google_does() {
         (google.credentials(), FIREBASE_MESSAGING, late(-3600), None),
         (google.credentials(), FIREBASE_MESSAGING, late(300), None),
     ] {
-        let answer = source(&credentials, scope, client_clock(&clock)).token().await;
+        let answer = source(&credentials, scope, clock).token().await;
         assert_eq!(answer.map(drop), expected.map_or(Ok(()), |r| Err(OauthError::Refused(r))));
     }
 }
@@ -200,9 +199,9 @@ async fn real_faults_are_refused_as_google_does() {
 /// An unrecognised scope is granted, with 200, but without an access token.
 #[tokio::test]
 async fn an_unrecognised_scope_grants_no_access_token() {
-    let (clock, _) = FakeClock::standing(START_MS);
+    let (clock, _) = standing_at(0);
     let google = FakeGoogle::start_on(0, clock.clone()).await.unwrap();
-    let tokens = source(&google.credentials(), "https://example.com/x", client_clock(&clock));
+    let tokens = source(&google.credentials(), "https://example.com/x", clock.clone());
     let error = tokens.token().await.unwrap_err();
     assert_eq!(error, OauthError::NoAccessToken);
     assert!(error.is_permanent());

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate_fakes::clock::{FakeClock, Hands};
+use tidegate_clock::{Clock, Hands};
 use tidegate_fakes::fcm::FakeFcm;
 use tidegate_fakes::webpush::FakeWebPush;
 use tidegate_protocol::id::{CommandId, Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
-use tidegate_services::clock::Clock;
 use tidegate_services::fcm::message::DeviceToken;
 use tidegate_services::fcm::{Fcm, FcmSettings};
 use tidegate_services::oauth::account::ServiceAccount;
@@ -22,9 +21,9 @@ pub(crate) const START_MS: i64 = 1_795_000_000_000;
 /// Long enough for a busy machine, short enough for tests of time-outs.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(1500);
 
-pub(crate) fn client_clock(fakes: &FakeClock) -> Clock {
-    let fakes = fakes.clone();
-    Clock::new(move || Timestamp::from_millis(fakes.now_ms()))
+/// A clock that stands so many seconds after the start.
+pub(crate) fn standing_at(seconds: i64) -> (Clock, Hands) {
+    Clock::standing(Timestamp::from_millis(START_MS + seconds * 1000))
 }
 
 pub(crate) struct FcmStage {
@@ -34,12 +33,12 @@ pub(crate) struct FcmStage {
 }
 
 pub(crate) async fn fcm() -> FcmStage {
-    let (clock, hands) = FakeClock::standing(START_MS);
+    let (clock, hands) = standing_at(0);
     let fake = FakeFcm::start_with(clock.clone()).await;
     let account = ServiceAccount::from_json(&fake.credentials()).unwrap();
     let base_url = fake.url().parse().unwrap();
     let settings = FcmSettings { base_url, project_id: None, request_timeout: TIMEOUT };
-    let client = Fcm::new(account, &settings, client_clock(&clock)).unwrap();
+    let client = Fcm::new(account, &settings, clock.clone()).unwrap();
     FcmStage { fake, client, hands }
 }
 
@@ -49,9 +48,9 @@ pub(crate) struct WebPushStage {
 }
 
 pub(crate) async fn webpush() -> WebPushStage {
-    let (clock, _) = FakeClock::standing(START_MS);
+    let (clock, _) = standing_at(0);
     let fake = FakeWebPush::start_on(0, clock.clone()).await.unwrap();
-    let client = webpush_client(client_clock(&clock), Policy::AllowInsecure);
+    let client = webpush_client(clock.clone(), Policy::AllowInsecure);
     WebPushStage { fake, client }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tidegate_clock::Clock;
 use tidegate_fakes::answer::{Reply, RetryAfter};
-use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::webpush::answer::Answer;
 use tidegate_services::outcome::Action;
 use tidegate_services::transport::TransportError;
@@ -16,7 +16,7 @@ use tidegate_services::webpush::message::{Message, Payload, Topic};
 use tidegate_services::webpush::seal::Ephemeral;
 use tidegate_services::webpush::subscription::Subscription;
 
-use crate::stage::{self, WebPushStage, client_clock, wake, webpush_client};
+use crate::stage::{self, WebPushStage, wake, webpush_client};
 
 const TTL: Ttl = Ttl::seconds(60);
 
@@ -154,8 +154,8 @@ async fn clocks_may_differ_by_hours_but_not_by_days() {
     let stage = stage::webpush().await;
     let made = stage.fake.subscribe(None);
     for (hours, is_accepted) in [(-13, false), (-11, true), (11, true), (13, false)] {
-        let clock = FakeClock::new(move || stage::START_MS + hours * 3_600_000);
-        let client = webpush_client(client_clock(&clock), Policy::AllowInsecure);
+        let (clock, _) = stage::standing_at(hours * 3_600);
+        let client = webpush_client(clock, Policy::AllowInsecure);
         let answer = client.send_wake(&parse(&made.json), &wake(10), Urgency::High, TTL).await;
         assert_eq!(answer.is_ok(), is_accepted, "{hours} h");
     }
@@ -183,7 +183,7 @@ async fn broken_connections_time_outs_and_redirects() {
 async fn private_endpoints_are_never_contacted() {
     let stage = stage::webpush().await;
     let made = stage.fake.subscribe(None);
-    let client = webpush_client(client_clock(&FakeClock::system()), Policy::PublicHttps);
+    let client = webpush_client(Clock::system(), Policy::PublicHttps);
     let https = made.json.replace("http://", "https://");
     for (json, expected) in [
         (made.json.clone(), EndpointError::NotHttps),

@@ -10,9 +10,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use tidegate_clock::Clock;
 
 use crate::app::database;
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::claim::{Claim, Record, State};
 use crate::store::file::{DatabaseFile, Header, Stamp, give_to_owner_of, remove};

@@ -1,7 +1,5 @@
 //! Every refusal, and each kind of key.
 
-use std::sync::atomic::Ordering;
-
 use jsonwebtoken::jwk::Jwk;
 use serde_json::{Value, json};
 
@@ -169,7 +167,7 @@ async fn claims_that_are_not_what_they_should_be_are_refused() {
 
 #[tokio::test]
 async fn time_is_judged_by_our_clock_in_whole_seconds() {
-    let (clock, offset_ms) = Clock::movable();
+    let (clock, hands) = Clock::movable();
     let metrics = Metrics::new();
     let strict = Authenticator::new(&with_secret(), clock.clone(), metrics.clone()).await.unwrap();
     let lenient = Auth { leeway_s: 30, ..with_secret() };
@@ -177,16 +175,16 @@ async fn time_is_judged_by_our_clock_in_whole_seconds() {
     let token = hs256(&good_but(json!({ "nbf": now_s() - 10 })));
     assert!(strict.verify(&token).await.is_ok());
 
-    offset_ms.store(61_000, Ordering::Relaxed);
+    hands.go_ahead_ms(61_000);
     assert_eq!(strict.verify(&token).await, Err(AuthError::Expired));
     let claims = lenient.verify(&token).await.unwrap();
     assert!(claims.exp > Clock::system().now().plus_millis(85_000), "the leeway counts");
 
-    offset_ms.store(-30_000, Ordering::Relaxed);
+    hands.go_ahead_ms(-30_000);
     assert_eq!(strict.verify(&token).await, Err(AuthError::NotYet));
     assert!(lenient.verify(&token).await.is_ok());
 
-    offset_ms.store(92_000, Ordering::Relaxed);
+    hands.go_ahead_ms(92_000);
     assert_eq!(lenient.verify(&token).await, Err(AuthError::Expired));
 }
 

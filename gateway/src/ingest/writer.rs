@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use sea_orm::DbErr;
+use tidegate_clock::Clock;
 use tidegate_durable::Fault;
 use tidegate_entity::push_wake;
 use tidegate_protocol::code::CloseReason;
@@ -13,7 +14,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::hub::{Hub, lock};
 use crate::ingest::IngestOptions;

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tidegate_services::clock::Clock as ServiceClock;
+use tidegate_clock::Clock;
 use tidegate_services::fcm::{Fcm, FcmSettings};
 use tidegate_services::oauth::account::ServiceAccount;
 use tidegate_services::webpush::vapid::Vapid;
 use tidegate_services::webpush::{WebPush, WebPushSettings};
 
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::push::Push;
 use crate::push::circuit::Circuits;
@@ -37,7 +36,7 @@ fn fcm(config: &Config, clock: &Clock) -> anyhow::Result<Option<Fcm>> {
         project_id: Some(settings.project_id.clone()).filter(|id| !id.is_empty()),
         request_timeout: SEND_TIMEOUT,
     };
-    Ok(Some(Fcm::new(account, &options, service_clock(clock))?))
+    Ok(Some(Fcm::new(account, &options, clock.clone())?))
 }
 
 fn webpush(config: &Config, clock: &Clock) -> anyhow::Result<Option<WebPush>> {
@@ -48,16 +47,11 @@ fn webpush(config: &Config, clock: &Clock) -> anyhow::Result<Option<WebPush>> {
     let vapid = Vapid::new(read(&settings.private_key_file)?.trim(), &settings.subject)?;
     let options =
         WebPushSettings { request_timeout: SEND_TIMEOUT, policy: config.endpoint_policy() };
-    Ok(Some(WebPush::new(vapid, &options, service_clock(clock))?))
+    Ok(Some(WebPush::new(vapid, &options, clock.clone())?))
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
-}
-
-fn service_clock(clock: &Clock) -> ServiceClock {
-    let clock = clock.clone();
-    ServiceClock::new(move || clock.now())
 }
 
 /// How long a claim holds: a node that is killed delays its wake-ups by no

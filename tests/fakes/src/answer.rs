@@ -1,14 +1,13 @@
 //! Pieces that answers of all fakes are made of.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
-
-use crate::clock::FakeClock;
+use tidegate_clock::Clock;
 
 /// The two forms of `Retry-After`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +19,11 @@ pub enum RetryAfter {
 }
 
 impl RetryAfter {
-    pub(crate) fn header(self, clock: &FakeClock) -> HeaderValue {
+    pub(crate) fn header(self, clock: &Clock) -> HeaderValue {
         match self {
             Self::Seconds(seconds) => seconds.into(),
             Self::DateInSeconds(seconds) => {
-                let date = clock.system_time() + Duration::from_secs(seconds);
+                let date = date(clock) + Duration::from_secs(seconds);
                 HeaderValue::from_str(&httpdate::fmt_http_date(date))
                     .expect("a formatted date is a header")
             }
@@ -101,16 +100,22 @@ pub(crate) fn typed(status: u16, content_type: &'static str, body: impl Into<Bod
     response
 }
 
+/// Now, as headers name it.
+fn date(clock: &Clock) -> SystemTime {
+    let since_epoch = u64::try_from(clock.now().millis()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(since_epoch)
+}
+
 /// Adds `Retry-After`, if there is one.
 pub(crate) fn with_retry_after(
     mut response: Response,
     retry_after: Option<RetryAfter>,
-    clock: &FakeClock,
+    clock: &Clock,
 ) -> Response {
     if let Some(retry_after) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, retry_after.header(clock));
         // The server's own clock would be the system's.
-        let date = httpdate::fmt_http_date(clock.system_time());
+        let date = httpdate::fmt_http_date(date(clock));
         let date = HeaderValue::from_str(&date).expect("a formatted date is a header");
         response.headers_mut().insert(DATE, date);
     }

@@ -27,12 +27,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, SecondsFormat};
 use http::{HeaderMap, Method, Uri};
 use serde_json::Value;
+use tidegate_clock::Clock;
 
 use crate::atom::answer::Answer;
 use crate::atom::catalogue::{Catalogue, id_of};
 use crate::atom::limit::Limit;
 use crate::atom::socket::Sockets;
-use crate::clock::FakeClock;
 use crate::record::Record;
 use crate::script::Script;
 use crate::server::{Bound, Server};
@@ -101,7 +101,7 @@ type Act = Box<dyn FnOnce(&Marketplace) + Send>;
 struct Shared {
     origin: String,
     generation: Generation,
-    clock: FakeClock,
+    clock: Clock,
     skew_ms: AtomicI64,
     catalogue: Mutex<Catalogue>,
     script: Script<Answer>,
@@ -117,12 +117,12 @@ struct Shared {
 
 impl FakeAtom {
     /// Starts generation B on a free port.
-    pub async fn start(clock: FakeClock) -> io::Result<Self> {
+    pub async fn start(clock: Clock) -> io::Result<Self> {
         Self::start_on(0, Generation::B, clock).await
     }
 
     /// Starts on a chosen port; 0 picks a free one.
-    pub async fn start_on(port: u16, generation: Generation, clock: FakeClock) -> io::Result<Self> {
+    pub async fn start_on(port: u16, generation: Generation, clock: Clock) -> io::Result<Self> {
         let bound = Bound::to(port).await?;
         let shared = Arc::new(Shared {
             origin: bound.url(),
@@ -344,7 +344,7 @@ impl Marketplace {
     }
 
     fn now_ms(&self) -> i64 {
-        self.shared.clock.now_ms() + self.shared.skew_ms.load(Ordering::SeqCst)
+        self.shared.clock.now().millis() + self.shared.skew_ms.load(Ordering::SeqCst)
     }
 
     fn is_down(&self) -> bool {

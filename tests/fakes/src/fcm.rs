@@ -19,8 +19,8 @@ use axum::routing::post;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use serde_json::Value;
+use tidegate_clock::Clock;
 
-use crate::clock::FakeClock;
 use crate::fcm::answer::Answer;
 use crate::fcm::check::Checked;
 use crate::feed::{Feed, Growth};
@@ -75,7 +75,7 @@ pub struct FakeFcm {
 
 struct Shared {
     is_valid_token: Box<dyn Fn(&str) -> bool + Send + Sync>,
-    clock: FakeClock,
+    clock: Clock,
     script: Script<Answer>,
     requests: Record<FcmRequest>,
     devices: Mutex<HashMap<String, Device>>,
@@ -92,16 +92,16 @@ struct Device {
 impl FakeFcm {
     /// Starts on free ports with the system's clock.
     pub async fn start() -> Self {
-        Self::start_with(FakeClock::system()).await
+        Self::start_with(Clock::system()).await
     }
 
     /// Starts on free ports with a chosen clock.
-    pub async fn start_with(clock: FakeClock) -> Self {
+    pub async fn start_with(clock: Clock) -> Self {
         Self::start_on(Ports::default(), clock).await.expect("loopback has free ports")
     }
 
     /// Starts on chosen ports with a chosen clock.
-    pub async fn start_on(ports: Ports, clock: FakeClock) -> std::io::Result<Self> {
+    pub async fn start_on(ports: Ports, clock: Clock) -> std::io::Result<Self> {
         let google = FakeGoogle::start_on(ports.google, clock.clone()).await?;
         let shared = Arc::new(Shared {
             is_valid_token: Box::new(google.checker()),
@@ -221,7 +221,7 @@ async fn send(
         decided.map_or_else(|refusal| refusal, |checked| shared.answer(&token, &checked, &body));
     let name = answer.name();
     tracing::info!(token = fingerprint(&token), answer = name, "FCM message");
-    let at_ms = shared.clock.now_ms();
+    let at_ms = shared.clock.now().millis();
     shared.requests.push(FcmRequest { token, headers, body, answer: name, at_ms });
     answer.respond(&shared.clock).await
 }

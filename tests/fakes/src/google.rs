@@ -16,9 +16,9 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
 use serde_json::json;
+use tidegate_clock::Clock;
 
 use crate::answer::{self, RetryAfter};
-use crate::clock::FakeClock;
 use crate::fixtures::{AccountKey, PROJECT_ID};
 use crate::google::assertion::{Refusal, Verdict};
 use crate::record::Record;
@@ -70,7 +70,7 @@ pub struct FakeGoogle {
 struct Shared {
     key: &'static AccountKey,
     token_uri: String,
-    clock: FakeClock,
+    clock: Clock,
     script: Script<TokenAnswer>,
     /// What became of each request, as a word.
     outcomes: Record<&'static str>,
@@ -81,11 +81,11 @@ struct Shared {
 impl FakeGoogle {
     /// Starts on a free port with the system's clock.
     pub async fn start() -> Self {
-        Self::start_on(0, FakeClock::system()).await.expect("loopback has a free port")
+        Self::start_on(0, Clock::system()).await.expect("loopback has a free port")
     }
 
     /// Starts on a chosen port (0: a free one) with a chosen clock.
-    pub async fn start_on(port: u16, clock: FakeClock) -> std::io::Result<Self> {
+    pub async fn start_on(port: u16, clock: Clock) -> std::io::Result<Self> {
         let bound = Bound::to(port).await?;
         let shared = Arc::new(Shared {
             key: AccountKey::shared(),
@@ -139,7 +139,7 @@ impl FakeGoogle {
         let shared = Arc::clone(&self.shared);
         move |token| {
             let valid = shared.valid.lock().unwrap_or_else(PoisonError::into_inner);
-            valid.get(token).is_some_and(|end_s| shared.clock.now_s() < *end_s)
+            valid.get(token).is_some_and(|end_s| shared.clock.unix_seconds() < *end_s)
         }
     }
 
@@ -180,7 +180,7 @@ fn by_merits(shared: &Shared, body: &[u8], life_s: i64) -> (&'static str, Respon
         return refused(Refusal::GrantType);
     }
     let assertion = form.get("assertion").map_or("", String::as_str);
-    let now_s = shared.clock.now_s();
+    let now_s = shared.clock.unix_seconds();
     match assertion::check(assertion, shared.key.public_der(), &shared.token_uri, now_s) {
         Err(refusal) => refused(refusal),
         Ok(Verdict::UnknownScope) => id_token_only(),

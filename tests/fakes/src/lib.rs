@@ -9,7 +9,6 @@
 
 pub mod answer;
 pub mod atom;
-pub mod clock;
 pub mod fcm;
 pub mod feed;
 pub mod fixtures;

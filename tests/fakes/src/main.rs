@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+use tidegate_clock::Clock;
 use tidegate_fakes::atom::{FakeAtom, Generation};
-use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::fcm::{FakeFcm, Ports};
 use tidegate_fakes::webpush::FakeWebPush;
 use tracing_subscriber::EnvFilter;
@@ -59,13 +59,13 @@ async fn main() -> anyhow::Result<()> {
         .init();
 
     let ports = Ports { fcm: options.fcm_port, google: options.google_port };
-    let fcm = FakeFcm::start_on(ports, FakeClock::system())
+    let fcm = FakeFcm::start_on(ports, Clock::system())
         .await
         .context("FCM and the token endpoint did not start")?;
-    let webpush = FakeWebPush::start_on(options.webpush_port, FakeClock::system())
+    let webpush = FakeWebPush::start_on(options.webpush_port, Clock::system())
         .await
         .context("the Web Push service did not start")?;
-    let atom = FakeAtom::start_on(options.atom_port, options.atom_generation, FakeClock::system())
+    let atom = FakeAtom::start_on(options.atom_port, options.atom_generation, Clock::system())
         .await
         .context("the marketplace did not start")?;
     atom.fill(SKILLS, CATEGORIES);

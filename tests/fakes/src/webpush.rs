@@ -19,8 +19,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::post;
 use http::HeaderMap;
+use tidegate_clock::Clock;
 
-use crate::clock::FakeClock;
 use crate::feed::{Feed, Growth};
 use crate::fixtures::fingerprint;
 use crate::record::Record;
@@ -62,7 +62,7 @@ pub struct FakeWebPush {
 #[derive(Debug)]
 struct Shared {
     origin: String,
-    clock: FakeClock,
+    clock: Clock,
     script: Script<Answer>,
     requests: Record<PushRequest>,
     browsers: Mutex<HashMap<String, Browser>>,
@@ -72,11 +72,11 @@ struct Shared {
 impl FakeWebPush {
     /// Starts on a free port with the system's clock.
     pub async fn start() -> Self {
-        Self::start_on(0, FakeClock::system()).await.expect("loopback has a free port")
+        Self::start_on(0, Clock::system()).await.expect("loopback has a free port")
     }
 
     /// Starts on a chosen port (0: a free one) with a chosen clock.
-    pub async fn start_on(port: u16, clock: FakeClock) -> std::io::Result<Self> {
+    pub async fn start_on(port: u16, clock: Clock) -> std::io::Result<Self> {
         let bound = Bound::to(port).await?;
         let shared = Arc::new(Shared {
             origin: bound.url(),
@@ -119,7 +119,7 @@ impl FakeWebPush {
 
     /// Brings the browser back: it gets what waited and is still alive.
     pub fn go_online(&self, id: &str) {
-        let now_s = self.shared.clock.now_s();
+        let now_s = self.shared.clock.unix_seconds();
         self.with_browser(id, |browser| browser.go_online(now_s));
         self.shared.received.note();
     }
@@ -187,7 +187,7 @@ async fn push(
 
 impl Shared {
     fn decide(&self, id: &str, headers: &HeaderMap, body: &[u8]) -> Answer {
-        let now_s = self.clock.now_s();
+        let now_s = self.clock.unix_seconds();
         let mut browsers = self.lock_browsers();
         let Some(browser) = browsers.get_mut(id) else { return Answer::NotFound };
         if !browser.is_subscribed {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
+use tidegate_clock::Clock;
 use tidegate_fakes::atom::FakeAtom;
-use tidegate_fakes::clock::FakeClock;
 use tidegate_fakes::fcm::{FakeFcm, Ports};
 use tidegate_fakes::fixtures::PROJECT_ID;
 use tidegate_fakes::webpush::FakeWebPush;
@@ -44,9 +44,9 @@ const CATEGORIES: usize = 6;
 
 impl Fakes {
     pub(crate) async fn start() -> anyhow::Result<Self> {
-        let fcm = FakeFcm::start_on(Ports::default(), FakeClock::system()).await;
-        let webpush = FakeWebPush::start_on(0, FakeClock::system()).await;
-        let atom = FakeAtom::start(FakeClock::system()).await;
+        let fcm = FakeFcm::start_on(Ports::default(), Clock::system()).await;
+        let webpush = FakeWebPush::start_on(0, Clock::system()).await;
+        let atom = FakeAtom::start(Clock::system()).await;
         let atom = atom.context("the marketplace did not start")?;
         atom.fill(SKILLS, CATEGORIES);
         Ok(Self {

@@ -19,7 +19,13 @@ impl Steady {
         Self { timers: Instant::now(), slept_too: with_sleep() }
     }
 
-    /// The longer of the two: tests move the one, sleep stops it.
+    /// For a device on a clock of its own, which does not sleep: what timers
+    /// say is all there is.
+    pub(super) fn sleepless() -> Self {
+        Self { timers: Instant::now(), slept_too: None }
+    }
+
+    /// The longer of the two: sleep stops the one.
     pub(super) fn elapsed(&self) -> Duration {
         let timers = self.timers.elapsed();
         match (self.slept_too, with_sleep()) {

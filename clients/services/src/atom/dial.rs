@@ -9,6 +9,7 @@ use std::sync::Arc;
 use reqwest::header::HeaderMap;
 use rustls::ClientConfig;
 use rustls_platform_verifier::BuilderVerifierExt;
+use tidegate_clock::Clock;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -20,7 +21,6 @@ use url::Url;
 
 use crate::atom::error::{AtomError, ErrorKind, classify};
 use crate::atom::socket::SocketOptions;
-use crate::clock::Clock;
 use crate::limits::{
     ATOM_FRAME_FACTOR, ATOM_READ_BUFFER_BYTES, ATOM_WRITE_BUFFER_BYTES, ATOM_WRITE_BUFFER_MAX_BYTES,
 };
@@ -124,10 +124,12 @@ fn platform_tls() -> Result<ClientConfig, rustls::Error> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_protocol::time::Timestamp;
+
     use super::*;
 
     fn clock() -> Clock {
-        Clock::new(tidegate_protocol::time::Timestamp::default)
+        Clock::standing(Timestamp::default()).0
     }
 
     #[test]

@@ -14,9 +14,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::HeaderValue;
 use serde::Serialize;
+use tidegate_clock::Clock;
 use url::Url;
 
-use crate::clock::Clock;
 use crate::limits::{VAPID_LIFE_S, VAPID_ORIGINS, VAPID_RENEW_EARLY_S};
 use crate::webpush::subscription::decode;
 
@@ -145,9 +145,6 @@ pub fn generate_private_key() -> Result<String, VapidError> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicI64, Ordering};
-
     use tidegate_protocol::time::Timestamp;
 
     use super::*;
@@ -159,28 +156,25 @@ mod tests {
     #[test]
     fn one_token_serves_an_origin_until_an_hour_before_its_end() {
         let vapid = Vapid::new(&generate_private_key().unwrap(), "mailto:ops@example.com").unwrap();
-        let now = Arc::new(AtomicI64::new(0));
-        let clock = Clock::new({
-            let now = Arc::clone(&now);
-            move || Timestamp::from_millis(now.load(Ordering::Relaxed) * 1000)
-        });
+        let (clock, hands) = Clock::standing(Timestamp::default());
+        let go_to = |second: i64| hands.stand_at(Timestamp::from_millis(second * 1000));
         let header = |host| vapid.authorization(&endpoint(host), &clock).unwrap();
         let first = header("a.example");
         assert!(first.is_sensitive());
         assert_ne!(first, header("b.example"));
-        now.store(VAPID_LIFE_S - VAPID_RENEW_EARLY_S - 1, Ordering::Relaxed);
+        go_to(VAPID_LIFE_S - VAPID_RENEW_EARLY_S - 1);
         assert_eq!(first, header("a.example"));
-        now.store(VAPID_LIFE_S - VAPID_RENEW_EARLY_S, Ordering::Relaxed);
+        go_to(VAPID_LIFE_S - VAPID_RENEW_EARLY_S);
         let second = header("a.example");
         assert_ne!(first, second);
-        now.store(0, Ordering::Relaxed);
+        go_to(0);
         assert_ne!(second, header("a.example"), "the clock was wrong and was set right");
     }
 
     #[test]
     fn kept_tokens_are_bounded() {
         let vapid = Vapid::new(&generate_private_key().unwrap(), "https://example.com").unwrap();
-        let clock = Clock::new(Timestamp::default);
+        let clock = Clock::standing(Timestamp::default()).0;
         for number in 0..=VAPID_ORIGINS {
             vapid.authorization(&endpoint(&format!("h{number}.example")), &clock).unwrap();
         }

@@ -3,6 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tidegate_clock::Clock;
+use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::contract::Contract;
 use tidegate_services::atom::{Atom, AtomOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -83,7 +85,7 @@ pub(super) fn client(
         token: TOKEN.to_owned(),
         instance_id: Some("instance-1".to_owned()),
         timeout,
-        clock: tidegate_services::clock::Clock::new(tidegate_protocol::time::Timestamp::default),
+        clock: Clock::standing(Timestamp::default()).0,
     };
     Atom::new(options).unwrap()
 }

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tidegate_clock::Clock;
 use tidegate_protocol::code::ErrorCode;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Signer, authenticator, good, jwks, settings};
 use crate::auth::{AuthError, Authenticator};
-use crate::clock::Clock;
 use crate::config::Auth;
 use crate::error::ApiError;
 use crate::metrics::Metrics;

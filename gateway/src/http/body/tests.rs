@@ -9,13 +9,13 @@ use axum::routing::post;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 use serde_json::{Value, json};
+use tidegate_clock::Clock;
 use tidegate_protocol::id::UserId;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::clock::Clock;
 use crate::config::load::load;
 
 /// What the doors look at.

@@ -8,11 +8,11 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tidegate_clock::Clock;
 use tidegate_protocol::id::UserId;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::clock::Clock;
 use crate::config::load::load;
 use crate::metrics::Metrics;
 

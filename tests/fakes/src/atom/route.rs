@@ -159,7 +159,7 @@ impl Marketplace {
             body,
             status,
             answer: word,
-            at_ms: self.shared.clock.now_ms(),
+            at_ms: self.shared.clock.now().millis(),
         });
     }
 
@@ -208,7 +208,7 @@ impl Marketplace {
         let Some(instance) = self.generation().instance(headers, self.token()) else {
             return Some(Outcome::new("unauthorized", self.unauthorized()));
         };
-        let now_ms = self.shared.clock.now_ms();
+        let now_ms = self.shared.clock.now().millis();
         if !self.shared.limit.allows(&instance, REQUESTS, now_ms) {
             return Some(Outcome::new("limited", crate::atom::answer::rate_limited(Some(60))));
         }

@@ -119,7 +119,7 @@ fn admit(market: &Marketplace, parts: &mut Parts) -> (&'static str, Response) {
     if !has_token(parts.uri.query().unwrap_or_default(), market.token()) {
         return ("unauthorized", market.unauthorized());
     }
-    let now_ms = market.shared.clock.now_ms();
+    let now_ms = market.shared.clock.now().millis();
     if !market.shared.limit.allows("ws", SOCKET_ATTEMPTS, now_ms) {
         return ("limited", rate_limited(Some(60)));
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::response::Response;
 use serde_json::{Value, json};
+use tidegate_clock::Clock;
 
 use crate::answer::{self, Reply, RetryAfter};
-use crate::clock::FakeClock;
 use crate::fcm::check::Fault;
 use crate::fixtures::PROJECT_ID;
 
@@ -105,7 +105,7 @@ impl Answer {
         matches!(self, Self::Sent | Self::Slow(_) | Self::SentThenDrop | Self::SentThenEmpty)
     }
 
-    pub(crate) async fn respond(self, clock: &FakeClock) -> Response {
+    pub(crate) async fn respond(self, clock: &Clock) -> Response {
         match self {
             Self::Slow(delay) => tokio::time::sleep(delay).await,
             Self::Hang => std::future::pending().await,

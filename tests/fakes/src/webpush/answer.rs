@@ -6,9 +6,9 @@ use axum::response::Response;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, LOCATION};
 use serde_json::{Value, json};
+use tidegate_clock::Clock;
 
 use crate::answer::{self, Reply, RetryAfter};
-use crate::clock::FakeClock;
 
 /// How a message is answered.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Answer {
         matches!(self, Self::Created | Self::Slow(_) | Self::CreatedThenDrop)
     }
 
-    pub(crate) async fn respond(self, location: &str, ttl_s: u32, clock: &FakeClock) -> Response {
+    pub(crate) async fn respond(self, location: &str, ttl_s: u32, clock: &Clock) -> Response {
         match self {
             Self::Slow(delay) => tokio::time::sleep(delay).await,
             Self::Hang => std::future::pending().await,

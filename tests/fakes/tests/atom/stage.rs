@@ -5,8 +5,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use tidegate_clock::{Clock, Hands};
 use tidegate_fakes::atom::{FakeAtom, Generation};
-use tidegate_fakes::clock::{FakeClock, Hands};
+use tidegate_protocol::time::Timestamp;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -31,7 +32,7 @@ pub(crate) struct Names {
 
 impl Stage {
     pub(crate) async fn new(generation: Generation) -> Self {
-        let (clock, hands) = FakeClock::standing(START_MS);
+        let (clock, hands) = Clock::standing(Timestamp::from_millis(START_MS));
         let atom = FakeAtom::start_on(0, generation, clock).await.unwrap();
         // No pool: each request fails or succeeds on a connection of its own.
         let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);

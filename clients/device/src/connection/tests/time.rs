@@ -1,10 +1,9 @@
 //! Whose clock decides: commands run and expire by the gateway's.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::{Value, json};
+use tidegate_clock::Hands;
 use tidegate_protocol::id::{CommandId, StreamName};
 use tidegate_protocol::time::Timestamp;
 
@@ -41,11 +40,11 @@ fn nothing_new() -> Value {
 }
 
 /// A device of the user, with a clock that the test sets.
-async fn device(gateway: &Gateway) -> (Device<Recorder, StaticToken>, Arc<AtomicI64>) {
-    let (clock, moved_ms) = Clock::movable();
-    let device = gateway.builder().clock(clock).build().await.unwrap();
+async fn device(gateway: &Gateway) -> (Device<Recorder, StaticToken>, Hands) {
+    let (local, hands) = tidegate_clock::Clock::movable();
+    let device = gateway.builder().clock(Clock::on(local)).build().await.unwrap();
     device.store().set_owner(&StreamName::parse("user:u1").unwrap()).await.unwrap();
-    (device, moved_ms)
+    (device, hands)
 }
 
 /// Puts a command into the inbox, as an earlier run left it.
@@ -63,10 +62,10 @@ fn executed(device: &Device<Recorder, StaticToken>) -> usize {
 async fn a_clock_that_jumps_under_way_expires_nothing() {
     for jump_ms in [CENTURY_MS, -CENTURY_MS] {
         let gateway = Gateway::bind().await;
-        let (device, moved_ms) = device(&gateway).await;
+        let (device, hands) = device(&gateway).await;
         play(&device, async {
             let (mut peer, _) = gateway.accept_live().await;
-            moved_ms.store(jump_ms, Ordering::Relaxed);
+            hands.go_ahead_ms(jump_ms);
             let mut body = command(1);
             body["expires_at"] = json!(ALIVE);
             peer.send(&event(0, 1, "command", &body)).await;
@@ -85,9 +84,9 @@ async fn what_was_left_is_judged_by_the_gateways_time() {
     for jump_ms in [CENTURY_MS, 0, -CENTURY_MS] {
         for (expires_at, status) in [(ALIVE, "applied"), (OVER, "failed")] {
             let gateway = Gateway::bind().await;
-            let (device, moved_ms) = device(&gateway).await;
+            let (device, hands) = device(&gateway).await;
             leave(&device, expires_at).await;
-            moved_ms.store(jump_ms, Ordering::Relaxed);
+            hands.go_ahead_ms(jump_ms);
             play(&device, async {
                 let (mut peer, hello) = gateway.accept().await;
                 assert_eq!(executed(&device), 0, "nothing before it is known");
@@ -116,8 +115,8 @@ async fn a_push_is_judged_by_the_gateways_time() {
         [(ALIVE, false, "applied"), (OVER, false, "failed"), (OVER, true, "failed")]
     {
         let gateway = Gateway::bind().await;
-        let (device, moved_ms) = device(&gateway).await;
-        moved_ms.store(-CENTURY_MS, Ordering::Relaxed);
+        let (device, hands) = device(&gateway).await;
+        hands.go_ahead_ms(-CENTURY_MS);
         if is_known {
             device.clock().hear(GATEWAY);
         }
@@ -168,9 +167,9 @@ async fn a_late_push_of_what_is_done_is_answered() {
 async fn without_a_date_no_command_ends() {
     for (jump_ms, runs) in [(CENTURY_MS, false), (-CENTURY_MS, true)] {
         let gateway = Gateway::bind().await;
-        let (device, moved_ms) = device(&gateway).await;
+        let (device, hands) = device(&gateway).await;
         leave(&device, ALIVE).await;
-        moved_ms.store(jump_ms, Ordering::Relaxed);
+        hands.go_ahead_ms(jump_ms);
         let undated = gateway.http(|target, _| {
             let is_poll = target.starts_with("/api/v1/sync/poll");
             match (is_poll, runs) {
@@ -203,13 +202,13 @@ async fn without_a_date_no_command_ends() {
 #[tokio::test]
 async fn without_a_date_no_id_is_forgotten() {
     let gateway = Gateway::bind().await;
-    let (device, moved_ms) = device(&gateway).await;
+    let (device, hands) = device(&gateway).await;
     leave(&device, ALIVE).await;
     let store = device.store();
     let id = CommandId::parse(COMMAND).unwrap();
     store.finish(&id, &Outcome::Applied).await.unwrap();
     store.confirm(&[(id, 0)]).await.unwrap();
-    moved_ms.store(CENTURY_MS, Ordering::Relaxed);
+    hands.go_ahead_ms(CENTURY_MS);
     let undated = gateway.http(|_, _| Http::LastUndated(nothing_new()));
     let (synced, ()) = tokio::join!(device.sync_once(0), undated);
     synced.unwrap();
