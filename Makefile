@@ -53,7 +53,9 @@ openapi-client:
 	./target/debug/tidegate openapi > tests/openapi-client/openapi.json
 	cd tests/openapi-client && npm ci --no-audit --no-fund && npm run check
 
-# Memory, fan-out, latency and durable writes; writes bench/results.json.
+# Memory, fan-out, latency, durable writes, and single users against a hand-made
+# outbox on SQLite and PostgreSQL (its own, where it is installed); writes
+# bench/results.json.
 bench:
 	$(CARGO) build --locked --release --package tidegate --package tidegate-bench
 	./target/release/tidegate-bench

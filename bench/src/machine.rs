@@ -1,6 +1,7 @@
 //! The machine: its facts, who used a core, and on which core we run.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use tidegate_protocol::time::Timestamp;
 
 use crate::clock;
-use crate::gateway::CORE;
+use crate::server::CORE;
 
 /// Set once this process was started again on its own core. The gateway, which
 /// inherits it, takes variables that begin with its own name for settings.
@@ -75,6 +76,16 @@ pub(crate) fn can_pin() -> bool {
     cores() > 1 && Command::new("taskset").arg("--version").output().is_ok()
 }
 
+/// A program on one core, where that is possible.
+pub(crate) fn pinned(program: &Path, core: usize) -> Command {
+    if !can_pin() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("taskset");
+    command.arg("-c").arg(core.to_string()).arg(program);
+    command
+}
+
 /// Starts this program again on the core after the gateway's. Returns where
 /// that is not possible or done already.
 pub(crate) fn pin_load() -> anyhow::Result<()> {
@@ -111,13 +122,50 @@ pub(crate) fn resident_bytes(process: u32) -> anyhow::Result<usize> {
     Ok(kibibytes * 1024)
 }
 
+/// What a process made the kernel write to disks, in bytes: pages of files that
+/// it changed and that were clean before. Each counts again once it was written.
+pub(crate) fn written_bytes(process: u32) -> anyhow::Result<usize> {
+    let counts = std::fs::read_to_string(format!("/proc/{process}/io"))?;
+    let bytes = counts.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    Ok(bytes.context("nothing counts what is written")?.trim().parse()?)
+}
+
+/// Fields of a process's times in `/proc/PID/stat`, behind its name: its own
+/// user and system time, then those of children that have ended.
+const OWN_TIMES: std::ops::Range<usize> = 11..13;
+const ALL_TIMES: std::ops::Range<usize> = 11..15;
+
 /// User and system time of a process, all threads, in seconds.
 pub(crate) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    seconds(&fields(process)?, OWN_TIMES)
+}
+
+/// The same of a process and its children, those that have ended included.
+pub(crate) fn family_cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    let mut sum = seconds(&fields(process)?, ALL_TIMES)?;
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(other) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that ended meanwhile is counted with its parent the next time.
+        let Ok(fields) = fields(other) else { continue };
+        if fields.get(1).is_some_and(|parent| *parent == process.to_string()) {
+            sum += seconds(&fields, OWN_TIMES)?;
+        }
+    }
+    Ok(sum)
+}
+
+/// What `/proc` says of a process, behind its name, which may hold anything.
+fn fields(process: u32) -> anyhow::Result<Vec<String>> {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name may hold anything; what follows its bracket does not.
     let fields = stat.rsplit_once(')').map(|(_, fields)| fields).context("no fields")?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    let ticks: u32 = ticks.collect::<Result<Vec<_>, _>>()?.iter().sum();
+    Ok(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+fn seconds(fields: &[String], which: std::ops::Range<usize>) -> anyhow::Result<f64> {
+    let ticks = fields.get(which).context("too few fields")?.iter();
+    let ticks: u32 = ticks.map(|ticks| ticks.parse::<u32>()).sum::<Result<u32, _>>()?;
     Ok(f64::from(ticks) / TICKS_PER_SECOND)
 }
 

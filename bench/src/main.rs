@@ -10,18 +10,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 mod clock;
-mod gateway;
 mod load;
 mod machine;
 mod numbers;
+mod outbox;
+mod postgres;
 mod report;
 mod scenario;
+mod server;
 mod token;
 mod wire;
 
+use outbox::OutboxArgs;
 use report::{Outcome, Report};
 use scenario::{SCENARIOS, Scale};
 
@@ -38,7 +41,20 @@ struct Args {
     /// Where to write the figures as JSON
     #[arg(long, value_name = "FILE", default_value = "bench/results.json")]
     out: PathBuf,
+    #[command(subcommand)]
+    other: Option<Other>,
 }
+
+/// What else this program is.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// The server that the gateway is compared with; scenarios start it
+    Outbox(OutboxArgs),
+}
+
+/// The gateway's allocator, so that what it is compared with has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match run() {
@@ -55,6 +71,9 @@ fn main() -> ExitCode {
 /// Whether every scenario ran with nothing lost, doubled or out of order.
 fn run() -> anyhow::Result<bool> {
     let args = Args::parse();
+    if let Some(Other::Outbox(args)) = &args.other {
+        return outbox::serve(args).map(|()| true);
+    }
     machine::pin_load()?;
     let scale = Scale::new(args.quick, machine::devices_max());
     let mut report = Report { machine: machine::Facts::gather(), outcomes: Vec::new() };

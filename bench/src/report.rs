@@ -38,6 +38,11 @@ impl Row {
         Self { what: what.into(), measured, unit, budget: None, ratio: None, note }
     }
 
+    /// A figure that could not be had here.
+    pub(crate) fn skipped(what: impl Into<String>, why: &str) -> Self {
+        Self { note: format!("skipped: {why}"), ..Self::new(what, f64::NAN, "") }
+    }
+
     /// Measures it against a budget.
     pub(crate) fn against(mut self, budget: Budget) -> Self {
         self.budget = Some(budget);
@@ -97,7 +102,8 @@ impl Report {
                     ratio if ratio < 1.0 => format!("{ratio:>6.2} missed"),
                     _ => String::new(),
                 };
-                let measured = short(row.measured);
+                let measured =
+                    if row.measured.is_nan() { row.note.clone() } else { short(row.measured) };
                 writeln!(
                     out,
                     "{:<58} {measured:>12} {:<22} {budget:>12} {verdict}",

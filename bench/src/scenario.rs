@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::load::caller::Response;
-use crate::load::device::Policy;
+use crate::load::device::{Peer, Policy};
 use crate::numbers::float;
 use crate::report::Row;
 
@@ -16,22 +16,24 @@ mod market;
 mod memory;
 mod push;
 mod reconnect;
+mod storage;
 mod unicast;
 
 /// A scenario: gives its figures, or fails where something was lost.
 type Scenario = fn(&Scale) -> anyhow::Result<Vec<Row>>;
 
 /// Their names, for the command line.
-pub(crate) const NAMES: [&str; 8] =
-    ["memory", "fanout", "unicast", "latency", "durable", "reconnect", "push", "market"];
+pub(crate) const NAMES: [&str; 9] =
+    ["memory", "fanout", "unicast", "latency", "durable", "storage", "reconnect", "push", "market"];
 
 /// All of them, in the order they run.
-pub(crate) const SCENARIOS: [(&str, Scenario); 8] = [
+pub(crate) const SCENARIOS: [(&str, Scenario); 9] = [
     ("memory", memory::run),
     ("fanout", fanout::run),
     ("unicast", unicast::run),
     ("latency", latency::run),
     ("durable", durable::run),
+    ("storage", storage::run),
     ("reconnect", reconnect::run),
     ("push", push::run),
     ("market", market::run),
@@ -77,7 +79,7 @@ impl Scale {
 const NO_RETRIES: (&str, &str) = ("TIDEGATE_PUSH__ACK_TIMEOUT_MS", "600000");
 
 /// Devices that ack a hundred entries at a time.
-const ACK_COALESCED: Policy = Policy { ack_entries: 100, report: false };
+const ACK_COALESCED: Policy = Policy { ack_entries: 100, report: false, peer: Peer::Gateway };
 
 /// A payload of `bytes` bytes that carries its number.
 fn payload(number: usize, bytes: usize) -> String {

@@ -19,6 +19,17 @@ pub(crate) struct Policy {
     pub(crate) ack_entries: i64,
     /// Report every command as applied.
     pub(crate) report: bool,
+    /// Who is at the other end.
+    pub(crate) peer: Peer,
+}
+
+/// What devices talk to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// The gateway.
+    Gateway,
+    /// The hand-made outbox: messages come, and nothing is said.
+    Outbox,
 }
 
 /// Entries that came.
@@ -60,6 +71,10 @@ pub(crate) struct Device {
     token: String,
     shared: Option<&'static str>,
     follows: Vec<Follow>,
+    /// The last message of the hand-made outbox.
+    last_id: i64,
+    /// Reports that were not answered yet.
+    reports: usize,
     phase: Phase,
     link: Option<Link>,
 }
@@ -81,8 +96,16 @@ impl Device {
     /// A device without a connection. `shared` is the shared stream it follows
     /// besides its own.
     pub(crate) fn new(index: usize, token: String, shared: Option<&'static str>) -> Self {
-        let follows = Vec::new();
-        Self { index, token, shared, follows, phase: Phase::Connecting, link: None }
+        Self {
+            index,
+            token,
+            shared,
+            follows: Vec::new(),
+            last_id: 0,
+            reports: 0,
+            phase: Phase::Connecting,
+            link: None,
+        }
     }
 
     /// Begins to connect.
@@ -100,6 +123,11 @@ impl Device {
     /// Whether its session lives and all its streams have begun.
     pub(crate) fn is_live(&self) -> bool {
         self.phase == Phase::Live && self.follows.iter().all(|follow| follow.ready)
+    }
+
+    /// Whether everything it reported was answered.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reports == 0
     }
 
     /// The connection can be written or read.
@@ -127,8 +155,13 @@ impl Device {
             };
             ensure!(answer.status == 101, "the upgrade was answered with {}", answer.status);
             at = answer.total;
-            ws::text(&mut link.out, &self.hello());
-            self.phase = Phase::Greeting;
+            self.phase = match desk.policy.peer {
+                Peer::Gateway => {
+                    ws::text(&mut link.out, &self.hello());
+                    Phase::Greeting
+                }
+                Peer::Outbox => Phase::Live,
+            };
         }
         while let Some((frame, bytes)) = ws::parse(&desk.scratch.filled()[at..])? {
             at += bytes;
@@ -172,9 +205,15 @@ impl Device {
             Message::Snapshot(snapshot) => self.snapshot(&snapshot),
             Message::Events(events) => {
                 self.take(&events)?;
-                if policy.report {
-                    report(link, &events);
+                if policy.report && report(link, &events) {
+                    self.reports += 1;
                 }
+                arrivals.push(Arrival { device: self.index, events, at: clock::now() });
+                Ok(())
+            }
+            Message::Stored(events) => {
+                ensure!(events.prev >= self.last_id, "messages out of order");
+                self.last_id = events.seq;
                 arrivals.push(Arrival { device: self.index, events, at: clock::now() });
                 Ok(())
             }
@@ -182,7 +221,10 @@ impl Device {
                 ws::text(&mut link.out, r#"{"type":"pong"}"#);
                 Ok(())
             }
-            Message::ResultsOk => Ok(()),
+            Message::ResultsOk => {
+                self.reports = self.reports.checked_sub(1).context("nothing was reported")?;
+                Ok(())
+            }
         }
     }
 
@@ -262,13 +304,16 @@ impl Device {
     }
 }
 
-fn report(link: &mut Link, events: &Events) {
+/// Reports commands as applied; whether there were any.
+fn report(link: &mut Link, events: &Events) -> bool {
     let mut results = String::new();
     for id in events.entries.iter().filter_map(|entry| entry.command_id.as_ref()) {
         let comma = if results.is_empty() { "" } else { "," };
         let _ = write!(results, r#"{comma}{{"command_id":"{id}","status":"applied"}}"#);
     }
-    if !results.is_empty() {
-        ws::text(&mut link.out, &format!(r#"{{"type":"results","results":[{results}]}}"#));
+    if results.is_empty() {
+        return false;
     }
+    ws::text(&mut link.out, &format!(r#"{{"type":"results","results":[{results}]}}"#));
+    true
 }

@@ -181,6 +181,11 @@ impl World {
         }
     }
 
+    /// Whether everything that devices reported was answered.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.devices.iter().all(Device::is_reported)
+    }
+
     /// Has every device ack what came.
     pub(crate) fn ack_all(&mut self) -> anyhow::Result<()> {
         self.devices.iter_mut().try_for_each(Device::ack_all)

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::clock;
-use crate::gateway::{Gateway, SHARED};
 use crate::load::world::World;
 use crate::numbers::{float, median};
 use crate::report::{Budget, Row};
 use crate::scenario::{ACK_COALESCED, Scale, expect, foreign, payload, rate};
+use crate::server::{SHARED, Server};
 use crate::token::Tokens;
 
 const SESSIONS: usize = 1_000;
@@ -24,7 +24,7 @@ const IN_FLIGHT: usize = 16;
 const CALLERS: usize = 2 * IN_FLIGHT;
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let gateway = Gateway::start(&[])?;
+    let gateway = Server::gateway(&[])?;
     let tokens = Tokens::new();
     let mut world = World::new(gateway.address(), &tokens, ACK_COALESCED)?;
     world.add_callers(CALLERS)?;
@@ -39,13 +39,13 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let of = |runs: &[Run], figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
     Ok(vec![
         Row::new("fan-out to 1,000 sessions, 16 in flight", of(&many, |r| r.per_s), "deliveries/s")
-            .against(Budget::AtLeast(1.4e6))
+            .against(Budget::AtLeast(1.8e6))
             .note(foreign(of(&many, |r| r.foreign))),
         Row::new("the same, CPU", of(&many, |r| r.cpu_s_per_million), "CPU-s per million"),
         Row::new("fan-out, one publish at a time", of(&single, |r| r.per_s), "deliveries/s")
             .note(foreign(of(&single, |r| r.foreign))),
         Row::new("the same, CPU", of(&single, |r| r.cpu_s_per_million), "CPU-s per million")
-            .against(Budget::AtMost(7.0)),
+            .against(Budget::AtMost(3.4)),
     ])
 }
 
@@ -57,7 +57,7 @@ struct Run {
 }
 
 struct Fanout {
-    gateway: Gateway,
+    gateway: Server,
     world: World,
     /// How many devices have each record, by its number.
     counts: Vec<usize>,

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use crate::clock;
-use crate::gateway::Gateway;
-use crate::load::device::{Policy, user};
+use crate::load::device::{Peer, Policy, user};
 use crate::load::world::World;
 use crate::numbers::{Random, percentile};
 use crate::report::{Budget, Row};
 use crate::scenario::{Scale, command, expect, foreign};
+use crate::server::Server;
 use crate::token::Tokens;
 
 const PER_SECOND: u32 = 1_000;
@@ -30,9 +30,9 @@ const CALLERS: usize = 64;
 const BYTES: usize = 128;
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let gateway = Gateway::start(&[])?;
+    let gateway = Server::gateway(&[])?;
     let tokens = Tokens::new();
-    let policy = Policy { ack_entries: 1, report: true };
+    let policy = Policy { ack_entries: 1, report: true, peer: Peer::Gateway };
     let mut world = World::new(gateway.address(), &tokens, policy)?;
     world.add_callers(CALLERS)?;
     world.add_devices(SESSIONS, &tokens, None)?;

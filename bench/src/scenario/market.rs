@@ -21,10 +21,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::gateway::Gateway;
 use crate::numbers::{float, percentile};
 use crate::report::{Budget, Row};
 use crate::scenario::Scale;
+use crate::server::Server;
 use crate::token::Tokens;
 
 const CATEGORIES: usize = 20;
@@ -46,7 +46,7 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
 async fn measure(skills: usize) -> anyhow::Result<Vec<Row>> {
     let atom = FakeAtom::start(Clock::system()).await?;
     atom.fill(skills, CATEGORIES);
-    let gateway = Gateway::start(&[
+    let gateway = Server::gateway(&[
         ("TIDEGATE_MARKETPLACE__BASE_URL", &atom.url()),
         ("TIDEGATE_MARKETPLACE__WS_URL", &atom.ws_url()),
         ("TIDEGATE_MARKETPLACE__TOKEN", atom.token()),
@@ -121,7 +121,7 @@ struct Operator {
 }
 
 impl Operator {
-    fn new(gateway: &Gateway) -> anyhow::Result<Self> {
+    fn new(gateway: &Server) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().build()?;
         let base = format!("http://{}", gateway.address());
         Ok(Self { client, base, token: Tokens::new().admin()? })
@@ -173,7 +173,7 @@ struct Phone {
 
 impl Phone {
     /// Connects and waits for the snapshot.
-    async fn live(gateway: &Gateway, items: usize) -> anyhow::Result<Self> {
+    async fn live(gateway: &Server, items: usize) -> anyhow::Result<Self> {
         let (sender, receiver) = mpsc::channel(64);
         let url = format!("http://{}", gateway.address());
         let token = StaticToken(Token::new(&Tokens::new().device(0)?));

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::gateway::{Gateway, SHARED};
 use crate::load::world::World;
 use crate::numbers::float;
 use crate::report::{Budget, Row};
 use crate::scenario::{ACK_COALESCED, Scale, expect, payload};
+use crate::server::{SHARED, Server};
 use crate::token::Tokens;
 
 /// Until the allocator has given back what the handshakes took.
@@ -15,7 +15,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 const BROADCASTS: usize = 3;
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let gateway = Gateway::start(&[])?;
+    let gateway = Server::gateway(&[])?;
     let tokens = Tokens::new();
     let mut world = World::new(gateway.address(), &tokens, ACK_COALESCED)?;
     world.add_callers(1)?;
@@ -36,7 +36,7 @@ pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
         format!("{:.1} MB before, {:.1} MB with {} sessions", mb(before), mb(idle), scale.devices);
     Ok(vec![
         Row::new("memory of an idle session after hello", each(idle), "bytes")
-            .against(Budget::AtMost(5_000.0))
+            .against(Budget::AtMost(3_500.0))
             .note(base),
         Row::new("the same after 3 broadcasts", each(after), "bytes"),
         Row::new(

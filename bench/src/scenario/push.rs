@@ -13,11 +13,11 @@ use tempfile::TempDir;
 use tidegate_fakes::fcm::FakeFcm;
 
 use crate::clock;
-use crate::gateway::{Gateway, Used};
 use crate::load::device::user;
 use crate::numbers::{float, median};
 use crate::report::Row;
 use crate::scenario::{Scale, command, foreign, rate};
+use crate::server::{Server, Used};
 use crate::token::Tokens;
 
 /// Calls at the same time.
@@ -70,7 +70,7 @@ async fn one(devices: usize) -> anyhow::Result<Run> {
     let files = TempDir::new()?;
     let credentials = files.path().join("account.json");
     std::fs::write(&credentials, fcm.credentials())?;
-    let gateway = Gateway::start(&[
+    let gateway = Server::gateway(&[
         ("TIDEGATE_PUSH__FCM__CREDENTIALS_FILE", credentials.to_str().context("a path")?),
         ("TIDEGATE_PUSH__FCM__BASE_URL", &fcm.url()),
         ("TIDEGATE_PUSH__RAMP_S", "0"),
@@ -118,7 +118,7 @@ struct Backend {
 }
 
 impl Backend {
-    fn new(gateway: &Gateway) -> anyhow::Result<Self> {
+    fn new(gateway: &Server) -> anyhow::Result<Self> {
         let client = Client::builder().no_proxy().build()?;
         Ok(Self { client, base: format!("http://{}", gateway.address()), tokens: Tokens::new() })
     }

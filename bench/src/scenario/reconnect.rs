@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::clock;
-use crate::gateway::Gateway;
 use crate::load::device::user;
 use crate::load::world::World;
 use crate::numbers::float;
 use crate::report::{Budget, Row};
 use crate::scenario::{ACK_COALESCED, NO_RETRIES, Scale, command, expect_batch, rate};
+use crate::server::Server;
 use crate::token::Tokens;
 
 /// Bytes of each command's value.
@@ -23,7 +23,7 @@ const BATCH: usize = 500;
 const BATCHES: usize = 2;
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let mut gateway = Gateway::start(&[NO_RETRIES])?;
+    let mut gateway = Server::gateway(&[NO_RETRIES])?;
     let tokens = Tokens::new();
     let mut world = World::new(gateway.address(), &tokens, ACK_COALESCED)?;
     world.add_devices(scale.devices, &tokens, None)?;

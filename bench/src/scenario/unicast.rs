@@ -1,21 +1,20 @@
-//! Commands to random single users out of ten thousand.
+//! Commands to random single users out of ten thousand, against a hand-made
+//! outbox on the same database: servers measured in turns, each new at its turn
+//! with its devices, because so many sockets are had only once.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use anyhow::ensure;
-
-use crate::clock;
-use crate::gateway::Gateway;
-use crate::load::device::{Policy, user};
+use crate::load::device::{Peer, Policy};
 use crate::load::world::World;
-use crate::numbers::{Random, float, median};
+use crate::numbers::median;
+use crate::postgres::Postgres;
 use crate::report::{Budget, Row};
-use crate::scenario::{NO_RETRIES, Scale, command, expect, expect_batch, foreign, rate};
+use crate::scenario::unicast::load::{Run, Unicast};
+use crate::scenario::{NO_RETRIES, Scale, foreign};
+use crate::server::Server;
 use crate::token::Tokens;
 
-/// Bytes of each command's value.
-const BYTES: usize = 128;
+mod load;
 
 /// Commands in one batch call, and such calls at a time.
 const BATCH: usize = 128;
@@ -24,122 +23,139 @@ const BATCHES: usize = 4;
 /// Callers that send one command at a time.
 const SINGLES: usize = 64;
 
-/// How long devices let acks wait.
-const ACK_AFTER: Duration = Duration::from_secs(1);
+/// Before a measurement, until what is warm in service is warm.
+const WARM_UP: Duration = Duration::from_millis(500);
 
 pub(super) fn run(scale: &Scale) -> anyhow::Result<Vec<Row>> {
-    let gateway = Gateway::start(&[NO_RETRIES])?;
+    let mut postgres = Postgres::start()?;
+    let mut sqlite = Pair::default();
+    let mut other = Pair::default();
+    for _ in 0..scale.repeats {
+        sqlite.outbox.push(turn(outbox(None)?, Peer::Outbox, scale)?);
+        let (batches, singles) = turns(gateway(None)?, scale)?;
+        sqlite.gateway.push(batches);
+        sqlite.singles.push(singles);
+        if let Some(postgres) = &mut postgres {
+            other.outbox.push(turn(outbox(Some(postgres))?, Peer::Outbox, scale)?);
+            other.gateway.push(turn(gateway(Some(postgres))?, Peer::Gateway, scale)?);
+        }
+    }
+    let mut rows = on_sqlite(&sqlite);
+    if postgres.is_some() {
+        rows.extend(on_postgres(&other));
+    } else {
+        rows.push(Row::skipped("the same on PostgreSQL", "PostgreSQL is not installed"));
+    }
+    Ok(rows)
+}
+
+/// Runs on one database, in the order they were made.
+#[derive(Default)]
+struct Pair {
+    outbox: Vec<Run>,
+    gateway: Vec<Run>,
+    /// The gateway again, with one command in each call.
+    singles: Vec<Run>,
+}
+
+impl Pair {
+    /// The gateway against the outbox of the same turn.
+    fn ratio(&self, what: &str) -> Row {
+        let pairs = || self.gateway.iter().zip(&self.outbox);
+        let all_us = |run: &Run| run.cpu_us + run.database_us;
+        let rates = pairs().map(|(gateway, outbox)| gateway.per_s / outbox.per_s).collect();
+        let costs = pairs().map(|(gateway, outbox)| all_us(outbox) / all_us(gateway)).collect();
+        Row::new(what, median(rates), "×")
+            .against(Budget::AtLeast(1.0))
+            .note(format!("{:.2} by CPU a message, which foreign work moves less", median(costs)))
+    }
+}
+
+fn outbox(postgres: Option<&mut Postgres>) -> anyhow::Result<Server> {
+    let Some(postgres) = postgres else { return Server::outbox(None) };
+    let url = postgres.create()?;
+    Ok(Server::outbox(Some(&url))?.with_database(Some(postgres.process()?)))
+}
+
+fn gateway(postgres: Option<&mut Postgres>) -> anyhow::Result<Server> {
+    let Some(postgres) = postgres else { return Server::gateway(&[NO_RETRIES]) };
+    let url = postgres.create()?;
+    let server = Server::gateway(&[NO_RETRIES, ("TIDEGATE_DATABASE__URL", &url)])?;
+    Ok(server.with_database(Some(postgres.process()?)))
+}
+
+fn turn(server: Server, peer: Peer, scale: &Scale) -> anyhow::Result<Run> {
+    let mut unicast = start(server, peer, scale)?;
+    unicast.measure(BATCHES, BATCH, scale.run * 3 / 4)
+}
+
+/// Batches, then one command in each call.
+fn turns(server: Server, scale: &Scale) -> anyhow::Result<(Run, Run)> {
+    let mut unicast = start(server, Peer::Gateway, scale)?;
+    let batches = unicast.measure(BATCHES, BATCH, scale.run * 3 / 4)?;
+    Ok((batches, unicast.measure(SINGLES, 1, scale.run / 2)?))
+}
+
+fn start(server: Server, peer: Peer, scale: &Scale) -> anyhow::Result<Unicast> {
     let tokens = Tokens::new();
-    let policy = Policy { ack_entries: 200, report: false };
-    let mut world = World::new(gateway.address(), &tokens, policy)?;
+    let policy = Policy { ack_entries: 200, report: false, peer };
+    let mut world = World::new(server.address(), &tokens, policy)?;
     world.add_callers(SINGLES)?;
     world.add_devices(scale.devices, &tokens, None)?;
-    let mut unicast =
-        Unicast { gateway, world, random: Random::new(), sent: Vec::new(), arrived: 0 };
-    let (mut batches, mut singles) = (Vec::new(), Vec::new());
-    for _ in 0..scale.repeats {
-        batches.push(unicast.measure(BATCHES, BATCH, scale)?);
-        singles.push(unicast.measure(SINGLES, 1, scale)?);
-    }
-    let of = |runs: &[Run], figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
-    Ok(vec![
+    let mut unicast = Unicast::new(server, world, scale.devices);
+    unicast.measure(BATCHES, BATCH, WARM_UP)?;
+    Ok(unicast)
+}
+
+fn of(runs: &[Run], figure: fn(&Run) -> f64) -> f64 {
+    median(runs.iter().map(figure).collect())
+}
+
+fn per_second(what: &str, runs: &[Run]) -> Row {
+    Row::new(what, of(runs, |run| run.per_s), "messages/s")
+        .note(foreign(of(runs, |run| run.foreign)))
+}
+
+fn cpu(runs: &[Run]) -> Row {
+    Row::new("the same, CPU", of(runs, |run| run.cpu_us), "CPU-µs per message")
+}
+
+fn written(runs: &[Run]) -> Row {
+    Row::new("the same, written", of(runs, |run| run.written_bytes), "bytes per message")
+        .note("pages the process had the disk write, log and file, a page again each time")
+}
+
+fn on_sqlite(runs: &Pair) -> Vec<Row> {
+    vec![
+        per_second("commands to single users, in batches of 128", &runs.gateway)
+            .against(Budget::AtLeast(30_000.0)),
+        cpu(&runs.gateway),
+        written(&runs.gateway).against(Budget::AtMost(6_000.0)),
+        per_second("hand-made outbox, SQLite", &runs.outbox),
+        cpu(&runs.outbox),
+        written(&runs.outbox),
+        runs.ratio("the gateway against the outbox, SQLite"),
+        per_second("commands to single users, one call each", &runs.singles)
+            .against(Budget::AtLeast(18_000.0)),
+        cpu(&runs.singles),
+    ]
+}
+
+fn on_postgres(runs: &Pair) -> Vec<Row> {
+    let database = |runs: &[Run]| {
         Row::new(
-            "commands to single users, in batches of 128",
-            of(&batches, |r| r.per_s),
-            "messages/s",
+            "the same, PostgreSQL's CPU",
+            of(runs, |run| run.database_us),
+            "CPU-µs per message",
         )
-        .against(Budget::AtLeast(70_000.0))
-        .note(foreign(of(&batches, |r| r.foreign))),
-        Row::new("the same, CPU", of(&batches, |r| r.cpu_us), "CPU-µs per message"),
-        Row::new(
-            "commands to single users, one call each",
-            of(&singles, |r| r.per_s),
-            "messages/s",
-        )
-        .note(foreign(of(&singles, |r| r.foreign))),
-        Row::new("the same, CPU", of(&singles, |r| r.cpu_us), "CPU-µs per message"),
-    ])
-}
-
-/// What one measurement gave.
-struct Run {
-    per_s: f64,
-    cpu_us: f64,
-    foreign: f64,
-}
-
-struct Unicast {
-    gateway: Gateway,
-    world: World,
-    random: Random,
-    /// Whom each command is for; `None` once it has arrived.
-    sent: Vec<Option<usize>>,
-    arrived: usize,
-}
-
-impl Unicast {
-    fn measure(&mut self, calls: usize, batch: usize, scale: &Scale) -> anyhow::Result<Run> {
-        let first = self.sent.len();
-        let before = self.gateway.usage()?;
-        let end = clock::now() + scale.run;
-        let mut ack_at = clock::now() + ACK_AFTER;
-        let mut idle: Vec<usize> = (0..calls).collect();
-        while clock::now() < end || self.arrived < self.sent.len() || idle.len() < calls {
-            if clock::now() < end {
-                for caller in std::mem::take(&mut idle) {
-                    self.send(caller, batch, scale.devices)?;
-                }
-            }
-            self.world.turn(Duration::from_millis(10))?;
-            for response in &self.world.responses {
-                if batch == 1 { expect(response, 202) } else { expect_batch(response, batch) }?;
-                idle.push(response.caller);
-            }
-            self.count()?;
-            if clock::now() >= ack_at {
-                self.world.ack_all()?;
-                ack_at += ACK_AFTER;
-            }
-            ensure!(clock::now() < end + Duration::from_secs(30), "commands did not arrive");
-        }
-        let used = self.gateway.used_since(&before)?;
-        let count = self.sent.len() - first;
-        Ok(Run {
-            per_s: rate(count, used.wall_s),
-            cpu_us: used.cpu_s / float(count) * 1e6,
-            foreign: used.foreign,
-        })
-    }
-
-    fn send(&mut self, caller: usize, batch: usize, devices: usize) -> anyhow::Result<()> {
-        let mut commands = String::new();
-        for at in 0..batch {
-            let device = self.random.below(devices);
-            let comma = if at == 0 { "" } else { "," };
-            write!(commands, "{comma}{}", command(&user(device), self.sent.len(), BYTES))?;
-            self.sent.push(Some(device));
-        }
-        if batch == 1 {
-            self.world.post(caller, "/api/v1/commands", &commands)
-        } else {
-            let body = format!(r#"{{"commands":[{commands}]}}"#);
-            self.world.post(caller, "/api/v1/commands/batch", &body)
-        }
-    }
-
-    /// Devices have checked order and gaps; here every command must reach its
-    /// device once.
-    fn count(&mut self) -> anyhow::Result<()> {
-        for arrival in &self.world.arrivals {
-            for number in arrival.events.entries.iter().filter_map(|entry| entry.number) {
-                let device = self.sent[number].take();
-                ensure!(
-                    device == Some(arrival.device),
-                    "a command came twice or to another device"
-                );
-                self.arrived += 1;
-            }
-        }
-        Ok(())
-    }
+    };
+    vec![
+        per_second("commands to single users, PostgreSQL", &runs.gateway),
+        cpu(&runs.gateway),
+        database(&runs.gateway),
+        per_second("hand-made outbox, PostgreSQL", &runs.outbox),
+        cpu(&runs.outbox),
+        database(&runs.outbox),
+        runs.ratio("the gateway against the outbox, PostgreSQL"),
+    ]
 }

@@ -17,6 +17,8 @@ pub(crate) enum Message {
     Snapshot(Snapshot),
     /// Entries.
     Events(Rc<Events>),
+    /// A message of the hand-made outbox, as an entry.
+    Stored(Rc<Events>),
     /// `ping`: it is answered.
     Ping,
     /// The answer to reported results.
@@ -98,6 +100,8 @@ impl Reader {
                 self.last = Some(Rc::clone(&events));
             }
             Message::Events(events)
+        } else if frame.starts_with(r#"{"type":"message""#) {
+            Message::Stored(Rc::new(stored(frame)?))
         } else if frame.starts_with(r#"{"type":"snapshot""#) {
             Message::Snapshot(serde_json::from_str(frame)?)
         } else if frame.starts_with(r#"{"type":"welcome""#) {
@@ -139,16 +143,31 @@ fn events(frame: &str) -> anyhow::Result<Events> {
     })
 }
 
+/// A message of the outbox: its id is a position, and nothing is before it but
+/// what came.
+fn stored(frame: &str) -> anyhow::Result<Events> {
+    #[derive(Deserialize)]
+    struct Raw {
+        id: i64,
+        body: Payload,
+    }
+    let raw: Raw = serde_json::from_str(frame).context("a message cannot be read")?;
+    let entry = Entry { seq: raw.id, number: Some(raw.body.number), command_id: None };
+    Ok(Events { stream: String::new(), prev: raw.id - 1, seq: raw.id, entries: vec![entry] })
+}
+
+/// What the load generator put into a command.
+#[derive(Deserialize)]
+struct Payload {
+    number: usize,
+}
+
 fn read_entry(seq: i64, body: &RawValue) -> anyhow::Result<Entry> {
     #[derive(Deserialize)]
     struct Body {
         command_id: Option<String>,
         value: Option<Payload>,
         data: Option<Payload>,
-    }
-    #[derive(Deserialize)]
-    struct Payload {
-        number: usize,
     }
     let body: Body = serde_json::from_str(body.get()).context("a body cannot be read")?;
     let number = body.value.or(body.data).map(|payload| payload.number);
@@ -170,5 +189,13 @@ mod tests {
         assert!(Rc::ptr_eq(&first, &second));
         let numbers: Vec<_> = first.entries.iter().map(|entry| entry.number).collect();
         assert_eq!((first.prev, first.seq, numbers), (4, 6, vec![Some(7), Some(8)]));
+    }
+
+    #[test]
+    fn messages_of_the_outbox_are_entries() {
+        let text = br#"{"type":"message","id":41,"body":{"number":7,"text":"x"}}"#;
+        let Message::Stored(stored) = Reader::default().read(text).unwrap() else { panic!() };
+        let numbers: Vec<_> = stored.entries.iter().map(|entry| entry.number).collect();
+        assert_eq!((stored.prev, stored.seq, numbers), (40, 41, vec![Some(7)]));
     }
 }
