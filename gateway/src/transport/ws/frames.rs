@@ -28,21 +28,20 @@ use crate::transport::ws::live::Live;
 use crate::transport::ws::work::{Done, Next, Opening, Parsed, Reference};
 
 impl Live {
-    /// Acts on a frame, or lets it wait for its turn. Acks never wait: they
-    /// have no answer, and open the window.
-    pub(super) async fn frame(&mut self, text: &str) -> Result<(), End> {
+    /// Takes a frame, or lets it wait for its turn; one that is still to be
+    /// acted on. Acks never wait: they have no answer, and open the window.
+    pub(super) fn frame(&mut self, text: &str) -> Result<Option<Box<Parsed>>, End> {
         let parsed = client::parse(text);
         let kind = parsed.as_ref().map_or(FrameIn::Invalid, |frame| FrameIn::from(&frame.body));
         self.state.metrics.frames_received.of(kind).inc();
         match parsed {
-            Ok(ClientFrame { body: ClientMessage::Ack(ack), .. }) => self.ack(ack),
-            Ok(ClientFrame { body: ClientMessage::Pong, .. }) => Ok(()),
+            Ok(ClientFrame { body: ClientMessage::Ack(ack), .. }) => self.ack(ack).map(|()| None),
+            Ok(ClientFrame { body: ClientMessage::Pong, .. }) => Ok(None),
             other if self.work.is_busy() => {
                 self.work.wait(Box::new(other), text.len());
-                Ok(())
+                Ok(None)
             }
-            // Boxed: an idle session must not have room for it.
-            other => Box::pin(self.act(other)).await,
+            other => Ok(Some(Box::new(other))),
         }
     }
 
@@ -76,7 +75,7 @@ impl Live {
         Err(reason.into())
     }
 
-    async fn act(&mut self, frame: Parsed) -> Result<(), End> {
+    pub(super) async fn act(&mut self, frame: Parsed) -> Result<(), End> {
         let ClientFrame { body, reference } = match frame {
             Ok(frame) => frame,
             Err(error) => return self.unreadable(error).await,

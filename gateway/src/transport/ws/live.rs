@@ -29,7 +29,7 @@ use crate::transport::open;
 use crate::transport::read::{Fed, Found, Reader, SentSnapshot};
 use crate::transport::ws::end::End;
 use crate::transport::ws::socket::{Incoming, Socket};
-use crate::transport::ws::work::Work;
+use crate::transport::ws::work::{Parsed, Work};
 
 /// Pages sent before the session listens again.
 const PAGES_PER_TURN: usize = 8;
@@ -65,7 +65,6 @@ pub(super) struct Live {
 
 impl Live {
     /// A session that has said `welcome`.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one thing, made in one place")]
     pub(super) fn new(
         state: AppState,
         socket: Socket,
@@ -180,7 +179,12 @@ impl Live {
                     Some(order) => Box::pin(self.obey(order)).await,
                 },
                 next = self.work.next() => Box::pin(self.go_on(next)).await,
-                incoming = self.socket.next(), if listens => self.hear(incoming).await,
+                incoming = self.socket.next(), if listens => match self.hear(incoming) {
+                    Ok(None) => Ok(()),
+                    // Boxed: an idle session must not have room for it.
+                    Ok(Some(frame)) => Box::pin(self.act(*frame)).await,
+                    Err(end) => Err(end),
+                },
                 () = &mut timer => Box::pin(self.keep_time()).await,
                 () = std::future::ready(()), if more => Ok(()),
             };
@@ -204,13 +208,14 @@ impl Live {
         }
     }
 
-    async fn hear(&mut self, incoming: Incoming) -> Result<(), End> {
+    /// Takes what the client said; a frame that is still to be acted on.
+    fn hear(&mut self, incoming: Incoming) -> Result<Option<Box<Parsed>>, End> {
         if !matches!(incoming, Incoming::Gone) && !self.session.heard(self.state.now()) {
             return Err(CloseReason::TooManyFrames.into());
         }
         match incoming {
-            Incoming::Frame(text) => self.frame(&text).await,
-            Incoming::Alive => Ok(()),
+            Incoming::Frame(text) => self.frame(&text),
+            Incoming::Alive => Ok(None),
             Incoming::Refused(reason) => Err(reason.into()),
             Incoming::Gone => Err(End::Gone),
         }

@@ -65,8 +65,9 @@ struct Head {
     is_final: bool,
     opcode: u8,
     mask: [u8; 4],
-    /// Bytes of the head, and behind it.
-    head: usize,
+    /// Bytes of the head itself.
+    bytes: usize,
+    /// Bytes of what follows it.
     length: usize,
 }
 
@@ -140,7 +141,7 @@ impl Partial {
     fn next(&mut self) -> Result<Option<Message>, Fault> {
         while let Some(head) = Head::parse(&self.raw[self.at..])? {
             self.check(&head)?;
-            let begin = self.at + head.head;
+            let begin = self.at + head.bytes;
             let Some(payload) = self.raw.get_mut(begin..begin + head.length) else { break };
             for (index, byte) in payload.iter_mut().enumerate() {
                 *byte ^= head.mask[index % 4];
@@ -229,7 +230,7 @@ impl Head {
             is_final: first & 0x80 != 0,
             opcode: first & 0x0F,
             mask: *mask,
-            head: bytes.len() - rest.len(),
+            bytes: bytes.len() - rest.len(),
             length: usize::try_from(length).unwrap_or(usize::MAX),
         }))
     }
