@@ -130,7 +130,8 @@ async fn two_nodes_do_not_both_register_the_last_device() {
     let store = &gateway.running().state().store;
     for user in (0..30).map(|number| format!("new{number}")) {
         let [first, other] = nodes.clone();
-        tokio::join!(register(first, &user, "a"), register(other, &user, "b"));
+        let [a, b] = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.to_string());
+        tokio::join!(register(first, &user, &a), register(other, &user, &b));
         let devices = store::device::of_users(store.readers(), &[user]).await.unwrap();
         assert_eq!(devices.len(), 1);
     }
