@@ -354,7 +354,8 @@ mod tests {
             Ok(())
         });
         written.await.unwrap_err();
-        kept.lock().unwrap().take().unwrap().rollback().await;
+        let kept = kept.lock().unwrap().take().unwrap();
+        kept.rollback().await;
         assert!(!is_there(&store, "kept").await);
     }
 }
