@@ -31,7 +31,7 @@ use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::marketplace::{self, MarketplaceHandle};
 use crate::metrics::Metrics;
-use crate::push::{Push, dispatch, setup};
+use crate::push::{self, Push, dispatch, setup};
 use crate::resolve::rules::Rules;
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
@@ -94,7 +94,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let rules = Arc::new(rules::read(&config)?);
     let [upkeep_stop, serve_stop, writer_stop, lost] =
         std::array::from_fn(|_| CancellationToken::new());
-    let (marketplace, service) = MarketplaceHandle::new(&config.marketplace, &clock)?;
+    let service = marketplace::Service::open(&config.marketplace, &clock)?;
     let node = node::name(&config.data_dir)?;
     let store = database::open(&config, &node).await?;
     let hub = Hub::new(tokio::runtime::Handle::current());
@@ -109,29 +109,11 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let (listener, address) = listen(config.listen).await?;
     let sockets = TaskTracker::new();
     let options = serve::ServeOptions::from_config(&config, sockets.clone(), metrics.clone());
-    let state = AppState::new(Parts {
-        session_options: Arc::new(session_options(&config)),
-        shared_streams: shared_streams(&config)?,
-        silent: Silent::new((&config.limits).into()),
-        bodies: Budget::new(config.limits.bodies_total_bytes),
-        answers: Budget::new(config.limits.answers_total_bytes),
-        node,
-        config,
-        store,
-        ingest,
-        hub,
-        clock,
-        started: Instant::now(),
-        metrics,
-        auth,
-        push: push.clone(),
-        marketplace,
-        rules,
-        sockets,
-        draining: CancellationToken::new(),
-        pollers: DashMap::new(),
-    });
-    let upkeep = start_work(&state, push, service, &upkeep_stop, &lost);
+    let own = upkeep::Parts { node, config, store, ingest, hub, clock, metrics, auth };
+    let own = upkeep::Handles::new(own);
+    let hints = service.as_ref().map(marketplace::Service::hints);
+    let state = AppState::new(parts(&own, push.clone(), rules, hints, sockets)?);
+    let upkeep = start_work(&own, push, (state.marketplace.clone(), service), &upkeep_stop, &lost);
     let serving = start_serving(listener, http::router(state.clone()), options, &serve_stop, &lost);
     let writing = start_writer(writer, &writer_stop, &lost)?;
     tracing::info!(%address, "listening");
@@ -145,6 +127,49 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
         serving,
         writer_stop,
         writing,
+    })
+}
+
+/// What routes and sockets work with.
+fn parts(
+    own: &upkeep::Handles,
+    push: Push,
+    rules: Arc<Rules>,
+    hints: Option<Arc<marketplace::Hints>>,
+    sockets: TaskTracker,
+) -> anyhow::Result<Parts> {
+    let config = own.config.clone();
+    let marketplace = MarketplaceHandle::new(marketplace::Parts {
+        node: own.node.clone(),
+        settings: config.marketplace.clone(),
+        store: own.store.clone(),
+        ingest: own.ingest.clone(),
+        clock: own.clock.clone(),
+        metrics: own.metrics.clone(),
+        rules: Arc::clone(&rules),
+        hints,
+    });
+    Ok(Parts {
+        session_options: Arc::new(session_options(&config)),
+        shared_streams: shared_streams(&config)?,
+        silent: Silent::new((&config.limits).into()),
+        bodies: Budget::new(config.limits.bodies_total_bytes),
+        answers: Budget::new(config.limits.answers_total_bytes),
+        node: own.node.clone(),
+        config,
+        store: own.store.clone(),
+        ingest: own.ingest.clone(),
+        hub: Arc::clone(&own.hub),
+        clock: own.clock.clone(),
+        started: Instant::now(),
+        metrics: own.metrics.clone(),
+        auth: own.auth.clone(),
+        push,
+        marketplace,
+        rules,
+        sockets,
+        draining: CancellationToken::new(),
+        pollers: DashMap::new(),
     })
 }
 
@@ -182,18 +207,18 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
 
 /// Starts everything that goes on by itself until `stop`.
 fn start_work(
-    state: &AppState,
+    own: &upkeep::Handles,
     push: Push,
-    service: Option<marketplace::Service>,
+    (marketplace, service): (MarketplaceHandle, Option<marketplace::Service>),
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> TaskTracker {
-    let mut work = upkeep::tasks(state, stop);
+    let mut work = upkeep::tasks(own, stop);
     if push.is_configured() {
-        work.push(("push", dispatch(state.clone(), push, stop.clone()).boxed()));
+        work.push(("push", dispatch(push_handles(own), push, stop.clone()).boxed()));
     }
     if let Some(service) = service {
-        work.push(("marketplace", marketplace::run(state.clone(), service, stop.clone()).boxed()));
+        work.push(("marketplace", marketplace::run(marketplace, service, stop.clone()).boxed()));
     }
     let tasks = TaskTracker::new();
     for (what, task) in work {
@@ -202,9 +227,21 @@ fn start_work(
     tasks
 }
 
+fn push_handles(own: &upkeep::Handles) -> push::Handles {
+    push::Handles {
+        node: own.node.clone(),
+        settings: own.config.push.clone(),
+        store: own.store.clone(),
+        ingest: own.ingest.clone(),
+        hub: Arc::clone(&own.hub),
+        clock: own.clock.clone(),
+        metrics: own.metrics.clone(),
+    }
+}
+
 /// Runs the push tier; without it devices still have sockets and polls.
-async fn dispatch(state: AppState, push: Push, stop: CancellationToken) {
-    if let Err(error) = dispatch::run(state, push, stop).await {
+async fn dispatch(handles: push::Handles, push: Push, stop: CancellationToken) {
+    if let Err(error) = dispatch::run(handles, push, stop).await {
         tracing::error!(error = format!("{error:#}"), "the push tier ended");
     }
 }

@@ -14,6 +14,11 @@ use tidegate_services::atom::{Atom, AtomOptions};
 use tokio::sync::{Notify, mpsc};
 
 use crate::config::marketplace::Marketplace;
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::resolve::rules::Rules;
+use crate::schedule::Schedule;
+use crate::store::Store;
 
 pub mod admin;
 pub mod cache;
@@ -38,23 +43,56 @@ pub use lead::run;
 /// Items whose refresh may wait; more are left to the next poll.
 const REFRESHES: usize = 100;
 
-/// What the rest of the gateway may tell the upstream service of this node.
-/// Hints only: what was asked for stands in the database.
-#[derive(Clone, Debug)]
-pub struct MarketplaceHandle(Option<Arc<Hints>>);
+/// The marketplace of this node: what it works with, and what the rest of the
+/// gateway may tell its upstream service. Cloning copies one pointer.
+#[derive(Clone)]
+pub struct MarketplaceHandle(Arc<Parts>);
 
+/// The handles.
+pub struct Parts {
+    /// The name of this node, the same after a restart.
+    pub node: String,
+    /// Settings.
+    pub settings: Marketplace,
+    /// The database.
+    pub store: Store,
+    /// The writer.
+    pub ingest: Ingest,
+    /// Wall time.
+    pub clock: Clock,
+    /// Figures.
+    pub metrics: Metrics,
+    /// How conflicts are judged.
+    pub rules: Arc<Rules>,
+    /// To the service, where there is one.
+    pub hints: Option<Arc<Hints>>,
+}
+
+/// What the service of this node is told. Hints only: what was asked for stands
+/// in the database.
 #[derive(Debug)]
-struct Hints {
-    /// A run was asked for.
-    runs: Notify,
+pub struct Hints {
+    /// When what recurs is due.
+    work: Schedule<Work>,
     /// What the socket may do was changed.
     socket: Notify,
-    /// Ratings are to be uploaded now.
-    ratings: Notify,
     /// Skills whose time is over were read.
     refreshes: mpsc::Sender<String>,
     /// Those of them that wait.
     refreshing: DashSet<String>,
+}
+
+/// What recurs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Work {
+    /// Synchronising with upstream.
+    Run,
+    /// Uploading ratings.
+    Ratings,
+}
+
+impl Work {
+    const ALL: [Self; 2] = [Self::Run, Self::Ratings];
 }
 
 /// What the service of a node works with.
@@ -65,32 +103,50 @@ pub struct Service {
     refreshes: mpsc::Receiver<String>,
 }
 
-impl MarketplaceHandle {
-    /// The handle, and the service to run where a marketplace is configured.
-    pub fn new(settings: &Marketplace, clock: &Clock) -> anyhow::Result<(Self, Option<Service>)> {
+impl Service {
+    /// The service, where a marketplace is configured.
+    pub fn open(settings: &Marketplace, clock: &Clock) -> anyhow::Result<Option<Self>> {
         if !settings.is_on() {
-            return Ok((Self(None), None));
+            return Ok(None);
         }
         let atom = Atom::new(options(settings, clock)?)?;
         let (sender, refreshes) = mpsc::channel(REFRESHES);
         let hints = Arc::new(Hints {
-            runs: Notify::new(),
+            work: Schedule::default(),
             socket: Notify::new(),
-            ratings: Notify::new(),
             refreshes: sender,
             refreshing: DashSet::new(),
         });
-        let service = Service { atom, hints: Arc::clone(&hints), refreshes };
-        Ok((Self(Some(hints)), Some(service)))
+        Ok(Some(Self { atom, hints, refreshes }))
+    }
+
+    /// For the handle.
+    pub fn hints(&self) -> Arc<Hints> {
+        Arc::clone(&self.hints)
+    }
+}
+
+impl std::ops::Deref for MarketplaceHandle {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl MarketplaceHandle {
+    /// Wraps the handles.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
     }
 
     /// Whether a marketplace is configured.
-    pub const fn is_on(&self) -> bool {
-        self.0.is_some()
+    pub fn is_on(&self) -> bool {
+        self.hints.is_some()
     }
 
     fn hint(&self, which: impl FnOnce(&Hints)) {
-        if let Some(hints) = &self.0 {
+        if let Some(hints) = &self.hints {
             which(hints);
         }
     }

@@ -12,7 +12,12 @@ use tidegate_services::fcm::Fcm;
 use tidegate_services::webpush::WebPush;
 use tokio::time::Instant;
 
+use crate::hub::Hub;
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
 use crate::push::circuit::Circuits;
+use crate::store::Store;
+use tidegate_clock::Clock;
 
 pub mod bucket;
 pub mod circuit;
@@ -21,6 +26,25 @@ pub mod plan;
 mod rate;
 mod send;
 pub mod setup;
+
+/// What the tier works with.
+#[derive(Clone)]
+pub struct Handles {
+    /// The name of this node, the same after a restart.
+    pub node: String,
+    /// Settings.
+    pub settings: crate::config::Push,
+    /// The database.
+    pub store: Store,
+    /// The writer.
+    pub ingest: Ingest,
+    /// Who is connected.
+    pub hub: Arc<Hub>,
+    /// Wall time.
+    pub clock: Clock,
+    /// Figures.
+    pub metrics: Metrics,
+}
 
 /// The push services of this node. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! round tries again: nothing here is needed for correctness of a single
 //! answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -12,11 +13,16 @@ use futures_util::future::BoxFuture;
 use tidegate_protocol::id::{Seq, StreamName};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::ingest::Ingest;
 use crate::limits::{STREAMS_PER_STEP, SWEEP_COMMANDS};
-use crate::state::AppState;
-use crate::store;
+use crate::metrics::Metrics;
 use crate::store::device::DeviceKey;
+use crate::store::{self, Store};
 use crate::upkeep::turns::Turns;
+use tidegate_clock::Clock;
 
 pub mod history;
 mod retention;
@@ -38,9 +44,48 @@ const PRESENCE_INTERVAL: Duration = Duration::from_mins(5);
 /// How often the write-ahead log is folded into the database.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What recurring work works with. Cloning copies one pointer.
+#[derive(Clone)]
+pub struct Handles(Arc<Parts>);
+
+/// The handles.
+pub struct Parts {
+    /// The name of this node, the same after a restart.
+    pub node: String,
+    /// Settings.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The writer.
+    pub ingest: Ingest,
+    /// Who is connected.
+    pub hub: Arc<Hub>,
+    /// Wall time.
+    pub clock: Clock,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Whose keys are kept fresh.
+    pub auth: Authenticator,
+}
+
+impl Handles {
+    /// Wraps the handles.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for Handles {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 /// All recurring work, by name; each ends with `stop` and not before.
 pub fn tasks(
-    state: &AppState,
+    state: &Handles,
     stop: &CancellationToken,
 ) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
     let behind = Duration::from_millis(state.config.session.behind_ms);
@@ -63,9 +108,9 @@ pub fn tasks(
 
 async fn every<F>(
     interval: Duration,
-    (stop, state): (CancellationToken, AppState),
+    (stop, state): (CancellationToken, Handles),
     what: &'static str,
-    work: impl Fn(AppState) -> F,
+    work: impl Fn(Handles) -> F,
 ) where
     F: Future<Output = anyhow::Result<()>>,
 {
@@ -91,7 +136,7 @@ async fn every<F>(
 }
 
 /// Ends and retries commands whose time has come.
-async fn sweep(state: AppState) -> anyhow::Result<()> {
+async fn sweep(state: Handles) -> anyhow::Result<()> {
     loop {
         let now = state.clock.now().millis();
         let due = store::command::due(state.store.readers(), now, SWEEP_COMMANDS).await?;
@@ -105,12 +150,12 @@ async fn sweep(state: AppState) -> anyhow::Result<()> {
     }
 }
 
-async fn flush(state: AppState) -> anyhow::Result<()> {
+async fn flush(state: Handles) -> anyhow::Result<()> {
     Ok(state.ingest.flush_behind().await?)
 }
 
 /// Notes that the devices with a live session here were seen.
-async fn note_presence(state: AppState) -> anyhow::Result<()> {
+async fn note_presence(state: Handles) -> anyhow::Result<()> {
     for online in state.hub.online_devices() {
         let (user_id, device_id) = (online.user_id.to_string(), online.device_id.to_string());
         state.ingest.behind().seen(&DeviceKey { user_id, device_id });
@@ -118,13 +163,13 @@ async fn note_presence(state: AppState) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn checkpoint(state: AppState) -> anyhow::Result<()> {
+async fn checkpoint(state: Handles) -> anyhow::Result<()> {
     Ok(state.store.checkpoint().await?)
 }
 
 /// Reads the heads of all streams followed here. A wake-up that was lost, or
 /// that another node's commit never gave, is only late.
-async fn refresh_heads(state: AppState) -> anyhow::Result<()> {
+async fn refresh_heads(state: Handles) -> anyhow::Result<()> {
     let watched = state.hub.watched_streams();
     let mut behind = Vec::new();
     for names in watched.chunks(usize::try_from(STREAMS_PER_STEP)?) {

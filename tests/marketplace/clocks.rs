@@ -116,6 +116,8 @@ async fn a_lease_does_not_hold_until_the_far_future() {
     let taken = store::lease::take(&tx, "marketplace", other, far - 1, far).await.unwrap();
     assert!(matches!(taken, Taking::Taken(_)), "{taken:?}");
     tx.commit().await.unwrap();
+    let status = world.operator().quiet().get("/health/sync").await.expect(200);
+    assert_eq!(status["scheduler_running"], false, "{status}");
     world.trigger().await;
     for _ in 0..10 {
         world.gateway.pass_time(Duration::from_secs(2)).await;

@@ -6,32 +6,25 @@ use crate::tidy::source::{Source, names_after, rust_files};
 use crate::tidy::{check, report};
 
 /// Lowest first.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
     &["budget", "limits", "resolve"],
     &["config", "metrics", "error", "retry", "file"],
     &["store", "auth"],
     &["journal"],
     &["ingest", "hub"],
-    &["session"],
-    &["state", "transport", "push", "marketplace", "upkeep"],
+    &["session", "leader", "schedule"],
+    &["push", "marketplace", "upkeep"],
+    &["state", "transport"],
     &["http", "serve"],
     &["app", "cli", "log", "main"],
 ];
 
 /// Modules of one layer know nothing of each other, except:
-const PAIRS: [(&str, &str); 9] = [
+const PAIRS: [(&str, &str); 4] = [
     // The writer hands over what it committed, and forgets it.
     ("ingest", "hub"),
-    // The handles that sockets, polls and recurring work are given.
+    // The handles that sockets and polls are given.
     ("transport", "state"),
-    ("upkeep", "state"),
-    // The loop that sends wake-ups is given the handles, and the handles
-    // include what is configured of it, for operators and browsers to ask.
-    ("push", "state"),
-    ("state", "push"),
-    // The same for what synchronises the marketplace.
-    ("marketplace", "state"),
-    ("state", "marketplace"),
     // The command line starts things.
     ("cli", "app"),
     ("cli", "log"),

@@ -38,9 +38,9 @@ pub(super) async fn sync_status(
     caller: Caller,
 ) -> ApiResult<Json<SyncStatus>> {
     caller.require_role(Role::Admin)?;
-    let standing = admin::standing(&state).await?;
-    let (skills_count, categories_count) = admin::counts(&state).await?;
-    let faults = admin::faults(&state).await?;
+    let standing = admin::standing(&state.marketplace).await?;
+    let (skills_count, categories_count) = admin::counts(&state.marketplace).await?;
+    let faults = admin::faults(&state.marketplace).await?;
     let row = standing.sync;
     let now = state.clock.now().millis();
     Ok(Json(SyncStatus {
@@ -92,7 +92,7 @@ pub(super) async fn sync_trigger(
     caller: Caller,
 ) -> ApiResult<(StatusCode, Json<SyncTriggered>)> {
     caller.require_role(Role::Admin)?;
-    let sync_id = admin::trigger(&state, caller.0.sub.as_str()).await?;
+    let sync_id = admin::trigger(&state.marketplace, caller.0.sub.as_str()).await?;
     let message = "a synchronisation begins".to_owned();
     let triggered = SyncTriggered { sync_id, status: "accepted".to_owned(), message };
     Ok((StatusCode::ACCEPTED, Json(triggered)))
@@ -119,7 +119,7 @@ pub(super) async fn sync_config(
     caller: Caller,
 ) -> ApiResult<Json<SyncConfig>> {
     caller.require_role(Role::Admin)?;
-    let standing = admin::standing(&state).await?;
+    let standing = admin::standing(&state.marketplace).await?;
     Ok(Json(config_view(&state, &standing.sync)))
 }
 
@@ -138,7 +138,7 @@ pub(super) async fn change_sync_config(
         return Err(ApiError::invalid("interval_s", reason));
     }
     let wanted = Change { strategy, interval_s: request.interval_s };
-    let row = admin::configure(&state, caller.0.sub.as_str(), wanted).await?;
+    let row = admin::configure(&state.marketplace, caller.0.sub.as_str(), wanted).await?;
     Ok(Json(config_view(&state, &row)))
 }
 
@@ -152,7 +152,7 @@ pub(super) async fn upload_ratings(
     caller: Caller,
 ) -> ApiResult<(StatusCode, Json<Asked>)> {
     caller.require_role(Role::Admin)?;
-    let pending = admin::upload_ratings(&state, caller.0.sub.as_str()).await?;
+    let pending = admin::upload_ratings(&state.marketplace, caller.0.sub.as_str()).await?;
     let asked = Asked { pending_count: Some(pending), ..asked("ratings are uploaded") };
     Ok((StatusCode::ACCEPTED, Json(asked)))
 }
@@ -176,7 +176,7 @@ pub(super) async fn socket_status(
     caller: Caller,
 ) -> ApiResult<Json<SocketStatus>> {
     caller.require_role(Role::Admin)?;
-    let standing = admin::standing(&state).await?;
+    let standing = admin::standing(&state.marketplace).await?;
     let (row, settings) = (standing.sync, &state.config.marketplace);
     Ok(Json(SocketStatus {
         connected: row.socket_connected && standing.is_led,
@@ -202,7 +202,7 @@ pub(super) async fn socket_reconnect(
     caller: Caller,
 ) -> ApiResult<(StatusCode, Json<Asked>)> {
     caller.require_role(Role::Admin)?;
-    admin::reconnect_socket(&state, caller.0.sub.as_str()).await?;
+    admin::reconnect_socket(&state.marketplace, caller.0.sub.as_str()).await?;
     let asked = Asked { reconnect_triggered: Some(true), ..asked("the socket reconnects") };
     Ok((StatusCode::ACCEPTED, Json(asked)))
 }
@@ -229,7 +229,7 @@ pub(super) async fn socket_disable(
 
 async fn set_socket(state: &AppState, caller: &Caller, is_enabled: bool) -> ApiResult<Json<Asked>> {
     caller.require_role(Role::Admin)?;
-    let row = admin::enable_socket(state, caller.0.sub.as_str(), is_enabled).await?;
+    let row = admin::enable_socket(&state.marketplace, caller.0.sub.as_str(), is_enabled).await?;
     let message = if is_enabled { "the socket is used" } else { "only polling is used" };
     Ok(Json(Asked { websocket_enabled: Some(row.socket_enabled), ..asked(message) }))
 }
@@ -274,7 +274,7 @@ pub(super) async fn retry_rating(
     PathOf(id): PathOf,
 ) -> ApiResult<(StatusCode, Json<Asked>)> {
     caller.require_role(Role::Admin)?;
-    admin::retry_rating(&state, caller.0.sub.as_str(), &id).await?;
+    admin::retry_rating(&state.marketplace, caller.0.sub.as_str(), &id).await?;
     let asked = Asked { retry_triggered: Some(true), ..asked("the rating is uploaded again") };
     Ok((StatusCode::ACCEPTED, Json(asked)))
 }
@@ -319,7 +319,7 @@ pub(super) struct SyncChecks {
 pub(super) async fn health(
     State(state): State<AppState>,
 ) -> ApiResult<(StatusCode, Json<SyncHealth>)> {
-    let standing = admin::standing(&state).await?;
+    let standing = admin::standing(&state.marketplace).await?;
     let row = standing.sync;
     let is_on = state.marketplace.is_on();
     let now = state.now();

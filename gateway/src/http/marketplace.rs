@@ -226,7 +226,8 @@ pub(super) async fn rate(
         return Err(ApiError::invalid("comment", reason));
     }
     load(&state, &id).await?;
-    let row = ratings::keep(&state, &id, caller.0.sub.as_str(), rating, comment).await?;
+    let row =
+        ratings::keep(&state.marketplace, &id, caller.0.sub.as_str(), rating, comment).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(RatingView {

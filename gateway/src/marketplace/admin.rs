@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 use tidegate_entity::{audit_log, skill_rating, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::{ApiError, ApiResult};
-use crate::marketplace::patience;
+use crate::marketplace::lead::{LEASE, lease_time};
 use crate::marketplace::status::{SYNCING, request};
+use crate::marketplace::{MarketplaceHandle, Work, patience};
 use crate::resolve::rules::Strategy;
-use crate::state::AppState;
 use crate::store;
+use crate::store::device::skewed;
 use crate::store::rating::{FAILED, PENDING};
 use crate::store::write::Transaction;
 
@@ -37,21 +39,24 @@ pub struct Change {
 }
 
 /// Reads how everything stands.
-pub async fn standing(state: &AppState) -> ApiResult<Standing> {
-    let db = state.store.readers();
+pub async fn standing(market: &MarketplaceHandle) -> ApiResult<Standing> {
+    let db = market.store.readers();
     let work = async {
-        let now = state.clock.now().millis();
+        let now = market.clock.now();
+        let lease = lease_time(&market.settings).as_millis();
+        let latest = skewed(now.plus_millis(i64::try_from(lease).unwrap_or(i64::MAX)).millis());
+        let held = store::lease::holder(db, LEASE, now.millis(), latest).await?;
         Ok::<_, DbErr>(Standing {
             sync: store::sync_state::read(db).await?,
-            is_led: store::lease::holder(db, super::lead::LEASE, now).await?.is_some(),
+            is_led: held.is_some(),
         })
     };
     work.await.map_err(|error| ApiError::internal(&error))
 }
 
 /// How many skills and categories exist: reads all of them.
-pub async fn counts(state: &AppState) -> ApiResult<(u64, u64)> {
-    let db = state.store.readers();
+pub async fn counts(market: &MarketplaceHandle) -> ApiResult<(u64, u64)> {
+    let db = market.store.readers();
     let work = async {
         let skills = store::market::count(db, store::market::SKILL).await?;
         Ok::<_, DbErr>((skills, store::market::count(db, store::market::CATEGORY).await?))
@@ -74,8 +79,8 @@ pub struct Faults {
 }
 
 /// What is wrong with items: reads all of them.
-pub async fn faults(state: &AppState) -> ApiResult<Faults> {
-    let db = state.store.readers();
+pub async fn faults(market: &MarketplaceHandle) -> ApiResult<Faults> {
+    let db = market.store.readers();
     let work = async {
         let (named, count) = store::market::faulty(db, FAULTY_MAX).await?;
         let withdrawn = store::market::withdrawn(db).await?;
@@ -86,11 +91,11 @@ pub async fn faults(state: &AppState) -> ApiResult<Faults> {
 
 /// Asks for a run now; its id. Refused while one is under way or asked for, and
 /// while upstream asks for patience.
-pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<String> {
-    require(state)?;
-    let now = state.clock.now().millis();
-    let settings = &state.config.marketplace;
-    let asked = change(state, actor, "sync.trigger", json!({}), |row| {
+pub async fn trigger(market: &MarketplaceHandle, actor: &str) -> ApiResult<String> {
+    require(market)?;
+    let now = market.clock.now().millis();
+    let settings = &market.settings;
+    let asked = change(market, actor, "sync.trigger", json!({}), |row| {
         patience::refuse(settings, row.asked_until, Timestamp::from_millis(now))?;
         if row.status == SYNCING || row.requested_at.is_some() {
             let message = "a synchronisation is under way";
@@ -100,13 +105,13 @@ pub async fn trigger(state: &AppState, actor: &str) -> ApiResult<String> {
         Ok(())
     });
     let row = asked.await?;
-    state.marketplace.hint(|hints| hints.runs.notify_one());
+    market.hint(|hints| hints.work.hasten(Work::Run, Instant::now()));
     Ok(row.run_id.unwrap_or_default())
 }
 
 /// Changes strategy or interval at run time; the state after it.
 pub async fn configure(
-    state: &AppState,
+    market: &MarketplaceHandle,
     actor: &str,
     wanted: Change,
 ) -> ApiResult<sync_state::Model> {
@@ -114,7 +119,7 @@ pub async fn configure(
         "strategy": wanted.strategy.map(Strategy::as_str),
         "interval_s": wanted.interval_s,
     });
-    let row = change(state, actor, "sync.config", detail, |row| {
+    let row = change(market, actor, "sync.config", detail, |row| {
         if let Some(strategy) = wanted.strategy {
             row.strategy = Some(strategy.as_str().to_owned());
         }
@@ -124,18 +129,18 @@ pub async fn configure(
         Ok(())
     });
     let row = row.await?;
-    state.marketplace.hint(|hints| hints.runs.notify_one());
+    market.hint(|hints| hints.work.hasten(Work::Run, Instant::now()));
     Ok(row)
 }
 
 /// Lets the socket be used, or not; the state after it.
 pub async fn enable_socket(
-    state: &AppState,
+    market: &MarketplaceHandle,
     actor: &str,
     is_enabled: bool,
 ) -> ApiResult<sync_state::Model> {
     let action = if is_enabled { "socket.enable" } else { "socket.disable" };
-    let row = change(state, actor, action, json!({}), |row| {
+    let row = change(market, actor, action, json!({}), |row| {
         row.socket_enabled = is_enabled;
         row.fallback_to_polling = !is_enabled;
         row.next_attempt_at = None;
@@ -143,16 +148,16 @@ pub async fn enable_socket(
         Ok(())
     });
     let row = row.await?;
-    state.marketplace.hint(|hints| hints.socket.notify_one());
+    market.hint(|hints| hints.socket.notify_one());
     Ok(row)
 }
 
 /// Brings the socket up anew, also where it was given up for a while.
-pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
-    require(state)?;
-    let now = state.clock.now().millis();
-    let settings = &state.config.marketplace;
-    let asked = change(state, actor, "socket.reconnect", json!({}), |row| {
+pub async fn reconnect_socket(market: &MarketplaceHandle, actor: &str) -> ApiResult<()> {
+    require(market)?;
+    let now = market.clock.now().millis();
+    let settings = &market.settings;
+    let asked = change(market, actor, "socket.reconnect", json!({}), |row| {
         if !row.socket_enabled {
             let message = "the socket is disabled; enable it first";
             return Err(ApiError::new(ErrorCode::ConflictState, message));
@@ -165,19 +170,19 @@ pub async fn reconnect_socket(state: &AppState, actor: &str) -> ApiResult<()> {
         Ok(())
     });
     asked.await?;
-    state.marketplace.hint(|hints| hints.socket.notify_one());
+    market.hint(|hints| hints.socket.notify_one());
     Ok(())
 }
 
 /// Uploads ratings now, also those that wait after a failure: the operator may
 /// know that it is over. Refused while upstream asks for patience. How many wait
 /// in all.
-pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
-    require(state)?;
-    let now = state.clock.now().millis();
-    let asked = state.store.write_unless_refused(|tx| async move {
+pub async fn upload_ratings(market: &MarketplaceHandle, actor: &str) -> ApiResult<u64> {
+    require(market)?;
+    let now = market.clock.now().millis();
+    let asked = market.store.write_unless_refused(|tx| async move {
         let mut sync = store::sync_state::lock(&tx).await?;
-        let (settings, at) = (&state.config.marketplace, Timestamp::from_millis(now));
+        let (settings, at) = (&market.settings, Timestamp::from_millis(now));
         if let Err(refused) = patience::refuse(settings, sync.asked_until, at) {
             return Ok(Err(refused));
         }
@@ -189,19 +194,19 @@ pub async fn upload_ratings(state: &AppState, actor: &str) -> ApiResult<u64> {
         store::rating::count(&tx, PENDING).await.map(Ok)
     });
     let waiting = asked.await??;
-    state.marketplace.hint(|hints| hints.ratings.notify_one());
+    market.hint(|hints| hints.work.hasten(Work::Ratings, Instant::now()));
     Ok(waiting)
 }
 
 /// Uploads a dead letter again; the rating after it.
 pub async fn retry_rating(
-    state: &AppState,
+    market: &MarketplaceHandle,
     actor: &str,
     id: &str,
 ) -> ApiResult<skill_rating::Model> {
-    require(state)?;
-    let now = state.clock.now().millis();
-    let retried = state.store.write_unless_refused(|tx| async move {
+    require(market)?;
+    let now = market.clock.now().millis();
+    let retried = market.store.write_unless_refused(|tx| async move {
         let mut sync = store::sync_state::lock(&tx).await?;
         let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
         let Some(mut row) = found else {
@@ -218,12 +223,12 @@ pub async fn retry_rating(
         Ok(Ok(row))
     });
     let row = retried.await??;
-    state.marketplace.hint(|hints| hints.ratings.notify_one());
+    market.hint(|hints| hints.work.hasten(Work::Ratings, Instant::now()));
     Ok(row)
 }
 
-fn require(state: &AppState) -> ApiResult<()> {
-    if state.marketplace.is_on() {
+fn require(market: &MarketplaceHandle) -> ApiResult<()> {
+    if market.is_on() {
         return Ok(());
     }
     Err(ApiError::new(ErrorCode::NotSupported, "no marketplace is configured"))
@@ -231,15 +236,15 @@ fn require(state: &AppState) -> ApiResult<()> {
 
 /// Changes the sync state and notes who did it, together.
 async fn change(
-    state: &AppState,
+    market: &MarketplaceHandle,
     actor: &str,
     action: &str,
     detail: Value,
     change: impl Fn(&mut sync_state::Model) -> ApiResult<()> + Send + Sync,
 ) -> ApiResult<sync_state::Model> {
-    let now = state.clock.now().millis();
+    let now = market.clock.now().millis();
     let (change, detail) = (&change, &detail);
-    let changed = state.store.write_unless_refused(|tx| async move {
+    let changed = market.store.write_unless_refused(|tx| async move {
         let mut row = store::sync_state::lock(&tx).await?;
         if let Err(refused) = change(&mut row) {
             return Ok(Err(refused));

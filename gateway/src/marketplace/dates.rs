@@ -6,6 +6,8 @@ use tidegate_entity::sync_state;
 use tidegate_protocol::time::Timestamp;
 
 use crate::config::marketplace::Marketplace;
+use crate::leader::TermError;
+use crate::marketplace::lead::Leader;
 use crate::marketplace::status::request;
 use crate::store;
 use crate::store::device::skewed;
@@ -14,13 +16,18 @@ use crate::store::write::Transaction;
 /// Ratings that one step makes due.
 const RATINGS_PER_STEP: u64 = 500;
 
-/// Sets right what lies farther ahead than anything is put off. Under the lease,
-/// and in the order in which the writer locks.
-pub(super) async fn set_right(
-    tx: &Transaction,
-    settings: &Marketplace,
-    now: Timestamp,
-) -> Result<(), DbErr> {
+/// Sets right what lies farther ahead than anything is put off.
+pub(super) async fn set_right(leader: &Leader) -> Result<(), TermError> {
+    let (settings, now) = (leader.settings(), leader.market.clock.now());
+    let set = |tx| async move { set(&tx, settings, now).await };
+    match leader.term.write(&leader.market.store, set).await {
+        // The term ends anyway.
+        Err(TermError::Over) => Ok(()),
+        written => written,
+    }
+}
+
+async fn set(tx: &Transaction, settings: &Marketplace, now: Timestamp) -> Result<(), DbErr> {
     if mend(&mut store::sync_state::read(tx).await?, settings, now) {
         let mut row = store::sync_state::lock(tx).await?;
         if mend(&mut row, settings, now) {

@@ -114,7 +114,7 @@ pub(super) async fn news(
     began: Timestamp,
 ) -> Result<News, Failure> {
     let keys: Vec<_> = facts.iter().map(|fact| fact.key.clone()).collect();
-    let rows = store::market::load(leader.state.store.readers(), &keys).await;
+    let rows = store::market::load(leader.market.store.readers(), &keys).await;
     let rows = rows.map_err(|error| {
         tracing::warn!(%error, "the marketplace's items cannot be read");
         Failure::Store
@@ -179,7 +179,7 @@ pub(super) async fn observe(
         let rest = facts.split_off(facts.len().min(FACTS));
         let is_last = rest.is_empty();
         let observed = Observed {
-            fence: leader.fence.clone(),
+            fence: leader.term.fence.clone(),
             facts,
             confirmed: confirmed.take_if(|_| is_last),
             checkpoint: checkpoint.take_if(|_| is_last),
@@ -235,7 +235,7 @@ async fn submit(leader: &Leader, observed: Arc<Observed>) -> Result<Tally, Failu
     let waits = waits(leader.settings());
     let mut waits = waits.walk();
     loop {
-        let error = match leader.state.ingest.observe(Arc::clone(&observed)).await {
+        let error = match leader.market.ingest.observe(Arc::clone(&observed)).await {
             Ok(tally) => return Ok(tally),
             Err(error) => error,
         };
@@ -247,7 +247,7 @@ async fn submit(leader: &Leader, observed: Arc<Observed>) -> Result<Tally, Failu
                 }
             }
             Failure::Over => {
-                leader.over.cancel();
+                leader.term.over.cancel();
                 return Err(Failure::Over);
             }
             other => return Err(other),

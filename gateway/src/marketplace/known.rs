@@ -75,9 +75,9 @@ async fn untouched(
 ) -> Result<Option<KnownList>, Failure> {
     // One that was asked for in the future was so under a clock that was set
     // back: what was heard since cannot be told by the times.
-    let now = leader.state.clock.now();
+    let now = leader.market.clock.now();
     let Some(list) = list.filter(|list| list.as_of <= now) else { return Ok(None) };
-    let (db, as_of) = (leader.state.store.readers(), list.as_of.millis());
+    let (db, as_of) = (leader.market.store.readers(), list.as_of.millis());
     let count = store::market::count_as_listed(db, kind, &list.ids, as_of).await;
     let count = count.map_err(|error| {
         tracing::warn!(%error, "the marketplace's items cannot be read");

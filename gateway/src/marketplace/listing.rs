@@ -70,7 +70,7 @@ where
         leader.be_patient().await?;
         let error = tokio::select! {
             biased;
-            () = leader.over.cancelled() => return Err(Failure::Over),
+            () = leader.term.over.cancelled() => return Err(Failure::Over),
             answer = request() => match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,

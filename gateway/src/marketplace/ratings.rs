@@ -3,6 +3,7 @@
 //!
 //! What became of an upload goes through the writer, under the lease.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -12,14 +13,16 @@ use tidegate_entity::skill_rating;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::NewRating;
 use tidegate_services::atom::error::{AtomError, ErrorKind, Retry};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::error::ApiResult;
+use crate::hub::lock;
 use crate::ingest::market::SettledRating;
+use crate::marketplace::MarketplaceHandle;
 use crate::marketplace::lead::{LOOK, Leader};
 use crate::marketplace::status::change;
 use crate::metrics::label::UploadResult;
-use crate::state::AppState;
 use crate::store;
 use crate::store::rating::{FAILED, PENDING, UPLOADED};
 
@@ -37,15 +40,15 @@ const AT_ONCE: usize = 10;
 
 /// Keeps what a user says of a skill; newer words replace older ones.
 pub async fn keep(
-    state: &AppState,
+    market: &MarketplaceHandle,
     skill_id: &str,
     user_id: &str,
     rating: u8,
     comment: Option<String>,
 ) -> ApiResult<skill_rating::Model> {
-    let now = state.clock.now().millis();
+    let now = market.clock.now().millis();
     let comment = &comment;
-    let kept = state.store.write(|tx| async move {
+    let kept = market.store.write(|tx| async move {
         let before = store::rating::lock(&tx, skill_id, user_id).await?;
         let row = skill_rating::Model {
             skill_id: skill_id.to_owned(),
@@ -70,34 +73,27 @@ pub async fn keep(
     Ok(kept.await?)
 }
 
-/// Uploads what waits: now and then, and when somebody asks on any node.
-pub(super) async fn upload(leader: &Leader) {
-    let interval = Duration::from_secs(u64::from(leader.settings().rating_interval_s));
-    let mut next = tokio::time::Instant::now();
-    while !leader.over.is_cancelled() {
-        let may_ask = leader.patience_left().is_zero();
-        if may_ask && (tokio::time::Instant::now() >= next || is_asked(leader).await) {
-            if let Err(error) = round(leader).await {
-                tracing::warn!(%error, "ratings were not uploaded");
-            }
-            next = tokio::time::Instant::now() + interval;
+/// Uploads what waits if it is time, or somebody asked on any node; when to look
+/// again.
+pub(super) async fn turn(leader: &Leader, due: &Mutex<Instant>) -> Instant {
+    let is_due = Instant::now() >= *lock(due);
+    if leader.patience_left().is_zero() && (is_due || is_asked(leader).await) {
+        if let Err(error) = round(leader).await {
+            tracing::warn!(%error, "ratings were not uploaded");
         }
-        tokio::select! {
-            biased;
-            () = leader.over.cancelled() => {}
-            () = leader.hints.ratings.notified() => {}
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        let interval = Duration::from_secs(u64::from(leader.settings().rating_interval_s));
+        *lock(due) = Instant::now() + interval;
     }
+    Instant::now() + LOOK
 }
 
 /// Whether somebody asked for an upload; forgets it.
 async fn is_asked(leader: &Leader) -> bool {
-    let row = store::sync_state::read(leader.state.store.readers()).await;
+    let row = store::sync_state::read(leader.market.store.readers()).await;
     if !row.is_ok_and(|row| row.ratings_requested_at.is_some()) {
         return false;
     }
-    let taken = change(&leader.state, &leader.fence, |row| row.ratings_requested_at.take());
+    let taken = change(leader, |row| row.ratings_requested_at.take());
     taken.await.is_ok_and(|asked| asked.is_some())
 }
 
@@ -105,8 +101,8 @@ async fn is_asked(leader: &Leader) -> bool {
 /// enough.
 async fn round(leader: &Leader) -> Result<(), DbErr> {
     loop {
-        let now = leader.state.clock.now().millis();
-        let due = store::rating::due(leader.state.store.readers(), now, BATCH).await?;
+        let now = leader.market.clock.now().millis();
+        let due = store::rating::due(leader.market.store.readers(), now, BATCH).await?;
         if due.is_empty() || !batch(leader, due).await {
             return Ok(());
         }
@@ -125,7 +121,7 @@ async fn batch(leader: &Leader, due: Vec<skill_rating::Model>) -> bool {
         }
         let next = tokio::select! {
             biased;
-            () = leader.over.cancelled() => return false,
+            () = leader.term.over.cancelled() => return false,
             next = under_way.next() => next,
         };
         let Some(tried) = next else { return !is_stopped };
@@ -136,8 +132,8 @@ async fn batch(leader: &Leader, due: Vec<skill_rating::Model>) -> bool {
             FAILED => UploadResult::Failed,
             _ => UploadResult::Postponed,
         };
-        leader.state.metrics.rating_uploads.of(result).inc();
-        if let Err(error) = leader.state.ingest.settle_rating(tried.settled).await {
+        leader.market.metrics.rating_uploads.of(result).inc();
+        if let Err(error) = leader.market.ingest.settle_rating(tried.settled).await {
             tracing::warn!(%error, "what became of a rating was not stored");
             is_stopped = true;
         }
@@ -174,7 +170,7 @@ impl End {
 }
 
 async fn one(leader: &Leader, mut row: skill_rating::Model) -> Tried {
-    let now = leader.state.clock.now();
+    let now = leader.market.clock.now();
     row.last_try_at = Some(now.millis());
     let rating = NewRating {
         skill_id: row.skill_id.clone(),
@@ -194,7 +190,7 @@ async fn one(leader: &Leader, mut row: skill_rating::Model) -> Tried {
             refused(leader, &mut row, &error, now);
         }
     }
-    let fence = leader.fence.clone();
+    let fence = leader.term.fence.clone();
     Tried { settled: SettledRating { fence, row, verdict }, end }
 }
 

@@ -67,14 +67,14 @@ pub(super) async fn refresh(leader: &Leader, refreshes: &mut mpsc::Receiver<Stri
     loop {
         let id = tokio::select! {
             biased;
-            () = leader.over.cancelled() => return,
+            () = leader.term.over.cancelled() => return,
             id = refreshes.recv() => id,
         };
         let Some(id) = id else { return };
         if leader.patience_left().is_zero() && !in_vain.holds(&id) {
             let is_fresh = tokio::select! {
                 biased;
-                () = leader.over.cancelled() => return,
+                () = leader.term.over.cancelled() => return,
                 is_fresh = one(leader, &id) => is_fresh,
             };
             if !is_fresh {
@@ -87,7 +87,7 @@ pub(super) async fn refresh(leader: &Leader, refreshes: &mut mpsc::Receiver<Stri
 
 /// Asks for a skill; whether it is fresh now.
 async fn one(leader: &Leader, id: &str) -> bool {
-    let as_of = leader.state.clock.now();
+    let as_of = leader.market.clock.now();
     let answer = leader.atom.skill(id).await;
     if let Err(error) = &answer {
         leader.heed(error.retry).await;

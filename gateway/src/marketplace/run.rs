@@ -3,6 +3,7 @@
 //! that was cut ends after a restart.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 use tidegate_entity::sync_state;
@@ -11,6 +12,7 @@ use tidegate_services::atom::answer::Conditional;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::hub::lock;
 use crate::ingest::market::{Confirmed, Tally};
 use crate::marketplace::known::{Known, KnownList};
 use crate::marketplace::lead::{LOOK, Leader};
@@ -42,30 +44,32 @@ struct Checkpoint {
     page_size: u32,
 }
 
-/// Runs whenever it is due, or somebody asks.
-pub(super) async fn schedule(leader: &Leader) {
-    let (mut known, mut older) = (Known::default(), Older::default());
-    while !leader.over.is_cancelled() {
-        match store::sync_state::read(leader.state.store.readers()).await {
-            Ok(row) if is_due(leader, &row) => {
-                run(leader, &mut known, &mut older).await;
-                continue;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the sync state cannot be read"),
+/// What is remembered from run to run.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    known: Known,
+    older: Older,
+}
+
+/// Runs if it is due, or somebody asked; when to look again.
+pub(super) async fn turn(leader: &Leader, memory: &Mutex<Memory>) -> Instant {
+    match store::sync_state::read(leader.market.store.readers()).await {
+        Ok(row) if is_due(leader, &row) => {
+            // There is one run at a time.
+            let mut own = std::mem::take(&mut *lock(memory));
+            run(leader, &mut own.known, &mut own.older).await;
+            *lock(memory) = own;
+            return Instant::now();
         }
-        tokio::select! {
-            biased;
-            () = leader.over.cancelled() => {}
-            () = leader.hints.runs.notified() => {}
-            () = tokio::time::sleep(LOOK) => {}
-        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the sync state cannot be read"),
     }
+    Instant::now() + LOOK
 }
 
 fn is_due(leader: &Leader, row: &sync_state::Model) -> bool {
     let interval_s = row.interval_s.unwrap_or(i64::from(leader.settings().interval_s));
-    let now = leader.state.clock.now().millis();
+    let now = leader.market.clock.now().millis();
     let is_wanted = row.requested_at.is_some()
         || row.status == SYNCING
         || row.last_sync_at.is_none_or(|last| now >= last + interval_s * 1000);
@@ -75,9 +79,9 @@ fn is_due(leader: &Leader, row: &sync_state::Model) -> bool {
 /// One run from beginning to end; how it ended stands in the sync state.
 async fn run(leader: &Leader, known: &mut Known, older: &mut Older) {
     let started = Instant::now();
-    let began = leader.state.clock.now();
+    let began = leader.market.clock.now();
     let page_size = leader.settings().page_size;
-    let marked = change(&leader.state, &leader.fence, |row| begin(row, page_size)).await;
+    let marked = change(leader, |row| begin(row, page_size)).await;
     let Ok(resumed) = marked else {
         leader.wait(LOOK).await;
         return;
@@ -92,7 +96,7 @@ async fn run(leader: &Leader, known: &mut Known, older: &mut Older) {
         return;
     }
     let is_resumed = resumed.is_some();
-    let metrics = &leader.state.metrics;
+    let metrics = &leader.market.metrics;
     metrics.sync_seconds.observe(started.elapsed().as_secs_f64());
     match &result {
         Ok(()) => {
@@ -104,12 +108,12 @@ async fn run(leader: &Leader, known: &mut Known, older: &mut Older) {
             tracing::warn!(%error, ?tally, "the marketplace could not be synchronised");
         }
     }
-    let now = leader.state.clock.now();
+    let now = leader.market.clock.now();
     let end = |row: &mut sync_state::Model| {
         row.unnamed_faults = i64::from(tally.unnamed);
         end(row, &result, began, now, is_resumed);
     };
-    while change(&leader.state, &leader.fence, end).await.is_err() && leader.wait(LOOK).await {}
+    while change(leader, end).await.is_err() && leader.wait(LOOK).await {}
 }
 
 /// Marks the run as under way; where it goes on if it was cut.
@@ -244,7 +248,7 @@ async fn read_on(run: &mut Run<'_>, mut page: u32) -> Result<(), Failure> {
 
 async fn categories(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure> {
     let leader = run.leader;
-    let as_of = leader.state.clock.now();
+    let as_of = leader.market.clock.now();
     let place = || "categories".to_owned();
     let held = run.known.categories(leader).await?;
     let validator = held.as_ref().map(|held| &held.validator);

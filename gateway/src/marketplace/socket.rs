@@ -10,6 +10,7 @@ use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::socket::{AtomSocket, SocketOptions};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::marketplace::Work;
 use crate::marketplace::lead::{LOOK, Leader};
 use crate::marketplace::listing::{Failure, waits};
 use crate::marketplace::socket::inbox::Inbox;
@@ -37,12 +38,12 @@ pub(super) async fn keep_up(leader: &Leader) {
         return;
     }
     let mut attempts = Attempts::default();
-    while !leader.over.is_cancelled() {
-        let Ok(row) = store::sync_state::read(leader.state.store.readers()).await else {
+    while !leader.term.over.is_cancelled() {
+        let Ok(row) = store::sync_state::read(leader.market.store.readers()).await else {
             leader.wait(LOOK).await;
             continue;
         };
-        let now = leader.state.clock.now();
+        let now = leader.market.clock.now();
         let is_held = row.next_attempt_at.is_some_and(|at| now.millis() < at)
             || !leader.patience_left().is_zero();
         if !row.socket_enabled || is_held {
@@ -74,10 +75,10 @@ impl Attempts {
 /// before the next one.
 async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Duration {
     let waits = &waits(leader.settings());
-    leader.state.metrics.upstream_attempts.inc();
+    leader.market.metrics.upstream_attempts.inc();
     let connected = tokio::select! {
         biased;
-        () = leader.over.cancelled() => return Duration::ZERO,
+        () = leader.term.over.cancelled() => return Duration::ZERO,
         connected = leader.atom.connect(options(leader)) => connected,
     };
     let socket = match connected {
@@ -89,14 +90,14 @@ async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Dura
             return attempts.wait(waits, Duration::ZERO);
         }
     };
-    let now = leader.state.clock.now();
+    let now = leader.market.clock.now();
     if note(leader, |row| up(row, now, was_up)).await.is_err() {
         return attempts.wait(waits, LOOK);
     }
-    leader.state.metrics.upstream_connected.set(1);
-    leader.hints.runs.notify_one();
+    leader.market.metrics.upstream_connected.set(1);
+    leader.hints.work.hasten(Work::Run, Instant::now());
     let life = serve(leader, socket).await;
-    leader.state.metrics.upstream_connected.set(0);
+    leader.market.metrics.upstream_connected.set(0);
     tracing::info!(reason = life.reason, "the marketplace's socket is down");
     let is_wanted = [DISABLED, RECONNECT, OVER].contains(&life.reason);
     if life.is_proven || is_wanted {
@@ -113,7 +114,7 @@ async fn attempt(leader: &Leader, attempts: &mut Attempts, was_up: bool) -> Dura
 async fn missed(leader: &Leader, attempts: &mut Attempts, reason: &str) {
     attempts.0 += 1;
     let (settings, count) = (leader.settings(), attempts.0);
-    let until = leader.state.clock.now().plus_millis(i64::from(settings.ws_fallback_s) * 1000);
+    let until = leader.market.clock.now().plus_millis(i64::from(settings.ws_fallback_s) * 1000);
     let falls_back = count >= settings.ws_attempts;
     let noted = note(leader, |row| failed(row, reason, count, falls_back.then_some(until)));
     if noted.await.is_ok() && falls_back {
@@ -125,7 +126,7 @@ async fn missed(leader: &Leader, attempts: &mut Attempts, reason: &str) {
 async fn pause(leader: &Leader, time: Duration) {
     tokio::select! {
         biased;
-        () = leader.over.cancelled() => {}
+        () = leader.term.over.cancelled() => {}
         () = leader.hints.socket.notified() => {}
         () = tokio::time::sleep(time) => {}
     }
@@ -144,7 +145,7 @@ async fn note(
     leader: &Leader,
     work: impl Fn(&mut sync_state::Model) + Send + Sync,
 ) -> Result<(), Failure> {
-    change(&leader.state, &leader.fence, work).await
+    change(leader, work).await
 }
 
 fn up(row: &mut sync_state::Model, now: Timestamp, was_up: bool) {
@@ -194,7 +195,7 @@ async fn serve(leader: &Leader, mut socket: AtomSocket) -> Life {
     let reason = loop {
         let event = tokio::select! {
             biased;
-            () = leader.over.cancelled() => break OVER,
+            () = leader.term.over.cancelled() => break OVER,
             () = leader.hints.socket.notified() => None,
             _ = look.tick() => None,
             event = socket.next() => Some(event),
@@ -228,7 +229,7 @@ async fn serve(leader: &Leader, mut socket: AtomSocket) -> Life {
 /// Why an operator wants the socket to end; `None` when nothing changed, or
 /// cannot be read: it is looked at again soon.
 async fn told(leader: &Leader) -> Option<&'static str> {
-    let row = store::sync_state::read(leader.state.store.readers()).await.ok()?;
+    let row = store::sync_state::read(leader.market.store.readers()).await.ok()?;
     if !row.socket_enabled {
         return Some(DISABLED);
     }

@@ -3,10 +3,10 @@
 use tidegate_entity::sync_state;
 use uuid::Uuid;
 
+use crate::leader::TermError;
+use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::Failure;
-use crate::state::AppState;
 use crate::store;
-use crate::store::lease::Fence;
 
 /// `status` while nothing runs and the last run ended well.
 pub(super) const IDLE: &str = "idle";
@@ -26,26 +26,23 @@ pub(super) fn request(row: &mut sync_state::Model, now: i64) {
 /// Changes the state on behalf of the node that leads; nothing when it does
 /// not any more.
 pub(super) async fn change<T>(
-    state: &AppState,
-    fence: &Fence,
+    leader: &Leader,
     change: impl Fn(&mut sync_state::Model) -> T + Send + Sync,
 ) -> Result<T, Failure> {
     let change = &change;
-    let changed = state.store.write_unless_refused(|tx| async move {
-        if !store::lease::holds(&tx, fence).await? {
-            return Ok(Err(Failure::Over));
-        }
+    let changed = leader.term.write(&leader.market.store, |tx| async move {
         let mut row = store::sync_state::lock(&tx).await?;
         let before = row.clone();
         let out = change(&mut row);
         if row != before {
             store::sync_state::write(&tx, row).await?;
         }
-        Ok(Ok(out))
+        Ok(out)
     });
     match changed.await {
-        Ok(changed) => changed,
-        Err(error) => {
+        Ok(out) => Ok(out),
+        Err(TermError::Over) => Err(Failure::Over),
+        Err(TermError::Store(error)) => {
             tracing::warn!(%error, "the sync state was not written");
             Err(Failure::Store)
         }

@@ -54,7 +54,7 @@ pub(super) async fn skills(
     );
     let (mut tally, mut doubts) = (Tally::default(), Doubts::default());
     for ids in absent.chunks(FACTS) {
-        let at = leader.state.clock.now();
+        let at = leader.market.clock.now();
         let facts = if is_believed {
             ids.iter().map(|id| facts::gone(SKILL, id.clone(), began, None)).collect()
         } else {
@@ -119,7 +119,7 @@ async fn confirmed(
 }
 
 async fn asked(leader: &Leader, id: &str) -> Result<Asked, Failure> {
-    let as_of = leader.state.clock.now();
+    let as_of = leader.market.clock.now();
     let place = || "one skill".to_owned();
     let request = || async { facts::single(id, leader.atom.skill(id).await, as_of) };
     match ask(leader, place, request).await {
@@ -168,7 +168,7 @@ async fn absent(
 ) -> Result<(Vec<String>, usize), Failure> {
     let (mut absent, mut held, mut after) = (Vec::new(), 0, String::new());
     loop {
-        let db = leader.state.store.readers();
+        let db = leader.market.store.readers();
         let read = store::market::of_upstream(db, kind, &after, IDS_PER_READ).await;
         let known = read.map_err(|error| {
             tracing::warn!(%error, "the marketplace's items cannot be read");

@@ -13,6 +13,7 @@ use tidegate_services::limits::RETRY_AFTER_MAX;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::push::Handles;
 use crate::push::Push;
 use crate::push::bucket::DeviceBucket;
 use crate::push::circuit::Leave;
@@ -22,7 +23,6 @@ use crate::push::rate::Rate;
 use crate::push::send::{self, Address, Answer, SEND_TIMEOUT};
 use crate::push::setup::CLAIM;
 use crate::retry::Waits;
-use crate::state::AppState;
 use crate::store;
 use crate::store::device::{DeviceKey, TokenOwner, skewed};
 use crate::store::wake::Claim;
@@ -41,7 +41,7 @@ const REDATED_PER_STEP: u64 = 500;
 const TAKEN_WAIT: Duration = Duration::from_millis(50);
 
 /// Sends wake-ups until it is told to stop.
-pub async fn run(state: AppState, push: Push, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(state: Handles, push: Push, stop: CancellationToken) -> anyhow::Result<()> {
     let mut dispatcher = Dispatcher::new(state, push)?;
     while let Err(error) = dispatcher.begin().await {
         tracing::warn!(%error, "the push tier could not begin; it is tried again");
@@ -54,7 +54,7 @@ pub async fn run(state: AppState, push: Push, stop: CancellationToken) -> anyhow
 }
 
 struct Dispatcher {
-    state: AppState,
+    state: Handles,
     push: Push,
     node: String,
     options: PlanOptions,
@@ -102,8 +102,8 @@ struct EndedToken {
 }
 
 impl Dispatcher {
-    fn new(state: AppState, push: Push) -> anyhow::Result<Self> {
-        let settings = &state.config.push;
+    fn new(state: Handles, push: Push) -> anyhow::Result<Self> {
+        let settings = &state.settings;
         let ramp = Duration::from_secs(u64::from(settings.ramp_s));
         let options = PlanOptions {
             result_timeout_ms: i64::try_from(settings.result_timeout_ms)?,
@@ -143,7 +143,7 @@ impl Dispatcher {
     }
 
     async fn run(&mut self, stop: CancellationToken) {
-        let delta_interval = Duration::from_millis(self.state.config.push.delta_interval_ms);
+        let delta_interval = Duration::from_millis(self.state.settings.delta_interval_ms);
         let mut delta_ticks = tokio::time::interval(delta_interval);
         delta_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wakes = self.state.ingest.wakes().clone();
@@ -184,7 +184,7 @@ impl Dispatcher {
         metrics.pushes_in_flight.set(i64::try_from(self.sending.len()).unwrap_or(0));
         let open = self.push.0.circuits.count_open(now);
         metrics.push_circuits_open.set(i64::try_from(open).unwrap_or(0));
-        let room = self.state.config.push.concurrency.saturating_sub(self.sending.len());
+        let room = self.state.settings.concurrency.saturating_sub(self.sending.len());
         if room == 0 {
             return Ok(LOOK_AGAIN);
         }

@@ -107,15 +107,18 @@ pub async fn lock(db: &Transaction, name: &str) -> Result<Option<Model>, DbErr> 
     Entity::find().filter(Column::Name.eq(name)).lock_exclusive().one(db).await
 }
 
-/// Who holds a lease at this time.
+/// Who holds a lease at this time. An end later than `latest` is of a clock that
+/// was wrong: nobody knows whether its holder is there.
 pub async fn holder(
     db: &impl ConnectionTrait,
     name: &str,
     now: i64,
+    latest: i64,
 ) -> Result<Option<String>, DbErr> {
     let row = Entity::find()
         .filter(Column::Name.eq(name))
         .filter(Expr::col(Column::HeldUntil).gt(now))
+        .filter(Expr::col(Column::HeldUntil).lte(latest))
         .one(db)
         .await?;
     Ok(row.map(|row| row.holder))

@@ -285,7 +285,7 @@ mod tests {
     }
 
     async fn is_there(store: &Store, name: &str) -> bool {
-        lease::holder(store.readers(), name, 0).await.unwrap().is_some()
+        lease::holder(store.readers(), name, 0, i64::MAX).await.unwrap().is_some()
     }
 
     /// What the attempts before wrote is undone.

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ingest::new_epoch;
 use crate::limits::STREAMS_PER_STEP;
-use crate::state::AppState;
 use crate::store::{self, Store};
+use crate::upkeep::Handles;
 use crate::upkeep::turns::Turns;
 use crate::upkeep::writing;
 
@@ -72,7 +72,7 @@ pub async fn renew_all(store: &Store) -> Result<u64, DbErr> {
 /// Asks now and then, and after every time that writing did not work. A history
 /// is noted for the next start only when what was announced in the one before
 /// was compared with it.
-pub(super) async fn watch(state: AppState, stop: CancellationToken) {
+pub(super) async fn watch(state: Handles, stop: CancellationToken) {
     let mut health = state.store.health_changes();
     let (mut known, mut must_check) = (None, false);
     let mut turns = Turns::every(INTERVAL, stop);
@@ -101,7 +101,7 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
 
 /// One look: the history there is.
 async fn look(
-    state: &AppState,
+    state: &Handles,
     known: Option<&str>,
     must_check: bool,
 ) -> anyhow::Result<Option<String>> {
@@ -125,7 +125,7 @@ async fn look(
 }
 
 /// The writer compares each head it locks with what was announced.
-async fn check_announced(state: &AppState, is_another: bool) -> anyhow::Result<()> {
+async fn check_announced(state: &Handles, is_another: bool) -> anyhow::Result<()> {
     let (streams, are_all) = state.ingest.history().streams();
     if is_another && !are_all {
         let renewed = renew_all(&state.store).await?;

@@ -6,15 +6,15 @@ use sea_orm::DbErr;
 use tidegate_protocol::code::ErrorCode;
 
 use crate::limits::{STREAMS_PER_STEP, TRIM_POSITIONS};
-use crate::state::AppState;
 use crate::store;
 use crate::store::head::Trimmable;
+use crate::upkeep::Handles;
 
 /// Rows one step removes.
 const RETENTION_ROWS: u64 = 500;
 
 /// Removes what had its time.
-pub(super) async fn retain(state: AppState) -> anyhow::Result<()> {
+pub(super) async fn retain(state: Handles) -> anyhow::Result<()> {
     trim(&state).await?;
     forget_commands(&state).await?;
     forget_conflicts(&state).await?;
@@ -28,7 +28,7 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Trims journals by age and by count, oldest first.
-async fn trim(state: &AppState) -> Result<(), DbErr> {
+async fn trim(state: &Handles) -> Result<(), DbErr> {
     let journal = &state.config.journal;
     let cutoff = state.clock.now().millis() - i64::from(journal.retention_h) * HOUR_MS;
     let kept = i64::from(journal.retention_entries);
@@ -45,7 +45,7 @@ async fn trim(state: &AppState) -> Result<(), DbErr> {
 }
 
 async fn trim_stream(
-    state: &AppState,
+    state: &Handles,
     stream: &Trimmable,
     cutoff: i64,
     kept: i64,
@@ -73,7 +73,7 @@ async fn trim_stream(
 /// The last position older than `cutoff`, by bisection: times hardly ever fall
 /// along a stream. Where they do, because a clock was set back, it finds one of
 /// several such positions, and trims by that.
-async fn last_before(state: &AppState, stream: &Trimmable, cutoff: i64) -> Result<i64, DbErr> {
+async fn last_before(state: &Handles, stream: &Trimmable, cutoff: i64) -> Result<i64, DbErr> {
     let (mut older, mut newer) = (stream.trimmed, stream.seq + 1);
     while newer - older > 1 {
         let middle = older + (newer - older) / 2;
@@ -107,12 +107,12 @@ where
 }
 
 /// So many days ago.
-fn days_ago(state: &AppState, days: u32) -> i64 {
+fn days_ago(state: &Handles, days: u32) -> i64 {
     state.clock.now().millis() - i64::from(days) * DAY_MS
 }
 
 /// Forgets commands closed long ago, with their timelines.
-async fn forget_commands(state: &AppState) -> Result<(), DbErr> {
+async fn forget_commands(state: &Handles) -> Result<(), DbErr> {
     let before = days_ago(state, state.config.journal.command_retention_d);
     let store = &state.store;
     in_steps(
@@ -133,7 +133,7 @@ async fn forget_commands(state: &AppState) -> Result<(), DbErr> {
 /// Forgets conflicts decided long ago. Open ones wait for their decision, and
 /// what lost can be brought back for as long as
 /// [`RESTORE_MS`](crate::resolve::person::RESTORE_MS).
-async fn forget_conflicts(state: &AppState) -> Result<(), DbErr> {
+async fn forget_conflicts(state: &Handles) -> Result<(), DbErr> {
     let before = days_ago(state, state.config.conflicts.retention_d);
     let store = &state.store;
     in_steps(
@@ -148,7 +148,7 @@ async fn forget_conflicts(state: &AppState) -> Result<(), DbErr> {
 }
 
 /// Shortens the audit log.
-async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
+async fn forget_audit(state: &Handles) -> Result<(), DbErr> {
     let before = days_ago(state, state.config.audit.retention_d);
     let store = &state.store;
     in_steps(
@@ -163,7 +163,7 @@ async fn forget_audit(state: &AppState) -> Result<(), DbErr> {
 }
 
 /// Marks push tokens that were not refreshed for long.
-async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
+async fn mark_stale_tokens(state: &Handles) -> Result<(), DbErr> {
     let before = days_ago(state, state.config.push.stale_after_d);
     let store = &state.store;
     in_steps(
@@ -179,7 +179,7 @@ async fn mark_stale_tokens(state: &AppState) -> Result<(), DbErr> {
 }
 
 /// Forgets Idempotency-Keys that had their time.
-async fn forget_keys(state: &AppState) -> Result<(), DbErr> {
+async fn forget_keys(state: &Handles) -> Result<(), DbErr> {
     let now = state.clock.now().millis();
     let store = &state.store;
     in_steps(
@@ -197,7 +197,7 @@ async fn forget_keys(state: &AppState) -> Result<(), DbErr> {
 
 /// Removes devices that were not seen for long; what was addressed to them is
 /// cancelled.
-async fn forget_devices(state: &AppState) -> anyhow::Result<()> {
+async fn forget_devices(state: &Handles) -> anyhow::Result<()> {
     let before = days_ago(state, state.config.journal.device_retention_d);
     loop {
         let db = state.store.readers();

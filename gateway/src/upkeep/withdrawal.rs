@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::check::MARKETPLACE;
 use crate::ingest::market::Overdue;
-use crate::state::AppState;
 use crate::store;
 use crate::store::device::skewed;
+use crate::upkeep::Handles;
 use crate::upkeep::turns::Turns;
 
 /// How often the time is looked at. The database is asked when an item can be
@@ -30,7 +30,7 @@ const ASK_AGAIN_MS: i64 = 10 * 60 * 1000;
 const ITEMS: u64 = 100;
 
 /// Takes items back whose time is over, until `stop`.
-pub(super) async fn withdrawal(state: AppState, stop: CancellationToken) {
+pub(super) async fn withdrawal(state: Handles, stop: CancellationToken) {
     let mut next = i64::MIN;
     let mut turns = Turns::every(LOOK, stop);
     while turns.next().await {
@@ -49,7 +49,7 @@ pub(super) async fn withdrawal(state: AppState, stop: CancellationToken) {
 
 /// Takes back what is overdue now; when the next item can be. Confirmations only
 /// move that later.
-async fn take_back(state: &AppState, now: i64) -> anyhow::Result<i64> {
+async fn take_back(state: &Handles, now: i64) -> anyhow::Result<i64> {
     let settings = &state.config.marketplace;
     let since = settings.served_since(Timestamp::from_millis(now));
     let db = state.store.readers();
@@ -67,7 +67,7 @@ async fn take_back(state: &AppState, now: i64) -> anyhow::Result<i64> {
 }
 
 /// Makes items confirmed now that were confirmed in the future.
-async fn redate(state: &AppState, now: i64) -> anyhow::Result<()> {
+async fn redate(state: &Handles, now: i64) -> anyhow::Result<()> {
     let latest = skewed(now);
     if !store::market::is_any_misdated(state.store.readers(), latest).await? {
         return Ok(());

@@ -7,8 +7,8 @@ use tidegate_durable::{Fault, Health};
 use tidegate_entity::write_probe;
 use tokio_util::sync::CancellationToken;
 
-use crate::state::AppState;
 use crate::store::{self, Store};
+use crate::upkeep::Handles;
 use crate::upkeep::turns::Turns;
 
 /// How often it is looked whether a row must be written.
@@ -20,7 +20,7 @@ const FORGOTTEN_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Tells of changes, and tries whether writing works: at the start, now and
 /// then while nothing else is written, and at every look while it does not work.
-pub(super) async fn watch(state: AppState, stop: CancellationToken) {
+pub(super) async fn watch(state: Handles, stop: CancellationToken) {
     let idle = Duration::from_secs(state.config.database.write_probe_s);
     let mut changes = state.store.health_changes();
     let mut told = Health::default();
@@ -56,13 +56,13 @@ pub(super) async fn watch(state: AppState, stop: CancellationToken) {
 }
 
 /// Writes the node's row.
-async fn probe(state: &AppState) -> Result<(), DbErr> {
+async fn probe(state: &Handles) -> Result<(), DbErr> {
     write_row(state, None).await
 }
 
 /// Writes the node's row, with the history it saw: `None` leaves the one noted
 /// before.
-pub(super) async fn write_row(state: &AppState, history: Option<String>) -> Result<(), DbErr> {
+pub(super) async fn write_row(state: &Handles, history: Option<String>) -> Result<(), DbErr> {
     let at = state.clock.now().millis();
     let row = &write_probe::Model { node: state.node.clone(), at, history };
     let written = state
@@ -81,7 +81,7 @@ pub async fn leave(store: &Store, node: &str) -> Result<(), DbErr> {
     Ok(forgotten.await?)
 }
 
-fn tell(state: &AppState, health: Health) {
+fn tell(state: &Handles, health: Health) {
     let metrics = &state.metrics;
     metrics.database_writable.set(i64::from(health == Health::Writing));
     match health {

@@ -47,7 +47,7 @@ pub(super) async fn weigh(
         source_id: "upstream".to_owned(),
     };
     let edits = Edits { base: None, local: &local, remote: &remote };
-    let policy = Policy::new(&leader.state.rules.rating, now);
+    let policy = Policy::new(&leader.market.rules.rating, now);
     match crate::resolve::resolve(edits, policy) {
         Verdict::NoConflict(_) => {
             uploaded(row, None);

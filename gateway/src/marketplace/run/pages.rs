@@ -107,7 +107,7 @@ fn sort(
 /// Reads one page of skills and stores what it brings.
 pub(super) async fn skills(run: &mut Run<'_>, page: u32) -> Result<PageRead, Failure> {
     let leader = run.leader;
-    let as_of = leader.state.clock.now();
+    let as_of = leader.market.clock.now();
     let size = leader.settings().page_size;
     let held = run.known.page(leader, page).await?;
     let validator = held.as_ref().map(|held| &held.validator);

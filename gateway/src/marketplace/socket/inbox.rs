@@ -9,6 +9,7 @@ use tidegate_services::atom::socket::SocketEvent;
 use tokio::time::Instant;
 
 use crate::ingest::market::{Fact, Observed, Said};
+use crate::marketplace::Work;
 use crate::marketplace::facts;
 use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::Failure;
@@ -71,12 +72,12 @@ impl<'a> Inbox<'a> {
             }
             SocketEvent::Closed(_) => UpstreamMessage::Passed,
         };
-        self.leader.state.metrics.upstream_messages.of(counted).inc();
+        self.leader.market.metrics.upstream_messages.of(counted).inc();
         None
     }
 
     fn fact(&mut self, message: Message) -> UpstreamMessage {
-        let as_of = self.leader.state.clock.now();
+        let as_of = self.leader.market.clock.now();
         let read = match message {
             Message::SkillUpdate { data, .. } => facts::skill(&data, as_of, true),
             Message::CategoryUpdate { data, .. } => facts::category(&data, as_of, true),
@@ -120,11 +121,11 @@ impl<'a> Inbox<'a> {
             return;
         }
         let observed = Observed {
-            fence: self.leader.fence.clone(),
+            fence: self.leader.term.fence.clone(),
             facts,
             confirmed: None,
             checkpoint: None,
-            message_at: Some(self.leader.state.clock.now()),
+            message_at: Some(self.leader.market.clock.now()),
         };
         match facts::commit(self.leader, observed).await {
             Ok(_) | Err(Failure::Over) => {}
@@ -138,10 +139,10 @@ impl<'a> Inbox<'a> {
         if !self.lost || is_early {
             return;
         }
-        let now = self.leader.state.clock.now().millis();
-        let asked = change(&self.leader.state, &self.leader.fence, |row| request(row, now)).await;
+        let now = self.leader.market.clock.now().millis();
+        let asked = change(self.leader, |row| request(row, now)).await;
         self.lost = asked.is_err();
         self.repaired_at = Some(Instant::now());
-        self.leader.hints.runs.notify_one();
+        self.leader.hints.work.hasten(Work::Run, Instant::now());
     }
 }

@@ -8,12 +8,12 @@ use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 
 use crate::ingest::commands::is_eligible;
+use crate::push::Handles;
 use crate::push::bucket::DeviceBucket;
 use crate::push::circuit::Leave;
 use crate::push::dispatch::{Dispatcher, answer};
 use crate::push::plan::{self, Look, Order, Plan};
 use crate::push::send::{Address, NoAddress};
-use crate::state::AppState;
 use crate::store;
 use crate::store::device::{DeviceKey, skewed};
 use crate::store::wake::{Cause, NEVER, WantedWake};
@@ -145,7 +145,7 @@ fn leave(
 
 /// Commands that wait for the device, oldest first; their values are empty where
 /// there is more than one.
-async fn waiting(state: &AppState, device: &device::Model) -> Result<Vec<command::Model>, DbErr> {
+async fn waiting(state: &Handles, device: &device::Model) -> Result<Vec<command::Model>, DbErr> {
     let db = state.store.readers();
     let now_ms = state.clock.now().millis();
     let (mut waiting, mut after) = (Vec::new(), 0);
@@ -190,7 +190,7 @@ fn may_hear(wake: &push_wake::Model, device: &device::Model, now: Timestamp) -> 
     device.wants_delta_push && wake.delta_sent_at.is_none_or(is_due)
 }
 
-async fn lag_of(state: &AppState, key: &DeviceKey) -> Result<Option<(StreamName, Seq)>, DbErr> {
+async fn lag_of(state: &Handles, key: &DeviceKey) -> Result<Option<(StreamName, Seq)>, DbErr> {
     let lag = store::wake::lag::of(state.store.readers(), key).await?;
     Ok(lag.and_then(|(stream, head)| Some((StreamName::parse(&stream).ok()?, Seq::new(head)))))
 }
@@ -198,7 +198,7 @@ async fn lag_of(state: &AppState, key: &DeviceKey) -> Result<Option<(StreamName,
 /// Notes wake-ups for devices after `after` that lag on data; the last device
 /// looked at, if there may be more.
 pub(super) async fn note_lagging(
-    state: &AppState,
+    state: &Handles,
     bucket: DeviceBucket,
     after: Option<&DeviceKey>,
 ) -> Result<Option<DeviceKey>, DbErr> {
@@ -214,7 +214,7 @@ pub(super) async fn note_lagging(
 
 /// Notes wake-ups for commands that came while no push tier was configured.
 /// What was pushed before the restart is not pushed anew.
-pub(super) async fn note_missing(state: &AppState, bucket: DeviceBucket) -> Result<(), DbErr> {
+pub(super) async fn note_missing(state: &Handles, bucket: DeviceBucket) -> Result<(), DbErr> {
     let mut after = String::new();
     loop {
         let db = state.store.readers();
@@ -231,7 +231,7 @@ pub(super) async fn note_missing(state: &AppState, bucket: DeviceBucket) -> Resu
 }
 
 async fn want(
-    state: &AppState,
+    state: &Handles,
     mut keys: Vec<DeviceKey>,
     cause: Cause,
     bucket: DeviceBucket,
