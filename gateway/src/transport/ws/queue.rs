@@ -21,6 +21,9 @@ pub(super) struct Queue {
     frames: VecDeque<Bytes>,
     /// Bytes of all of them.
     bytes: usize,
+    /// Whether what was written may wait in the connection: TLS keeps records
+    /// that the system did not take.
+    is_unflushed: bool,
 }
 
 /// Frames that one write takes.
@@ -61,8 +64,13 @@ impl Queue {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.advance(count);
+            self.is_unflushed = true;
         }
         self.frames = VecDeque::new();
+        if self.is_unflushed {
+            ready!(io.poll_flush(context))?;
+            self.is_unflushed = false;
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -83,9 +91,13 @@ mod tests {
     use super::*;
 
     /// Takes at most so many bytes at a time.
+    #[derive(Default)]
     struct Narrow {
         most: usize,
         taken: Vec<u8>,
+        /// Does not let go of it so often.
+        keeps: usize,
+        flushed: usize,
     }
 
     impl AsyncWrite for Narrow {
@@ -112,7 +124,12 @@ mod tests {
             Poll::Ready(Ok(self.taken.len() - before))
         }
 
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+            if self.keeps > 0 {
+                self.keeps -= 1;
+                return Poll::Pending;
+            }
+            self.flushed += 1;
             Poll::Ready(Ok(()))
         }
 
@@ -126,7 +143,7 @@ mod tests {
         for size in sizes {
             queue.push(vec![7; *size].into());
         }
-        let mut io = Narrow { most, taken: Vec::new() };
+        let mut io = Narrow { most, ..Narrow::default() };
         let mut context = Context::from_waker(std::task::Waker::noop());
         let done = queue.poll_write(Pin::new(&mut io), &mut context);
         assert!(matches!(done, Poll::Ready(Ok(()))));
@@ -142,5 +159,16 @@ mod tests {
         for most in [1, 2, 3, 64, 1000] {
             assert_eq!(written(&sizes, most), whole);
         }
+    }
+
+    #[test]
+    fn what_was_written_is_flushed_once_until_it_has_left() {
+        let mut queue = Queue::default();
+        queue.push(vec![7; 10].into());
+        let mut io = Narrow { most: 99, keeps: 2, ..Narrow::default() };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut write = || queue.poll_write(Pin::new(&mut io), &mut context).is_ready();
+        assert_eq!([(); 4].map(|()| write()), [false, false, true, true]);
+        assert_eq!((io.taken.len(), io.flushed), (10, 1));
     }
 }
