@@ -7,12 +7,19 @@ use serde_json::json;
 use crate::results::report;
 use crate::support::{Device, Gateway, check};
 
+/// Two devices whose ids have this order, as have deliveries of the same time.
+fn phone_and_tablet(gateway: &Gateway) -> (Device, Device) {
+    let id = |first| format!("{first}f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11");
+    let device = |name, first| gateway.device_with_id(name, "u1", &id(first));
+    (device("phone", 1), device("tablet", 2))
+}
+
 /// An unaddressed command closes with the last refusal, once no device of the
 /// user is left.
 #[tokio::test]
 async fn the_last_device_that_refuses_decides() {
     let gateway = Gateway::start().await;
-    let (phone, tablet) = (gateway.device("phone", "u1"), gateway.device("tablet", "u1"));
+    let (phone, tablet) = phone_and_tablet(&gateway);
     let backend = gateway.backend();
     let (mut phones, mut tablets) = (phone.open().await, tablet.open().await);
     gateway.said();
@@ -35,7 +42,7 @@ async fn the_last_device_that_refuses_decides() {
 #[tokio::test]
 async fn the_first_success_decides() {
     let gateway = Gateway::start().await;
-    let (phone, tablet) = (gateway.device("phone", "u1"), gateway.device("tablet", "u1"));
+    let (phone, tablet) = phone_and_tablet(&gateway);
     let backend = gateway.backend();
     let (mut phones, mut tablets) = (phone.open().await, tablet.open().await);
     let id = backend.make("u1", "steps").await;

@@ -8,6 +8,7 @@ use crate::simulation::world::World;
 mod client;
 mod connection;
 mod judge;
+mod rows;
 mod world;
 
 /// Steps of one history, and how many histories a run plays.

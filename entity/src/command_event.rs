@@ -1,5 +1,6 @@
-//! What happened on a command's way, written behind: sent, acked, push. A crash
-//! may lose the newest rows; nothing depends on them.
+//! What happened on a command's way, written behind: pushes, and in databases of
+//! before `command_delivery` also what was sent and acked. A crash may lose the
+//! newest rows; nothing depends on them.
 
 use sea_orm::entity::prelude::*;
 

@@ -6,6 +6,7 @@
 
 pub mod audit_log;
 pub mod command;
+pub mod command_delivery;
 pub mod command_event;
 pub mod command_outcome;
 pub mod conflict;

@@ -26,6 +26,7 @@ pub mod command;
 pub mod conflict;
 mod connect;
 pub mod copy;
+pub mod delivery;
 pub mod device;
 pub mod event;
 pub mod file;

@@ -1,5 +1,6 @@
 //! What is on disk, read without the gateway: every position that was given
-//! out, and what stands there.
+//! out, and what stands there: an entry, or a command, which is the entry of its
+//! first attempt.
 
 use std::collections::BTreeMap;
 
@@ -73,6 +74,18 @@ impl Journal {
             };
             let stream = streams.get_mut(&name).ok_or(DbErr::RecordNotFound(name))?;
             stream.rows.insert(row.try_get("", "seq")?, entry);
+        }
+        for row in db.query_all_raw(ask("SELECT id, user_id, seq FROM command")).await? {
+            let name = format!("user:{}", row.try_get::<String>("", "user_id")?);
+            let entry = Row {
+                kind: "command".to_owned(),
+                command_id: Some(row.try_get("", "id")?),
+                body: String::new(),
+            };
+            let stream = streams.get_mut(&name).ok_or(DbErr::RecordNotFound(name))?;
+            if stream.rows.insert(row.try_get("", "seq")?, entry).is_some() {
+                return Err(DbErr::Custom("two entries at one position".to_owned()));
+            }
         }
         db.close().await?;
         Ok(Self(streams))

@@ -137,7 +137,7 @@ async fn a_command_cancelled_so_is_closed_in_the_journal() {
         .iter()
         .map(|row| (row.entry.kind.as_str(), row.entry.command_id.as_deref()))
         .collect();
-    assert_eq!(kinds, [("command", Some(&*id)), ("command_closed", Some(&*id))]);
+    assert_eq!(kinds, [("command_closed", Some(&*id))]);
 }
 
 /// A device that polled just now is not the one unseen for longest, though its

@@ -11,6 +11,7 @@ async fn lose(gateway: &Gateway, stream: &str, kept: i64) {
     let database = gateway.database().unwrap();
     for statement in [
         format!("DELETE FROM journal_entry WHERE stream = '{stream}' AND seq > {kept}"),
+        format!("DELETE FROM command WHERE 'user:' || user_id = '{stream}' AND seq > {kept}"),
         format!("UPDATE stream_head SET seq = {kept} WHERE stream = '{stream}'"),
     ] {
         database.run(&statement).await;

@@ -10,7 +10,8 @@ use tidegate_protocol::id::{CommandId, UserId};
 use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 
 use crate::simulation::client::{Records, fold};
-use crate::simulation::world::{ALL, Row, World};
+use crate::simulation::rows::Row;
+use crate::simulation::world::{ALL, World};
 
 /// More turns than any device needs to catch up.
 const TURNS: usize = 10_000;

@@ -27,16 +27,8 @@ use tokio_util::sync::CancellationToken;
 use crate::seed;
 use crate::simulation::Step;
 use crate::simulation::connection::{Device, news};
+use crate::simulation::rows::Row;
 use crate::support::PostgresDatabase;
-
-/// A row of a journal, kept beyond its trimming.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) seq: i64,
-    pub(super) kind: String,
-    pub(super) body: String,
-    pub(super) command_id: Option<String>,
-}
 
 /// A command that was asked for.
 pub(super) struct Asked {
@@ -376,19 +368,6 @@ impl World {
     pub(super) async fn heads(&self) -> BTreeMap<String, (i64, i64)> {
         let heads = store::head::page(self.node.store.readers(), "", 100).await.unwrap();
         heads.into_iter().map(|head| (head.stream, (head.seq, head.trimmed))).collect()
-    }
-
-    /// The rows of a stream after a position.
-    pub(super) async fn rows(&self, stream: &str, after: i64) -> Vec<Row> {
-        let readers = self.node.store.readers();
-        let page = store::journal::page(readers, stream, after, ALL).await.unwrap();
-        let row = |row: store::journal::JournalRow| Row {
-            seq: row.entry.seq,
-            kind: row.entry.kind,
-            body: row.entry.body,
-            command_id: row.entry.command_id,
-        };
-        page.unwrap().rows.into_iter().map(row).collect()
     }
 
     pub(super) async fn end(mut self) {

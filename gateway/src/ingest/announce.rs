@@ -26,8 +26,14 @@ impl Writer {
             if !self.hub.is_watched(&entry.stream) {
                 continue;
             }
-            let row = entry.into_row(unit.now);
+            let mut row = entry.into_row(unit.now);
             let command = row.command_id.as_ref().and_then(|id| unit.command(id));
+            if let Some(state) = command
+                && state.row.seq == row.seq
+            {
+                // As it reads later: its first attempt is told by its row.
+                row.at = state.row.created_at;
+            }
             let (attempt, expires_at) =
                 command.map_or((0, 0), |state| (state.row.attempt, state.row.expires_at));
             let expires_at = Timestamp::from_millis(expires_at);

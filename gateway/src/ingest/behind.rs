@@ -2,7 +2,8 @@
 //! delivery and acks, when a device was last seen. A crash may lose the newest
 //! of it; devices ack again with their next hello.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use tidegate_protocol::command::Channel;
@@ -33,22 +34,42 @@ pub struct Behind {
 /// What one transaction writes of it.
 #[derive(Clone, Debug, Default)]
 pub struct BehindBatch {
-    sent: Vec<Delivery>,
-    acked: Vec<Delivery>,
+    /// In the order of the commands: a slice is rows that lie together.
+    deliveries: BTreeMap<DeliveryKey, Delivery>,
     pushed: Vec<PushNote>,
     acks: HashMap<(DeviceKey, StreamName), Acked>,
     /// Those that called; who only acks is seen by its acks.
     seen: HashSet<DeviceKey>,
 }
 
-/// A command that went to a device, or whose position the device acked.
-#[derive(Clone, Debug)]
-struct Delivery {
+/// An attempt of a command that went to a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct DeliveryKey {
     command_id: CommandId,
-    attempt: i32,
     device_id: String,
-    channel: Option<Channel>,
-    at: Timestamp,
+    attempt: i32,
+}
+
+/// When it went there for the first time, by channel, and when the device acked
+/// its position.
+#[derive(Clone, Copy, Debug, Default)]
+struct Delivery {
+    socket: Option<Timestamp>,
+    poll: Option<Timestamp>,
+    acked: Option<Timestamp>,
+}
+
+impl Delivery {
+    /// Adds what was noted later.
+    fn extend(&mut self, later: Self) {
+        self.socket = self.socket.or(later.socket);
+        self.poll = self.poll.or(later.poll);
+        self.acked = self.acked.or(later.acked);
+    }
+
+    const fn is_sent(&self) -> bool {
+        self.socket.is_some() || self.poll.is_some()
+    }
 }
 
 /// What came of a wake-up by push.
@@ -82,7 +103,7 @@ struct Acked {
 impl BehindBatch {
     /// How many rows it writes, about.
     pub fn len(&self) -> usize {
-        self.sent.len() + self.acked.len() + self.pushed.len() + self.acks.len() + self.seen.len()
+        self.deliveries.len() + self.pushed.len() + self.acks.len() + self.seen.len()
     }
 
     /// Whether there is nothing to write.
@@ -98,7 +119,7 @@ impl BehindBatch {
 
     /// The commands it tells of.
     fn commands(&self) -> impl Iterator<Item = String> {
-        let told = self.sent.iter().chain(&self.acked).map(|delivery| &delivery.command_id);
+        let told = self.deliveries.keys().map(|key| &key.command_id);
         let pushed = self.pushed.iter().flat_map(|note| &note.commands);
         told.chain(pushed).map(|id| id.as_str().to_owned())
     }
@@ -116,13 +137,12 @@ impl BehindBatch {
         self.move_cursor(device, stream, Acked { cursor, at, look_up: true });
     }
 
-    /// Takes at most so many rows, in the order in which they must be written:
-    /// what was sent before what was acked.
+    /// Takes at most so many rows, deliveries first, those of old commands before
+    /// those of newer ones.
     fn split(&mut self, most: usize) -> Self {
-        let sent = take_first(&mut self.sent, most);
-        let acked = take_first(&mut self.acked, most - sent.len());
-        let pushed = take_first(&mut self.pushed, most - sent.len() - acked.len());
-        let mut slice = Self { sent, acked, pushed, ..Self::default() };
+        let mut slice = Self::default();
+        slice.deliveries = std::iter::from_fn(|| self.deliveries.pop_first()).take(most).collect();
+        slice.pushed = take_first(&mut self.pushed, most - slice.len());
         slice.acks = self.acks.extract_if(|_, _| true).take(most - slice.len()).collect();
         slice.seen = self.seen.extract_if(|_| true).take(most - slice.len()).collect();
         slice
@@ -131,13 +151,30 @@ impl BehindBatch {
     /// Adds what came later. Written one after the other, two batches would lock
     /// rows out of order.
     pub(crate) fn absorb(&mut self, later: Self) {
-        self.sent.extend(later.sent);
-        self.acked.extend(later.acked);
+        for (key, delivery) in later.deliveries {
+            self.deliveries
+                .entry(key)
+                .and_modify(|known| known.extend(delivery))
+                .or_insert(delivery);
+        }
         self.pushed.extend(later.pushed);
         for ((device, stream), acked) in later.acks {
             self.move_cursor(&device, &stream, acked);
         }
         self.seen.extend(later.seen);
+    }
+
+    /// Notes a delivery; false if there is no room for another one.
+    fn deliver(&mut self, key: DeliveryKey, delivery: Delivery) -> bool {
+        let has_room = self.deliveries.len() < BEHIND_EVENTS;
+        match self.deliveries.entry(key) {
+            Entry::Occupied(mut known) => known.get_mut().extend(delivery),
+            Entry::Vacant(place) if has_room => {
+                place.insert(delivery);
+            }
+            Entry::Vacant(_) => return false,
+        }
+        true
     }
 
     fn move_cursor(&mut self, device: &DeviceKey, stream: &StreamName, mut acked: Acked) {
@@ -184,12 +221,11 @@ impl Behind {
         channel: Channel,
         at: Timestamp,
     ) {
-        let mut batch = lock(&self.batch);
-        for (command_id, attempt) in commands {
-            let device_id = device.device_id.clone();
-            let sent = Delivery { command_id, attempt, device_id, channel: Some(channel), at };
-            self.push(&mut batch, |batch| &mut batch.sent, sent);
-        }
+        let delivery = match channel {
+            Channel::Poll => Delivery { poll: Some(at), ..Delivery::default() },
+            _ => Delivery { socket: Some(at), ..Delivery::default() },
+        };
+        self.deliver(device, commands, delivery);
     }
 
     /// Notes that a device holds a stream up to a position; which commands
@@ -209,11 +245,21 @@ impl Behind {
         at: Timestamp,
     ) {
         self.move_cursor(device, stream, Acked { cursor, at, look_up: false });
+        self.deliver(device, commands, Delivery { acked: Some(at), ..Delivery::default() });
+    }
+
+    fn deliver(
+        &self,
+        device: &DeviceKey,
+        commands: impl IntoIterator<Item = (CommandId, i32)>,
+        delivery: Delivery,
+    ) {
         let mut batch = lock(&self.batch);
         for (command_id, attempt) in commands {
             let device_id = device.device_id.clone();
-            let acked = Delivery { command_id, attempt, device_id, channel: None, at };
-            self.push(&mut batch, |batch| &mut batch.acked, acked);
+            if !batch.deliver(DeliveryKey { command_id, device_id, attempt }, delivery) {
+                self.metrics.behind_dropped.inc();
+            }
         }
     }
 
@@ -221,20 +267,6 @@ impl Behind {
         let mut batch = lock(&self.batch);
         if batch.acks.len() < BEHIND_CURSORS {
             batch.move_cursor(device, stream, acked);
-        } else {
-            self.metrics.behind_dropped.inc();
-        }
-    }
-
-    fn push(
-        &self,
-        batch: &mut BehindBatch,
-        list: impl Fn(&mut BehindBatch) -> &mut Vec<Delivery>,
-        delivery: Delivery,
-    ) {
-        let list = list(batch);
-        if list.len() < BEHIND_EVENTS {
-            list.push(delivery);
         } else {
             self.metrics.behind_dropped.inc();
         }
@@ -287,9 +319,13 @@ impl Behind {
     /// writing it again changes nothing.
     pub fn put_back(&self, slice: BehindBatch) {
         let mut batch = lock(&self.batch);
-        let mut dropped = put_first(&mut batch.sent, slice.sent);
-        dropped += put_first(&mut batch.acked, slice.acked);
-        dropped += put_first(&mut batch.pushed, slice.pushed);
+        let mut dropped = put_first(&mut batch.pushed, slice.pushed);
+        for (key, mut delivery) in slice.deliveries {
+            if let Some(newer) = batch.deliveries.remove(&key) {
+                delivery.extend(newer);
+            }
+            dropped += u64::from(!batch.deliver(key, delivery));
+        }
         for ((device, stream), acked) in slice.acks {
             batch.move_cursor(&device, &stream, acked);
         }
@@ -328,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_hold_everything_once_and_what_was_sent_first() {
+    fn slices_hold_everything_once_and_deliveries_first() {
         let behind = Behind::new(Metrics::new());
         let device = |index: usize| DeviceKey {
             user_id: format!("u{index}"),
@@ -344,9 +380,9 @@ mod tests {
             behind.seen(&device(index));
         }
         let first = behind.take_slice();
-        assert_eq!((first.sent.len(), first.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));
-        let second = behind.take_slice();
-        assert_eq!((second.acked.len(), second.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));
+        assert_eq!((first.deliveries.len(), first.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));
+        let is_whole = |delivery: &Delivery| delivery.is_sent() && delivery.acked.is_some();
+        assert!(first.deliveries.values().all(is_whole), "sent and acked in one row");
         assert_eq!(behind.take_slice().acks.len(), BEHIND_SLICE_ROWS);
         assert_eq!(behind.take_slice().seen.len(), BEHIND_SLICE_ROWS);
         assert!(behind.is_empty());
@@ -369,7 +405,7 @@ mod tests {
         behind.ack_delivered(&device, &stream, cursor(2), [], Timestamp::default());
         behind.put_back(slice);
         let slice = behind.take_slice();
-        let ids: Vec<&str> = slice.sent.iter().map(|sent| sent.command_id.as_str()).collect();
+        let ids: Vec<&str> = slice.deliveries.keys().map(|key| key.command_id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
         let acked = &slice.acks[&(device, stream)];
         assert_eq!(acked.cursor.seq, Seq::new(2));

@@ -268,12 +268,21 @@ impl UnitOfWork {
         }
     }
 
+    /// The entries as rows, without those of new commands: their own rows tell
+    /// of them.
+    fn journal_rows(&self) -> impl Iterator<Item = journal_entry::Model> {
+        let stored = self.entries.iter().filter(|entry| {
+            let command = entry.command_id.as_ref().and_then(|id| self.command(id));
+            entry.kind != kind::COMMAND || command.is_none_or(|c| c.row.seq != entry.seq.get())
+        });
+        stored.map(|entry| entry.clone().into_row(self.now))
+    }
+
     /// Writes everything that changed, in the order in which rows are locked.
     pub(crate) async fn write(&self, tx: &Transaction) -> Result<(), DbErr> {
         let now = self.now.millis();
         self.rows.write(tx, ..Place::JournalEntry, now).await?;
-        let entries = self.entries.iter().map(|entry| entry.clone().into_row(self.now));
-        store::journal::insert(tx, entries.collect()).await?;
+        store::journal::insert(tx, self.journal_rows().collect()).await?;
         self.rows.write(tx, Place::JournalEntry.., now).await?;
         if let Some(late) = &self.late {
             behind::write(tx, late, self.now, self.options.result_timeout_ms).await?;

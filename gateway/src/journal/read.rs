@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use sea_orm::DbErr;
 use serde::Deserialize;
-use tidegate_protocol::entry::kind;
-use tidegate_protocol::id::{Epoch, Seq};
+use serde_json::value::RawValue;
+use tidegate_entity::journal_entry::Model;
+use tidegate_protocol::command::Priority;
+use tidegate_protocol::entry::{CommandBody, kind};
+use tidegate_protocol::id::{CommandId, DeviceId, Epoch, Seq};
 use tidegate_protocol::limits::{PAGE_BYTES, PAGE_ENTRIES, WINDOW_BYTES};
 use tidegate_protocol::time::Timestamp;
 
 use crate::journal::frame::EventsFrame;
 use crate::journal::ring::Stretch;
 use crate::journal::{Ready, Viewer};
-use crate::store::journal::{JournalPage, JournalRow};
+use crate::store::journal::{FirstAttempt, JournalPage, JournalRow};
 use crate::store::portion::{Cost, Portion};
 use crate::store::{self, Store};
 
@@ -142,8 +145,8 @@ pub async fn stretch(
             }
             at = Seq::new(row.entry.seq);
         }
-        // Positions are dense: whoever is not at the head has more to read.
-        if at >= head || page.rows.is_empty() || selection.is_full() {
+        at = Seq::new(page.upto);
+        if at >= head || selection.is_full() {
             return Ok(Read::Page(Page { cost, ..selection.page(stretch, at, head) }));
         }
         rows *= 2;
@@ -190,8 +193,27 @@ fn visible(
     if !state.open || state.expires_at <= now.millis() || is_settled {
         return None;
     }
-    let attempt = attempt_of(&entry.body);
-    Some(Ready::from_row(entry, attempt, Timestamp::from_millis(state.expires_at)))
+    let expires_at = Timestamp::from_millis(state.expires_at);
+    let Some(first) = &row.first else {
+        return Some(Ready::from_row(entry, attempt_of(&entry.body), expires_at));
+    };
+    let body = first_body(entry, first, expires_at)?;
+    let body = serde_json::to_string(&body).ok()?;
+    Some(Ready::from_row(&Model { body, ..entry.clone() }, 1, expires_at))
+}
+
+/// What the entry of a command's first attempt tells. `None` if a stored value
+/// is not what the gateway writes.
+fn first_body(entry: &Model, first: &FirstAttempt, expires_at: Timestamp) -> Option<CommandBody> {
+    Some(CommandBody {
+        command_id: CommandId::parse(entry.command_id.as_deref()?).ok()?,
+        attempt: 1,
+        data_type: first.data_type.clone(),
+        value: RawValue::from_string(entry.body.clone()).ok()?,
+        priority: Priority::from_word(&first.priority)?,
+        expires_at,
+        device_id: entry.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
+    })
 }
 
 /// The attempt that a stored command body carries.

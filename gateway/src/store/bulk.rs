@@ -6,10 +6,17 @@
 //! as running it. So rows go by a few sizes, and lists of keys are filled up to
 //! one.
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable,
+use std::fmt::Write as _;
+
+use sea_orm::sea_query::{
+    Expr, ExprTrait, Func, OnConflict, PostgresQueryBuilder, Query, SelectStatement,
+    SqliteQueryBuilder,
 };
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr,
+    EntityTrait, Iterable, Statement,
+};
+use serde::de::DeserializeOwned;
 
 /// Most keys in one `IN` list.
 pub(super) const KEYS_PER_STATEMENT: usize = 1_024;
@@ -43,7 +50,7 @@ pub(super) fn in_sizes<E: EntityTrait, T>(rows: &[T]) -> impl Iterator<Item = &[
     })
 }
 
-/// Inserts rows.
+/// Inserts rows. All of them have the same columns set.
 pub(super) async fn insert_rows<A>(
     db: &impl ConnectionTrait,
     mut rows: impl ExactSizeIterator<Item = A> + Send,
@@ -54,14 +61,93 @@ where
 {
     while rows.len() > 0 {
         let count = rows_of_next::<A::Entity>(rows.len());
-        let chunk: Vec<A> = rows.by_ref().take(count).collect();
-        let mut insert = A::Entity::insert_many(chunk);
-        if let Some(on_conflict) = on_conflict {
-            insert = insert.on_conflict(on_conflict.clone());
-        }
-        insert.exec_without_returning(db).await?;
+        let statement = insert(db.get_database_backend(), rows.by_ref().take(count), on_conflict);
+        db.execute_raw(statement).await?;
     }
     Ok(())
+}
+
+/// The statement that inserts these rows. Written by hand: SeaORM would make an
+/// expression of each value first, which takes longer than running the statement.
+fn insert<A: ActiveModelTrait>(
+    backend: DatabaseBackend,
+    rows: impl ExactSizeIterator<Item = A>,
+    on_conflict: Option<&OnConflict>,
+) -> Statement {
+    let count = rows.len();
+    let mut columns: Vec<<A::Entity as EntityTrait>::Column> = Vec::new();
+    let mut values = Vec::new();
+    for (index, mut row) in rows.enumerate() {
+        for column in <A::Entity as EntityTrait>::Column::iter() {
+            let (ActiveValue::Set(value) | ActiveValue::Unchanged(value)) = row.take(column) else {
+                continue;
+            };
+            if index == 0 {
+                columns.push(column);
+            }
+            values.push(value);
+        }
+        if index == 0 {
+            values.reserve(values.len() * count);
+        }
+    }
+    debug_assert_eq!(values.len(), columns.len() * count);
+    let sql = insert_sql::<A::Entity>(backend, &columns, count, on_conflict);
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+/// SeaORM's text for one row, with places for all of them.
+fn insert_sql<E: EntityTrait>(
+    backend: DatabaseBackend,
+    columns: &[E::Column],
+    count: usize,
+    on_conflict: Option<&OnConflict>,
+) -> String {
+    let mut insert = Query::insert();
+    insert.into_table(E::default().table_ref()).columns(columns.iter().copied());
+    insert.values_panic(columns.iter().map(|_| Expr::cust("?")));
+    if let Some(on_conflict) = on_conflict {
+        insert.on_conflict(on_conflict.clone());
+    }
+    let one = match backend {
+        DatabaseBackend::Postgres => insert.to_string(PostgresQueryBuilder),
+        _ => insert.to_string(SqliteQueryBuilder),
+    };
+    let row = format!("({})", vec!["?"; columns.len()].join(", "));
+    let (before, after) = one.split_once(&row).unwrap_or((&one, ""));
+    let mut sql = String::with_capacity(one.len() + count * columns.len() * 7);
+    sql.push_str(before);
+    for index in 0..count {
+        sql.push_str(if index == 0 { "(" } else { ", (" });
+        for at in 0..columns.len() {
+            sql.push_str(if at == 0 { "" } else { ", " });
+            if backend == DatabaseBackend::Postgres {
+                let _ = write!(sql, "${}", index * columns.len() + at + 1);
+            } else {
+                sql.push('?');
+            }
+        }
+        sql.push(')');
+    }
+    sql.push_str(after);
+    sql
+}
+
+/// The rows of a query in one row of JSON: SQLite's rows come one by one from
+/// another thread, and waking for each costs more than reading it.
+pub(super) async fn packed<T: DeserializeOwned>(
+    db: &impl ConnectionTrait,
+    rows: SelectStatement,
+    columns: impl IntoIterator<Item = &'static str>,
+) -> Result<Vec<T>, DbErr> {
+    let row = Func::cust("json_array").args(columns.into_iter().map(Expr::col));
+    let statement = Query::select()
+        .expr(Func::cust("json_group_array").arg(row))
+        .from_subquery(rows, "rows")
+        .take();
+    let Some(packed) = db.query_one(&statement).await? else { return Ok(Vec::new()) };
+    let packed: String = packed.try_get_by_index(0)?;
+    serde_json::from_str(&packed).map_err(|error| DbErr::Json(error.to_string()))
 }
 
 /// Keys filled up to a size by repeating the last one.
@@ -98,7 +184,7 @@ pub(super) fn in_pairs<'a, C: ColumnTrait>(
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{Database, DatabaseBackend, QueryFilter, QueryTrait};
+    use sea_orm::{Database, QueryFilter, QueryTrait};
     use tidegate_entity::{command, device, stream_head};
 
     use super::*;
@@ -129,6 +215,24 @@ mod tests {
         // Twenty columns: 200 rows are the most.
         assert_eq!(split::<command::Entity>(301), [192, 96, 12, 1]);
         assert_eq!(split::<command::Entity>(0), [0_usize; 0]);
+    }
+
+    #[test]
+    fn rows_are_inserted_as_by_hand() {
+        let head = |stream: &str| stream_head::Model {
+            stream: stream.to_owned(),
+            epoch: "0a1b2c3d".to_owned(),
+            seq: 1,
+            trimmed: 0,
+            pending: 0,
+        };
+        let heads = || ["a", "b"].map(|stream| stream_head::ActiveModel::from(head(stream)));
+        let once = OnConflict::column(stream_head::Column::Stream).do_nothing().to_owned();
+        for backend in [DatabaseBackend::Sqlite, DatabaseBackend::Postgres] {
+            let ours = insert(backend, heads().into_iter(), Some(&once));
+            let theirs = stream_head::Entity::insert_many(heads()).on_conflict(once.clone());
+            assert_eq!(ours, theirs.build(backend));
+        }
     }
 
     #[test]

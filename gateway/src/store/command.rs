@@ -1,6 +1,6 @@
 //! Command rows.
 
-use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, OnConflict};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter, QueryOrder,
     QuerySelect, Select,
@@ -203,15 +203,51 @@ pub async fn update(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 /// more than a few ids, and reads every open command there is.
 const OPEN: [&str; 2] = ["pending", "sent"];
 
-/// Marks commands as delivered; those that are further stay as they are.
-pub async fn mark_sent(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+/// How far a command came on its way to a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Step {
+    /// It went to a device.
+    pub is_sent: bool,
+    /// A device acked this attempt, and another one may follow.
+    pub acked: Option<i32>,
+}
+
+/// Notes how far commands came; those that are further stay as they are. One that
+/// was sent is so. The ack starts the retry clock: another attempt at `due_at`
+/// unless life ends first; only the first ack of the current attempt counts.
+pub async fn note_delivery(
+    db: &impl ConnectionTrait,
+    ids: &[String],
+    step: Step,
+    due_at: i64,
+) -> Result<(), DbErr> {
+    let is_pending = Expr::col(Column::Status).eq("pending");
+    let is_first_ack = |attempt: i32| {
+        Expr::col(Column::Attempt)
+            .eq(attempt)
+            .and(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
+            .and(Expr::col(Column::ExpiresAt).gt(due_at))
+    };
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        Entity::update_many()
-            .col_expr(Column::Status, Expr::value("sent"))
+        let mut update = Entity::update_many()
             .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
-            .filter(Column::Status.eq("pending"))
-            .exec(db)
-            .await?;
+            .filter(Column::Status.is_in(OPEN));
+        if step.is_sent {
+            update = update.col_expr(Column::Status, Expr::value("sent"));
+        }
+        if let Some(attempt) = step.acked {
+            let due_at = CaseStatement::new()
+                .case(is_first_ack(attempt), due_at)
+                .finally(Expr::col(Column::DueAt));
+            update = update.col_expr(Column::DueAt, due_at.into());
+        }
+        let changes = match (step.is_sent, step.acked) {
+            (true, Some(attempt)) => is_pending.clone().or(is_first_ack(attempt)),
+            (true, None) => is_pending.clone(),
+            (false, Some(attempt)) => is_first_ack(attempt),
+            (false, None) => continue,
+        };
+        update.filter(changes).exec(db).await?;
     }
     Ok(())
 }
@@ -252,28 +288,6 @@ pub async fn users_with_unpushed(
         .into_tuple()
         .all(db)
         .await
-}
-
-/// Starts the retry clock of acked commands: another attempt at `due_at`
-/// unless life ends first. Only the first ack of the current attempt counts.
-pub async fn start_retry_clock(
-    db: &impl ConnectionTrait,
-    ids: &[String],
-    attempt: i32,
-    due_at: i64,
-) -> Result<(), DbErr> {
-    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        Entity::update_many()
-            .col_expr(Column::DueAt, Expr::value(due_at))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
-            .filter(Column::Status.is_in(OPEN))
-            .filter(Column::Attempt.eq(attempt))
-            .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
-            .filter(Column::ExpiresAt.gt(due_at))
-            .exec(db)
-            .await?;
-    }
-    Ok(())
 }
 
 /// What a list asks for.

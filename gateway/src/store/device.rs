@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, IdenStatic, Iterable,
-    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, IdenStatic,
+    Iterable, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use sha2::{Digest as _, Sha256};
 use tidegate_entity::{device, device_cursor};
 
 use crate::limits::CLOCK_SKEW;
-use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of, packed};
 use crate::store::order::Place;
 use crate::store::write::Transaction;
 
@@ -69,15 +69,18 @@ pub async fn existing(
     devices: &[DeviceKey],
 ) -> Result<HashMap<DeviceKey, i64>, DbErr> {
     use device::Column;
+    const COLUMNS: [Column; 3] = [Column::UserId, Column::DeviceId, Column::LastSeenAt];
     let mut found = HashMap::new();
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let query = device::Entity::find()
-            .select_only()
-            .column(Column::UserId)
-            .column(Column::DeviceId)
-            .column(Column::LastSeenAt)
-            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)));
-        let rows: Vec<(String, String, i64)> = query.into_tuple().all(db).await?;
+        let of_devices = in_pairs([Column::UserId, Column::DeviceId], pairs(chunk));
+        let mut query = device::Entity::find().select_only().columns(COLUMNS).filter(of_devices);
+        let rows: Vec<(String, String, i64)> = match db.get_database_backend() {
+            DatabaseBackend::Sqlite => {
+                let select = std::mem::take(QuerySelect::query(&mut query));
+                packed(db, select, COLUMNS.map(|column| column.as_str())).await?
+            }
+            _ => query.into_tuple().all(db).await?,
+        };
         found.extend(
             rows.into_iter()
                 .map(|(user_id, device_id, seen_at)| (DeviceKey { user_id, device_id }, seen_at)),

@@ -1,4 +1,4 @@
-//! Timeline rows that are written behind: sent, acked, push.
+//! Timeline rows of pushes, written behind.
 
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::OnConflict;

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, LockBehavior, LockType, OnConflict, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, LockBehavior, LockType, OnConflict, Query};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
-    FromQueryResult, InsertMany, JoinType, Order, QueryFilter, QueryOrder, QuerySelect, Select,
+    FromQueryResult, IdenStatic as _, Order, QueryFilter, QueryOrder, QuerySelect, Select,
 };
 use tidegate_entity::journal_entry;
-use tidegate_entity::stream_head::{self, Column, Entity, Model};
+use tidegate_entity::stream_head::{ActiveModel, Column, Entity, Model};
 
-use crate::store::bulk::{KEYS_PER_STATEMENT, in_sizes, one_of};
+use crate::store::bulk::{KEYS_PER_STATEMENT, in_sizes, insert_rows, one_of, packed};
 use crate::store::order::Place;
+use crate::store::portion::single;
 use crate::store::write::Transaction;
 
 /// What a transaction adds to a head.
@@ -58,23 +59,18 @@ pub async fn lock_free(db: &Transaction, streams: &[String]) -> Result<Heads, Db
     }
 }
 
-/// As [`load`], in one row: SQLite's rows come one by one from another thread,
-/// and waking for each costs more than reading it.
 async fn load_packed(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
     const COLUMNS: [Column; 5] =
         [Column::Stream, Column::Epoch, Column::Seq, Column::Trimmed, Column::Pending];
     let mut heads = Heads::new();
     for chunk in streams.chunks(KEYS_PER_STATEMENT) {
-        let row = Func::cust("json_array").args(COLUMNS.map(Expr::col));
-        let statement = Query::select()
-            .expr(Func::cust("json_group_array").arg(row))
+        let rows = Query::select()
+            .columns(COLUMNS)
             .from(Entity)
             .and_where(one_of(Column::Stream, chunk.iter().map(String::as_str)))
             .take();
-        let Some(packed) = db.query_one(&statement).await? else { continue };
-        let packed: String = packed.try_get_by_index(0)?;
         let rows: Vec<(String, String, i64, i64, i64)> =
-            serde_json::from_str(&packed).map_err(|error| DbErr::Json(error.to_string()))?;
+            packed(db, rows, COLUMNS.map(|column| column.as_str())).await?;
         for (stream, epoch, seq, trimmed, pending) in rows {
             heads.insert(stream.clone(), Model { stream, epoch, seq, trimmed, pending });
         }
@@ -115,36 +111,38 @@ pub async fn advance(
     let (known, new): (Vec<_>, Vec<_>) =
         advances.iter().partition(|(stream, _)| locked.contains_key(*stream));
     let mut heads = Heads::new();
-    for chunk in in_sizes::<Entity, _>(&known) {
-        upsert(chunk).exec_without_returning(db).await?;
-        for (stream, advance) in chunk {
-            let mut head = locked[*stream].clone();
-            head.seq += advance.entries;
-            head.pending += advance.pending;
-            heads.insert((*stream).clone(), head);
-        }
+    let rows: Vec<ActiveModel> = known.iter().map(row_of).collect();
+    insert_rows(db, rows.into_iter(), Some(&add_to_known())).await?;
+    for (stream, advance) in known {
+        let mut head = locked[stream].clone();
+        head.seq += advance.entries;
+        head.pending += advance.pending;
+        heads.insert(stream.clone(), head);
     }
     for chunk in in_sizes::<Entity, _>(&new) {
-        let created = upsert(chunk).exec_with_returning(db).await?;
+        let rows = Entity::insert_many(chunk.iter().map(row_of)).on_conflict(add_to_known());
+        let created = rows.exec_with_returning(db).await?;
         heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
     }
     Ok(heads)
 }
 
-fn upsert(advances: &[(&String, &Advance)]) -> InsertMany<stream_head::ActiveModel> {
-    let models = advances.iter().map(|(stream, advance)| stream_head::ActiveModel {
+fn row_of((stream, advance): &(&String, &Advance)) -> ActiveModel {
+    ActiveModel {
         stream: Set((*stream).clone()),
         epoch: Set(advance.new_epoch.clone()),
         seq: Set(advance.entries),
         trimmed: Set(0),
         pending: Set(advance.pending),
-    });
+    }
+}
+
+fn add_to_known() -> OnConflict {
     let add = |column: Column| Expr::col((Entity, column)).add(Expr::col(("excluded", column)));
-    let on_conflict = OnConflict::column(Column::Stream)
+    OnConflict::column(Column::Stream)
         .value(Column::Seq, add(Column::Seq))
         .value(Column::Pending, add(Column::Pending))
-        .to_owned();
-    Entity::insert_many(models).on_conflict(on_conflict)
+        .to_owned()
 }
 
 /// Streams after `after` in name order, for sweeps over all of them.
@@ -208,21 +206,20 @@ pub async fn trimmable(
 ) -> Result<Vec<Trimmable>, DbErr> {
     let head = |column| Expr::col((Entity, column));
     let entry = |column| Expr::col((journal_entry::Entity, column));
+    let oldest = Query::select()
+        .expr(entry(journal_entry::Column::At))
+        .from(journal_entry::Entity)
+        .and_where(entry(journal_entry::Column::Stream).equals((Entity, Column::Stream)))
+        .and_where(entry(journal_entry::Column::Seq).gt(head(Column::Trimmed)))
+        .order_by((journal_entry::Entity, journal_entry::Column::Seq), Order::Asc)
+        .limit(1)
+        .take();
     let statement = Query::select()
         .columns([Column::Stream, Column::Seq, Column::Trimmed].map(|column| (Entity, column)))
         .from(Entity)
-        .join(
-            JoinType::InnerJoin,
-            journal_entry::Entity,
-            entry(journal_entry::Column::Stream)
-                .equals((Entity, Column::Stream))
-                .and(entry(journal_entry::Column::Seq).eq(head(Column::Trimmed).add(1))),
-        )
         .and_where(head(Column::Stream).gt(after))
         .and_where(
-            entry(journal_entry::Column::At)
-                .lt(cutoff)
-                .or(head(Column::Seq).sub(head(Column::Trimmed)).gt(kept)),
+            single(oldest).lt(cutoff).or(head(Column::Seq).sub(head(Column::Trimmed)).gt(kept)),
         )
         .order_by((Entity, Column::Stream), Order::Asc)
         .limit(limit)

@@ -48,6 +48,7 @@ places! {
     PushWake = "push_wake",
     JournalEntry = "journal_entry",
     DeviceCursor = "device_cursor",
+    CommandDelivery = "command_delivery",
     CommandEvent = "command_event",
     WriteProbe = "write_probe",
 }

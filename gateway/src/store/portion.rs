@@ -2,7 +2,8 @@
 //! read until there is enough of them, not by their number.
 
 use sea_orm::sea_query::{
-    Expr, ExprTrait, Func, Order, Query, SelectStatement, SubQueryStatement, WindowStatement,
+    Expr, ExprTrait, Func, IntoColumnRef, IntoIden, Order, Query, SelectStatement,
+    SubQueryStatement, WindowStatement,
 };
 use sea_orm::{Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
 
@@ -51,6 +52,11 @@ impl std::ops::AddAssign for Cost {
 }
 
 impl Portion {
+    /// Whether what was read may have more after it.
+    pub(super) const fn is_full(self, cost: Cost) -> bool {
+        cost.rows >= self.rows || cost.bytes >= self.bytes
+    }
+
     /// Says of the rows that a read within this brought whether any follow.
     /// `bytes_of` tells how many bytes the texts of a row have that the read was
     /// bounded by, and `after` finds what follows a row.
@@ -62,8 +68,7 @@ impl Portion {
         after: impl Fn(&T) -> Condition,
     ) -> Result<Portioned<T>, DbErr> {
         let cost = Cost::of(rows.iter().map(bytes_of));
-        let is_full = cost.rows >= self.rows || cost.bytes >= self.bytes;
-        let is_last = match rows.last().filter(|_| is_full) {
+        let is_last = match rows.last().filter(|_| self.is_full(cost)) {
             None => true,
             Some(last) => {
                 let query = E::find().select_only().expr(Expr::val(1)).filter(after(last));
@@ -84,42 +89,61 @@ impl Portion {
         texts: &[E::Column],
         matching: Condition,
     ) -> Expr {
-        let row = Expr::val(i32::try_from(ROW_BYTES).unwrap_or(i32::MAX));
-        let bytes = texts.iter().fold(row, |sum, text| {
-            let length = Func::cust("octet_length").arg(Expr::col(*text));
-            sum.add(Func::coalesce([length.into(), Expr::val(0)]))
-        });
         let mut sizes = Query::select();
-        sizes.expr_as(bytes, BYTES).from(E::default()).cond_where(matching);
+        sizes.expr_as(size(texts), BYTES).from(E::default()).cond_where(matching);
+        for key in keys {
+            sizes.column(key);
+        }
+        let last = self.last_of(keys, sizes);
+        let keys = keys.map(|key| Expr::col((E::default(), key)));
+        Expr::tuple(keys).lte(single(last))
+    }
+
+    /// The keys of the last row that a portion holds, of rows given by their keys
+    /// and [`size`]. No row where there is none.
+    pub(super) fn last_of<K: IntoIden + Copy, const KEYS: usize>(
+        self,
+        keys: [K; KEYS],
+        mut sizes: SelectStatement,
+    ) -> SelectStatement {
         sizes.limit(self.rows as u64);
         let mut window = WindowStatement::new();
         for key in keys {
-            sizes.column(key).order_by(key, Order::Asc);
-            window.order_by(key, Order::Asc);
+            sizes.order_by(key.into_iden(), Order::Asc);
+            window.order_by(key.into_iden(), Order::Asc);
         }
         let mut sums = Query::select();
-        sums.columns(keys).column(BYTES);
+        sums.columns(keys.map(IntoIden::into_iden)).column(BYTES);
         sums.expr_window_as(Func::sum(Expr::col(BYTES)), window, BYTES_UPTO);
         sums.from_subquery(sizes.take(), "sizes");
         let mut last = Query::select();
-        last.columns(keys).from_subquery(sums.take(), "sums").limit(1);
+        last.columns(keys.map(IntoIden::into_iden)).from_subquery(sums.take(), "sums").limit(1);
         let enough = i64::try_from(self.bytes).unwrap_or(i64::MAX);
         last.and_where(Expr::col(BYTES_UPTO).sub(Expr::col(BYTES)).lt(enough));
         for key in keys {
-            last.order_by(key, Order::Desc);
+            last.order_by(key.into_iden(), Order::Desc);
         }
-        let keys = keys.map(|key| Expr::col((E::default(), key)));
-        Expr::tuple(keys).lte(single(last.take()))
+        last.take()
     }
+}
+
+/// How many bytes a row with these texts is counted for, as [`BYTES`].
+pub(super) fn size<C: IntoColumnRef + Copy>(texts: &[C]) -> Expr {
+    let row = Expr::val(i32::try_from(ROW_BYTES).unwrap_or(i32::MAX));
+    texts.iter().fold(row, |sum, text| {
+        let length = Func::cust("octet_length").arg(Expr::col(*text));
+        sum.add(Func::coalesce([length.into(), Expr::val(0)]))
+    })
 }
 
 /// What is counted for a row beside its texts: about what it has on the wire
 /// around its body.
 const ROW_BYTES: usize = 64;
 
-const BYTES: &str = "bytes";
+/// The name of a row's [`size`].
+pub(super) const BYTES: &str = "bytes";
 const BYTES_UPTO: &str = "bytes_upto";
 
-fn single(select: SelectStatement) -> Expr {
+pub(super) fn single(select: SelectStatement) -> Expr {
     Expr::from(SubQueryStatement::from(select))
 }

@@ -70,14 +70,14 @@ async fn trim_stream(
     Ok(())
 }
 
-/// The last position older than `cutoff`, by bisection: times hardly ever fall
-/// along a stream. Where they do, because a clock was set back, it finds one of
-/// several such positions, and trims by that.
+/// The last position with an entry older than `cutoff`, by bisection: times
+/// hardly ever fall along a stream. Where they do, because a clock was set back,
+/// it finds one of several such positions, and trims by that.
 async fn last_before(state: &Handles, stream: &Trimmable, cutoff: i64) -> Result<i64, DbErr> {
     let (mut older, mut newer) = (stream.trimmed, stream.seq + 1);
     while newer - older > 1 {
         let middle = older + (newer - older) / 2;
-        let at = store::journal::time_at(state.store.readers(), &stream.stream, middle).await?;
+        let at = store::journal::time_from(state.store.readers(), &stream.stream, middle).await?;
         if at.is_some_and(|at| at < cutoff) {
             older = middle;
         } else {
@@ -122,6 +122,7 @@ async fn forget_commands(state: &Handles) -> Result<(), DbErr> {
             let removed = store.write(|tx| async move {
                 store::command::remove(&tx, ids).await?;
                 store::outcome::remove_of(&tx, ids).await?;
+                store::delivery::remove_of(&tx, ids).await?;
                 store::event::remove_of(&tx, ids).await
             });
             Ok(removed.await?)

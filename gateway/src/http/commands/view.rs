@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tidegate_entity::{command, command_event, command_outcome};
+use tidegate_entity::{command, command_delivery, command_event, command_outcome};
 use tidegate_protocol::command::{Channel, CommandStatus, Priority, TimelineEvent};
 use tidegate_protocol::id::{CommandId, DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::rest::history::{CommandOutcome, CommandView, TimelineRow};
@@ -21,11 +21,16 @@ pub(super) async fn with_timelines(
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
     let db = state.store.readers();
     let events = store::event::of_commands(db, &ids).await;
+    let deliveries = store::delivery::of_commands(db, &ids).await;
     let outcomes = store::outcome::of_commands(db, &ids).await;
     let mut timelines: HashMap<String, Vec<TimelineRow>> = HashMap::new();
     for event in events.map_err(|error| ApiError::internal(&error))? {
         let timeline = timelines.entry(event.command_id.clone()).or_default();
         timeline.extend(event_row(event));
+    }
+    for delivery in deliveries.map_err(|error| ApiError::internal(&error))? {
+        let timeline = timelines.entry(delivery.command_id.clone()).or_default();
+        timeline.extend(delivery_rows(&delivery));
     }
     for outcome in outcomes.map_err(|error| ApiError::internal(&error))? {
         let timeline = timelines.entry(outcome.command_id.clone()).or_default();
@@ -50,6 +55,25 @@ fn event_row(event: command_event::Model) -> Option<TimelineRow> {
         status: None,
         late: None,
         detail: event.detail,
+    })
+}
+
+fn delivery_rows(delivery: &command_delivery::Model) -> impl Iterator<Item = TimelineRow> {
+    let steps = [
+        (TimelineEvent::Sent, Some(Channel::Socket), delivery.socket_at),
+        (TimelineEvent::Sent, Some(Channel::Poll), delivery.poll_at),
+        (TimelineEvent::Acked, None, delivery.acked_at),
+    ];
+    steps.into_iter().filter_map(|(event, channel, at)| {
+        Some(TimelineRow {
+            at: Timestamp::from_millis(at?),
+            event,
+            channel,
+            device_id: DeviceId::parse(&delivery.device_id).ok(),
+            status: None,
+            late: None,
+            detail: (delivery.attempt > 1).then(|| format!("attempt {}", delivery.attempt)),
+        })
     })
 }
 

@@ -1,17 +1,18 @@
 //! Writing a batch of what may be late, inside the caller's transaction.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DbErr};
-use tidegate_entity::{command, device, device_cursor};
-use tidegate_protocol::command::{Channel, TimelineEvent};
+use tidegate_entity::{command, command_delivery, device, device_cursor};
+use tidegate_protocol::command::TimelineEvent;
 use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 use tidegate_protocol::time::Timestamp;
 
-use crate::ingest::behind::{BehindBatch, Delivery, PushNote};
+use crate::ingest::behind::{BehindBatch, Delivery, DeliveryKey, PushNote};
 use crate::ingest::commands::is_eligible;
 use crate::store;
-use crate::store::command::AckedRange;
+use crate::store::command::{AckedRange, Step};
 use crate::store::device::DeviceKey;
 use crate::store::event::NewEvent;
 
@@ -22,34 +23,28 @@ pub(crate) async fn write(
     now: Timestamp,
     result_timeout_ms: u64,
 ) -> Result<(), DbErr> {
-    let sent_events = batch.sent.iter().map(|sent| delivery_event(sent, TimelineEvent::Sent));
-    let acked_events = batch.acked.iter().map(|acked| delivery_event(acked, TimelineEvent::Acked));
-    let mut events: Vec<NewEvent> = sent_events.chain(acked_events).collect();
-    events.extend(batch.pushed.iter().flat_map(push_events));
-    let mut sent: Vec<String> =
-        batch.sent.iter().map(|sent| sent.command_id.as_str().to_owned()).collect();
-    sent.sort_unstable();
-    sent.dedup();
-    let mut acked = acked_commands(db, batch).await?;
-    events.append(&mut acked.events);
-    for delivery in &batch.acked {
-        acked.may_retry(delivery.command_id.as_str(), delivery.attempt);
+    let mut deliveries: Vec<command_delivery::Model> =
+        batch.deliveries.iter().map(|(key, delivery)| delivery_row(key, delivery)).collect();
+    let mut progress = Progress::default();
+    for (key, delivery) in &batch.deliveries {
+        progress.add(key.command_id.as_str(), key.attempt, *delivery);
     }
+    deliveries.extend(looked_up(db, batch, &mut progress).await?);
     let mut cursors = cursor_rows(batch);
     let devices: Vec<DeviceKey> = batch.acks.keys().map(|(device, _)| device.clone()).collect();
     // One that was deleted meanwhile must not leave cursors to its successor.
     let existing = store::device::existing(db, &devices).await?;
     cursors.retain(|row| existing.contains_key(&row_device(row)));
     store::device::advance_cursors(db, cursors).await?;
-    store::event::insert(db, events).await?;
-    store::command::mark_sent(db, &sent).await?;
+    store::delivery::upsert(db, merged(deliveries)).await?;
+    store::event::insert(db, batch.pushed.iter().flat_map(push_events).collect()).await?;
     for (provider, ids) in pushed_by(batch) {
         store::command::mark_pushed(db, &ids, provider).await?;
     }
     let wait_ms = i64::try_from(result_timeout_ms.saturating_mul(2)).unwrap_or(i64::MAX);
     let due_at = now.plus_millis(wait_ms).millis();
-    for (attempt, ids) in &acked.retryable {
-        store::command::start_retry_clock(db, ids, *attempt, due_at).await?;
+    for (step, ids) in &progress.by_step() {
+        store::command::note_delivery(db, ids, *step, due_at).await?;
     }
     let long_ago = now.millis() - SEEN_BY_ACK_MS;
     let acking = existing.into_iter().filter(|(_, seen_at)| *seen_at < long_ago);
@@ -63,21 +58,57 @@ pub(crate) async fn write(
 /// with a socket is known to be here, and its row lies in a page of its own.
 const SEEN_BY_ACK_MS: i64 = 60_000;
 
-fn delivery_event(delivery: &Delivery, event: TimelineEvent) -> NewEvent {
-    NewEvent {
-        command_id: delivery.command_id.as_str().to_owned(),
-        at: delivery.at.millis(),
-        event: event.as_str(),
-        channel: delivery.channel.map(Channel::as_str),
-        device_id: Some(delivery.device_id.clone()),
-        detail: (delivery.attempt > 1).then(|| format!("attempt {}", delivery.attempt)),
-        once: Some(once(event, &delivery.device_id, delivery.channel, delivery.attempt)),
+fn delivery_row(key: &DeliveryKey, delivery: &Delivery) -> command_delivery::Model {
+    command_delivery::Model {
+        command_id: key.command_id.as_str().to_owned(),
+        device_id: key.device_id.clone(),
+        attempt: key.attempt,
+        socket_at: delivery.socket.map(Timestamp::millis),
+        poll_at: delivery.poll.map(Timestamp::millis),
+        acked_at: delivery.acked.map(Timestamp::millis),
     }
 }
 
-/// What a device is told once: a poll that is repeated adds no row.
-fn once(event: TimelineEvent, device_id: &str, channel: Option<Channel>, attempt: i32) -> String {
-    format!("{event} {device_id} {} {attempt}", channel.map_or("", Channel::as_str))
+/// One row a key, in the order of the keys: one that was looked up may be known
+/// from its delivery too.
+fn merged(rows: Vec<command_delivery::Model>) -> Vec<command_delivery::Model> {
+    let mut merged: BTreeMap<(String, String, i32), command_delivery::Model> = BTreeMap::new();
+    for row in rows {
+        let key = (row.command_id.clone(), row.device_id.clone(), row.attempt);
+        match merged.entry(key) {
+            Entry::Vacant(place) => drop(place.insert(row)),
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.acked_at = known.acked_at.or(row.acked_at);
+            }
+        }
+    }
+    merged.into_values().collect()
+}
+
+/// How far deliveries and acks bring commands.
+#[derive(Default)]
+struct Progress(BTreeMap<String, Step>);
+
+impl Progress {
+    fn add(&mut self, id: &str, attempt: i32, delivery: Delivery) {
+        let step = self.0.entry(id.to_owned()).or_default();
+        step.is_sent |= delivery.is_sent();
+        // Another attempt is made only if one is left.
+        if delivery.acked.is_some() && attempt < COMMAND_ATTEMPTS {
+            step.acked = step.acked.max(Some(attempt));
+        }
+    }
+
+    fn by_step(self) -> BTreeMap<Step, Vec<String>> {
+        let mut steps: BTreeMap<Step, Vec<String>> = BTreeMap::new();
+        for (id, step) in self.0 {
+            if step != Step::default() {
+                steps.entry(step).or_default().push(id);
+            }
+        }
+        steps
+    }
 }
 
 fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
@@ -128,27 +159,13 @@ fn cursor_rows(batch: &BehindBatch) -> Vec<device_cursor::Model> {
     rows
 }
 
-#[derive(Default)]
-struct AckedCommands {
-    events: Vec<NewEvent>,
-    /// Those that may be tried again if no result comes, by the attempt that
-    /// was acked.
-    retryable: BTreeMap<i32, Vec<String>>,
-}
-
-impl AckedCommands {
-    fn may_retry(&mut self, id: &str, attempt: i32) {
-        if attempt < COMMAND_ATTEMPTS {
-            self.retryable.entry(attempt).or_default().push(id.to_owned());
-        }
-    }
-}
-
-/// Which open commands these acks pass for the first time.
-async fn acked_commands(
+/// Which open commands these acks pass for the first time, where the session
+/// that delivered them does not tell.
+async fn looked_up(
     db: &impl ConnectionTrait,
     batch: &BehindBatch,
-) -> Result<AckedCommands, DbErr> {
+    progress: &mut Progress,
+) -> Result<Vec<command_delivery::Model>, DbErr> {
     let own: Vec<_> = batch
         .acks
         .iter()
@@ -157,52 +174,52 @@ async fn acked_commands(
         })
         .collect();
     if own.is_empty() {
-        return Ok(AckedCommands::default());
+        return Ok(Vec::new());
     }
     let devices: Vec<DeviceKey> = own.iter().map(|((device, _), _)| device.clone()).collect();
     let known = store::device::cursors(db, &devices).await?;
-    let mut steps: HashMap<&str, Vec<Step<'_>>> = HashMap::new();
+    let mut moves: HashMap<&str, Vec<Move<'_>>> = HashMap::new();
     for ((device, stream), acked) in own {
         let before = known
             .get(&(device.clone(), stream.as_str().to_owned()))
             .filter(|row| row.epoch == acked.cursor.epoch.as_str())
             .map_or(0, |row| row.seq);
-        let step = Step { device, after: before, upto: acked.cursor.seq.get(), at: acked.at };
-        steps.entry(&device.user_id).or_default().push(step);
+        let step = Move { device, after: before, upto: acked.cursor.seq.get(), at: acked.at };
+        moves.entry(&device.user_id).or_default().push(step);
     }
-    let ranges: Vec<AckedRange> = steps.iter().filter_map(|(user, s)| range(user, s)).collect();
+    let ranges: Vec<AckedRange> = moves.iter().filter_map(|(user, m)| range(user, m)).collect();
     let open = store::command::open_in(db, &ranges).await?;
     if open.is_empty() {
-        return Ok(AckedCommands::default());
+        return Ok(Vec::new());
     }
     let users: Vec<String> = open.iter().map(|command| command.user_id.clone()).collect();
     let capable = store::device::of_users(db, &users).await?;
-    Ok(pass(&open, &steps, &capable))
+    Ok(pass(&open, &moves, &capable, progress))
 }
 
 /// A device's cursor moved from `after` to `upto`.
-struct Step<'a> {
+struct Move<'a> {
     device: &'a DeviceKey,
     after: i64,
     upto: i64,
     at: Timestamp,
 }
 
-fn range(user_id: &str, steps: &[Step<'_>]) -> Option<AckedRange> {
-    let after = steps.iter().map(|step| step.after).min()?;
-    let upto = steps.iter().map(|step| step.upto).max()?;
+fn range(user_id: &str, moves: &[Move<'_>]) -> Option<AckedRange> {
+    let after = moves.iter().map(|step| step.after).min()?;
+    let upto = moves.iter().map(|step| step.upto).max()?;
     (after < upto).then(|| AckedRange { user_id: user_id.to_owned(), after, upto })
 }
 
 fn pass(
     open: &[command::Model],
-    steps: &HashMap<&str, Vec<Step<'_>>>,
+    moves: &HashMap<&str, Vec<Move<'_>>>,
     devices: &[device::Model],
-) -> AckedCommands {
-    let mut acked = AckedCommands::default();
+    progress: &mut Progress,
+) -> Vec<command_delivery::Model> {
+    let mut acked = Vec::new();
     for command in open {
-        let mut is_acked = false;
-        for step in steps.get(&*command.user_id).into_iter().flatten() {
+        for step in moves.get(&*command.user_id).into_iter().flatten() {
             let device_id = &step.device.device_id;
             let passed = step.after < command.last_seq && command.last_seq <= step.upto;
             let device = devices
@@ -211,19 +228,16 @@ fn pass(
             if !passed || !device.is_some_and(|device| is_eligible(command, device)) {
                 continue;
             }
-            is_acked = true;
-            acked.events.push(NewEvent {
+            let delivery = Delivery { acked: Some(step.at), ..Delivery::default() };
+            progress.add(&command.id, command.attempt, delivery);
+            acked.push(command_delivery::Model {
                 command_id: command.id.clone(),
-                at: step.at.millis(),
-                event: TimelineEvent::Acked.as_str(),
-                channel: None,
-                device_id: Some(device_id.clone()),
-                detail: (command.attempt > 1).then(|| format!("attempt {}", command.attempt)),
-                once: Some(once(TimelineEvent::Acked, device_id, None, command.attempt)),
+                device_id: device_id.clone(),
+                attempt: command.attempt,
+                socket_at: None,
+                poll_at: None,
+                acked_at: Some(step.at.millis()),
             });
-        }
-        if is_acked {
-            acked.may_retry(&command.id, command.attempt);
         }
     }
     acked

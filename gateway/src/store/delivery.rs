@@ -1,0 +1,50 @@
+//! When attempts of commands went to devices and were acked: part of timelines,
+//! written behind.
+
+use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict};
+use sea_orm::{Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
+use tidegate_entity::command_delivery::{ActiveModel, Column, Entity, Model};
+
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+
+/// Notes deliveries, one row a key; the first time of each step stays.
+pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
+    const STEPS: [Column; 3] = [Column::SocketAt, Column::PollAt, Column::AckedAt];
+    let known = |step: Column| Expr::col((Entity, step));
+    let new = |step: Column| Expr::col(("excluded", step));
+    let is_new = STEPS.into_iter().fold(Condition::any(), |any, step| {
+        any.add(known(step).is_null().and(new(step).is_not_null()))
+    });
+    let mut on_conflict =
+        OnConflict::columns([Column::CommandId, Column::DeviceId, Column::Attempt]);
+    for step in STEPS {
+        on_conflict.value(step, Func::coalesce([known(step), new(step)]));
+    }
+    on_conflict.action_cond_where(is_new);
+    insert_rows(db, rows.into_iter().map(ActiveModel::from), Some(&on_conflict)).await
+}
+
+/// Those of these commands.
+pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::new();
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        let query = Entity::find()
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .order_by_asc(Column::CommandId)
+            .order_by_asc(Column::DeviceId)
+            .order_by_asc(Column::Attempt);
+        found.extend(query.all(db).await?);
+    }
+    Ok(found)
+}
+
+/// Forgets those of these commands.
+pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+    for chunk in ids.chunks(KEYS_PER_STATEMENT) {
+        Entity::delete_many()
+            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
