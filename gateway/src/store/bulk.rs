@@ -6,7 +6,7 @@
 //! as running it. So rows go by a few sizes, and lists of keys are filled up to
 //! one.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use sea_orm::sea_query::{
     Expr, ExprTrait, Func, OnConflict, PostgresQueryBuilder, Query, SelectStatement,
@@ -14,7 +14,7 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr,
-    EntityTrait, Iterable, Statement,
+    EntityTrait, Iterable, Statement, Value,
 };
 use serde::de::DeserializeOwned;
 
@@ -92,17 +92,26 @@ fn insert<A: ActiveModelTrait>(
         }
     }
     debug_assert_eq!(values.len(), columns.len() * count);
-    let sql = insert_sql::<A::Entity>(backend, &columns, count, on_conflict);
+    let (before, after) = insert_sql::<A::Entity>(backend, &columns, on_conflict);
+    if backend == DatabaseBackend::Postgres
+        && let Some(arrays) = arrays(&values, columns.len())
+    {
+        let (types, arrays): (Vec<_>, Vec<_>) = arrays.into_iter().unzip();
+        let places = types.iter().zip(1..).map(|(of, at)| format!("${at}::text::{of}[]"));
+        let places = places.collect::<Vec<_>>().join(", ");
+        let sql = format!("{before}SELECT * FROM unnest({places}){after}");
+        return Statement::from_sql_and_values(backend, sql, arrays.into_iter().map(Value::from));
+    }
+    let sql = format!("{before}VALUES {}{after}", places(backend, columns.len(), count));
     Statement::from_sql_and_values(backend, sql, values)
 }
 
-/// SeaORM's text for one row, with places for all of them.
+/// SeaORM's text before and after the rows.
 fn insert_sql<E: EntityTrait>(
     backend: DatabaseBackend,
     columns: &[E::Column],
-    count: usize,
     on_conflict: Option<&OnConflict>,
-) -> String {
+) -> (String, String) {
     let mut insert = Query::insert();
     insert.into_table(E::default().table_ref()).columns(columns.iter().copied());
     insert.values_panic(columns.iter().map(|_| Expr::cust("?")));
@@ -113,24 +122,82 @@ fn insert_sql<E: EntityTrait>(
         DatabaseBackend::Postgres => insert.to_string(PostgresQueryBuilder),
         _ => insert.to_string(SqliteQueryBuilder),
     };
-    let row = format!("({})", vec!["?"; columns.len()].join(", "));
-    let (before, after) = one.split_once(&row).unwrap_or((&one, ""));
-    let mut sql = String::with_capacity(one.len() + count * columns.len() * 7);
-    sql.push_str(before);
-    for index in 0..count {
-        sql.push_str(if index == 0 { "(" } else { ", (" });
-        for at in 0..columns.len() {
-            sql.push_str(if at == 0 { "" } else { ", " });
+    let row = format!("VALUES ({})", vec!["?"; columns.len()].join(", "));
+    let (before, after) = one.split_once(&row).expect("an insert has its row");
+    (before.to_owned(), after.to_owned())
+}
+
+/// Places for so many rows.
+fn places(backend: DatabaseBackend, columns: usize, rows: usize) -> String {
+    let mut places = String::with_capacity(rows * columns * 7);
+    for row in 0..rows {
+        places.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..columns {
+            places.push_str(if column == 0 { "" } else { ", " });
             if backend == DatabaseBackend::Postgres {
-                let _ = write!(sql, "${}", index * columns.len() + at + 1);
+                let _ = write!(places, "${}", row * columns + column + 1);
             } else {
-                sql.push('?');
+                places.push('?');
             }
         }
-        sql.push(')');
+        places.push(')');
     }
-    sql.push_str(after);
-    sql
+    places
+}
+
+/// The values by column, each column as the text of a PostgreSQL array with its
+/// type: a value bound by itself costs the server more than writing it. `None`
+/// if there are values of other types.
+fn arrays(values: &[Value], columns: usize) -> Option<Vec<(&'static str, String)>> {
+    let mut arrays = vec![("", String::from("{")); columns];
+    for row in values.chunks_exact(columns) {
+        for ((of, array), value) in arrays.iter_mut().zip(row) {
+            if array.len() > 1 {
+                array.push(',');
+            }
+            *of = element(array, value)?;
+        }
+    }
+    for (_, array) in &mut arrays {
+        array.push('}');
+    }
+    Some(arrays)
+}
+
+/// Appends a value to the text of an array; its type.
+fn element(array: &mut String, value: &Value) -> Option<&'static str> {
+    let (of, text): (_, Option<&dyn Display>) = match value {
+        Value::String(text) => {
+            match text {
+                Some(text) => quote(array, text),
+                None => array.push_str("NULL"),
+            }
+            return Some("text");
+        }
+        Value::BigInt(number) => ("int8", number.as_ref().map(|number| number as &dyn Display)),
+        Value::Int(number) => ("int4", number.as_ref().map(|number| number as &dyn Display)),
+        Value::Bool(truth) => ("bool", truth.as_ref().map(|truth| truth as &dyn Display)),
+        _ => return None,
+    };
+    let _ = match text {
+        Some(text) => write!(array, "{text}"),
+        None => write!(array, "NULL"),
+    };
+    Some(of)
+}
+
+/// Appends a text in quotes, as arrays take it.
+fn quote(array: &mut String, text: &str) {
+    array.push('"');
+    for part in text.split_inclusive(['"', '\\']) {
+        let plain = part.trim_end_matches(['"', '\\']);
+        array.push_str(plain);
+        if plain.len() < part.len() {
+            array.push('\\');
+            array.push_str(&part[plain.len()..]);
+        }
+    }
+    array.push('"');
 }
 
 /// The rows of a query in one row of JSON: SQLite's rows come one by one from
@@ -228,11 +295,26 @@ mod tests {
         };
         let heads = || ["a", "b"].map(|stream| stream_head::ActiveModel::from(head(stream)));
         let once = OnConflict::column(stream_head::Column::Stream).do_nothing().to_owned();
-        for backend in [DatabaseBackend::Sqlite, DatabaseBackend::Postgres] {
-            let ours = insert(backend, heads().into_iter(), Some(&once));
-            let theirs = stream_head::Entity::insert_many(heads()).on_conflict(once.clone());
-            assert_eq!(ours, theirs.build(backend));
-        }
+        let ours = insert(DatabaseBackend::Sqlite, heads().into_iter(), Some(&once));
+        let theirs = stream_head::Entity::insert_many(heads()).on_conflict(once.clone());
+        assert_eq!(ours, theirs.build(DatabaseBackend::Sqlite));
+        let ours = insert(DatabaseBackend::Postgres, heads().into_iter(), Some(&once));
+        assert_eq!(
+            ours.sql,
+            "INSERT INTO \"stream_head\" (\"stream\", \"epoch\", \"seq\", \"trimmed\", \
+             \"pending\") SELECT * FROM unnest($1::text::text[], $2::text::text[], \
+             $3::text::int8[], $4::text::int8[], $5::text::int8[]) \
+             ON CONFLICT (\"stream\") DO NOTHING"
+        );
+    }
+
+    #[test]
+    fn arrays_are_written_as_postgres_reads_them() {
+        let text = |text: &str| Value::from(text.to_owned());
+        let rows = [text(r#"a"b\c\""#), Value::from(7_i64), text("NULL"), Value::BigInt(None)];
+        let arrays = arrays(&rows, 2).unwrap();
+        assert_eq!(arrays[0], ("text", r#"{"a\"b\\c\\\"","NULL"}"#.to_owned()));
+        assert_eq!(arrays[1], ("int8", "{7,NULL}".to_owned()));
     }
 
     #[test]
