@@ -246,6 +246,10 @@ impl Writer {
         let mut rows = reads.rows;
         // What follows from devices is known once they are loaded.
         rows.load(tx, Place::Device).await?;
+        // Rows that are written late are locked with the others where somebody
+        // else writes: see `WriteBehind`.
+        tx.locks(Place::Device);
+        tx.locks(Place::Command);
         for write in &*batch {
             write.follow(&mut rows, &self.options);
         }

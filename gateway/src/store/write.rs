@@ -169,7 +169,7 @@ impl Transaction {
     }
 
     /// Notes that rows of a table are locked now.
-    pub(super) fn locks(&self, table: Place) {
+    pub(crate) fn locks(&self, table: Place) {
         self.0.locked.note(table);
     }
 
