@@ -1,40 +1,157 @@
 //! Reading pages of a stream's current state from the database in wire form.
+//!
+//! Owns how pages are filled and how far one has come. What a stream's state is
+//! made of, its sources know: a file each, registered in [`SOURCES`].
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use sea_orm::DbErr;
-use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
-use tidegate_entity::{command, conflict, shared_record};
-use tidegate_protocol::command::Priority;
-use tidegate_protocol::entry::{
-    CommandBody, ConflictBody, ConflictStatus, Item, ItemBody, RecordBody, RecordOp, kind,
-};
-use tidegate_protocol::id::{CommandId, DeviceId};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use tidegate_protocol::entry::Item;
+use tidegate_protocol::id::CommandId;
 use tidegate_protocol::limits::{PAGE_BYTES, PAGE_ENTRIES};
 use tidegate_protocol::time::Timestamp;
 
-use crate::config::check::MARKETPLACE;
 use crate::journal::Viewer;
 use crate::journal::frame::StreamId;
-use crate::resolve::conflict::Conflict;
-use crate::store::market::Held;
-use crate::store::market::shown::shown_text;
+use crate::store::Store;
 use crate::store::portion::{Cost, Portion, Portioned};
-use crate::store::{self, Store};
+
+mod commands;
+mod conflicts;
+mod market;
+mod records;
+
+pub use commands::command_body;
+pub use conflicts::conflict_body;
+
+/// Where current state comes from. A stream's snapshot holds its sources in
+/// this order.
+const SOURCES: [&dyn AnySource; 4] =
+    [&commands::Commands, &conflicts::Conflicts, &market::Items, &records::Records];
+
+/// A kind of current state.
+pub(crate) trait Source: Send + Sync {
+    /// After which item a page begins; part of cursors that devices hold.
+    type After: Serialize + DeserializeOwned + Send;
+
+    /// Its name in those cursors.
+    const NAME: &'static str;
+
+    /// Whether a stream tells of it.
+    fn tells_of(stream: &StreamId) -> bool;
+
+    /// What follows `after`, from the beginning without one. Also where there is
+    /// no room: whether anything follows must be known.
+    fn read(
+        reading: Reading<'_>,
+        after: Option<Self::After>,
+        room: Room,
+    ) -> impl Future<Output = Result<Part<Self::After>, DbErr>> + Send;
+}
+
+/// What is read, for whom, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Reading<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) stream: &'a StreamId,
+    pub(crate) viewer: &'a Viewer,
+    pub(crate) now: Timestamp,
+}
+
+/// What one source gives to a page.
+#[derive(Debug)]
+pub(crate) struct Part<A> {
+    pub(crate) items: Vec<Item>,
+    /// Commands among them.
+    pub(crate) commands: Vec<(CommandId, i32)>,
+    /// Where it goes on; `None` at the end, the inner one at its beginning.
+    pub(crate) next: Option<Option<A>>,
+    pub(crate) cost: Cost,
+}
+
+impl<A> Default for Part<A> {
+    fn default() -> Self {
+        Self { items: Vec::new(), commands: Vec::new(), next: None, cost: Cost::default() }
+    }
+}
+
+/// A [`Source`] of any kind.
+trait AnySource: Sync {
+    fn name(&self) -> &'static str;
+    fn tells_of(&self, stream: &StreamId) -> bool;
+    fn read<'a>(
+        &'a self,
+        reading: Reading<'a>,
+        after: Value,
+        room: Room,
+    ) -> BoxFuture<'a, Result<Part<Value>, DbErr>>;
+}
+
+impl<S: Source> AnySource for S {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn tells_of(&self, stream: &StreamId) -> bool {
+        S::tells_of(stream)
+    }
+
+    fn read<'a>(
+        &'a self,
+        reading: Reading<'a>,
+        after: Value,
+        room: Room,
+    ) -> BoxFuture<'a, Result<Part<Value>, DbErr>> {
+        async move {
+            // One that this version does not understand begins anew.
+            let after = serde_json::from_value(after).unwrap_or_default();
+            let Part { items, commands, next, cost } = S::read(reading, after, room).await?;
+            let next = next.map(|next| Some(serde_json::to_value(next).unwrap_or_default()));
+            Ok(Part { items, commands, next, cost })
+        }
+        .boxed()
+    }
+}
 
 /// How far a snapshot has come: after which item the next page begins.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SnapshotAt {
     /// At the beginning.
     Start,
-    /// A user's commands, after this position.
-    Commands(i64),
-    /// A user's open conflicts, after this one.
-    Conflicts(String),
-    /// A shared stream's records, after this collection and id.
-    Records(String, String),
-    /// The marketplace's items, after this kind and id.
-    Market(String, String),
+    /// In one of the sources, after an item; null at its beginning.
+    In(&'static str, Value),
+}
+
+impl Serialize for SnapshotAt {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Start => serializer.serialize_str("start"),
+            Self::In(source, after) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry(source, after)?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for SnapshotAt {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let said = Value::deserialize(deserializer)?;
+        if said == "start" {
+            return Ok(Self::Start);
+        }
+        let Value::Object(said) = said else { return Err(D::Error::custom("no position")) };
+        let first = said.into_iter().next();
+        let (name, after) = first.ok_or_else(|| D::Error::custom("no position"))?;
+        let source = SOURCES.iter().find(|source| source.name() == name);
+        let source = source.ok_or_else(|| D::Error::custom("no such source"))?;
+        Ok(Self::In(source.name(), after))
+    }
 }
 
 /// A page of current state.
@@ -61,230 +178,97 @@ pub async fn snapshot(
 ) -> Result<SnapshotPage, DbErr> {
     let _turn = store.turn().await;
     let limit = limit.min(PAGE_ENTRIES);
-    if let Some(user_id) = stream.name.owner() {
-        let after = match at {
-            SnapshotAt::Conflicts(after) => {
-                return conflicts(store, user_id, after, SnapshotRoom::of(limit)).await;
-            }
-            SnapshotAt::Commands(after) => *after,
-            SnapshotAt::Start | SnapshotAt::Records(..) | SnapshotAt::Market(..) => 0,
-        };
-        let mut page = commands(store, user_id, after, limit, viewer, now).await?;
-        if page.next.is_none() {
-            // What is left of the page takes what comes next.
-            let taken = page.items.iter().map(|item| item.body.get().len()).sum();
-            let room = SnapshotRoom { items: limit - page.items.len(), taken };
-            let rest = conflicts(store, user_id, "", room).await?;
-            page.items.extend(rest.items);
-            page.next = rest.next;
-            page.cost += rest.cost;
-        }
-        return Ok(page);
-    }
-    let after = match at {
-        SnapshotAt::Records(first, id) | SnapshotAt::Market(first, id) => {
-            (first.as_str(), id.as_str())
-        }
-        SnapshotAt::Start | SnapshotAt::Commands(_) | SnapshotAt::Conflicts(_) => ("", ""),
+    let reading = Reading { store, stream, viewer, now };
+    let mut page =
+        SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost: Cost::default() };
+    let (first, mut after) = match at {
+        SnapshotAt::Start => (None, Value::Null),
+        SnapshotAt::In(source, after) => (Some(*source), after.clone()),
     };
-    if stream.name.as_str() == MARKETPLACE {
-        return market(store, after, limit).await;
-    }
-    records(store, stream, after, limit).await
-}
-
-async fn commands(
-    store: &Store,
-    user_id: &str,
-    after: i64,
-    limit: usize,
-    viewer: &Viewer,
-    now: Timestamp,
-) -> Result<SnapshotPage, DbErr> {
-    let portion = SnapshotRoom::of(limit).portion();
-    let read = store::command::open_after(store.readers(), user_id, after, portion).await?;
-    let Portioned { rows, is_last, cost } = read;
-    let retried: Vec<String> =
-        rows.iter().filter(|row| row.attempt > 1).map(|row| row.id.clone()).collect();
-    let settled =
-        store::outcome::settled_by(store.readers(), viewer.device_id.as_str(), &retried).await?;
-    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost };
-    let (mut at, mut bytes) = (after, 0);
-    for row in &rows {
-        if page.items.len() >= limit || bytes >= PAGE_BYTES {
-            page.next = Some(SnapshotAt::Commands(at));
-            return Ok(page);
-        }
-        at = row.last_seq;
-        let concerned = viewer.is_concerned(row.device_id.as_deref(), row.requires.as_deref());
-        if !concerned || row.expires_at <= now.millis() || settled.contains(&row.id) {
-            continue;
-        }
-        if let Some((command_id, item)) = command_item(row) {
-            bytes += item.body.get().len();
-            page.items.push(item);
-            page.commands.push((command_id, row.attempt));
+    let told = SOURCES.iter().filter(|source| source.tells_of(stream));
+    // A source that the stream does not have begins all of them anew.
+    let first = first.filter(|first| told.clone().any(|source| source.name() == *first));
+    let left = told.skip_while(|source| first.is_some_and(|first| first != source.name()));
+    let mut taken = 0;
+    for source in left {
+        // What is left of the page takes what comes next.
+        let room = Room { items: limit - page.items.len(), taken };
+        let part = source.read(reading, std::mem::take(&mut after), room).await?;
+        taken += part.items.iter().map(|item| item.body.get().len()).sum::<usize>();
+        page.items.extend(part.items);
+        page.commands.extend(part.commands);
+        page.cost += part.cost;
+        if let Some(next) = part.next {
+            page.next = Some(SnapshotAt::In(source.name(), next.unwrap_or_default()));
+            break;
         }
     }
-    page.next = (!is_last).then_some(SnapshotAt::Commands(at));
     Ok(page)
 }
 
-async fn conflicts(
-    store: &Store,
-    user_id: &str,
-    after: &str,
-    room: SnapshotRoom,
-) -> Result<SnapshotPage, DbErr> {
-    let db = store.readers();
-    let read = store::conflict::open_of_user(db, user_id, after, room.portion()).await?;
-    let item = |row: conflict::Model| {
-        let at = SnapshotAt::Conflicts(row.id.clone());
-        let body = conflict_body(&row).and_then(|body| to_raw_value(&body).ok());
-        (at, body.map(|body| Item { kind: kind::CONFLICT.to_owned(), body }))
-    };
-    Ok(gather(&SnapshotAt::Conflicts(after.to_owned()), read, item, room))
-}
-
-/// What devices are told of a conflict. `None` if a stored verdict is not what
-/// the gateway writes.
-pub fn conflict_body(row: &conflict::Model) -> Option<ConflictBody> {
-    let verdict: Conflict = serde_json::from_str(&row.verdict).ok()?;
-    Some(ConflictBody {
-        conflict_id: row.id.clone(),
-        subject: row.subject.clone(),
-        status: ConflictStatus::from_word(&row.status)?,
-        conflict_type: verdict.conflict_type.as_str().to_owned(),
-        severity: row.severity.clone(),
-        fields: verdict.fields.into_iter().map(|disputed| disputed.field).collect(),
-        strategy: verdict.strategy.as_str().to_owned(),
-        decided_by: verdict.decided_by.word(),
-        restored_at: row.restored_at.map(Timestamp::from_millis),
-        version: verdict.result.version,
-    })
-}
-
-async fn market(store: &Store, after: (&str, &str), limit: usize) -> Result<SnapshotPage, DbErr> {
-    let room = SnapshotRoom::of(limit);
-    let read = store::market::page(store.readers(), after, room.portion()).await?;
-    let item = |row: Held| {
-        let at = SnapshotAt::Market(row.kind.clone(), row.id.clone());
-        (at, market_item(row))
-    };
-    let start = SnapshotAt::Market(after.0.to_owned(), after.1.to_owned());
-    Ok(gather(&start, read, item, room))
-}
-
-fn market_item(row: Held) -> Option<Item> {
-    let data = RawValue::from_string(shown_text(row.data, row.rated.as_deref())?).ok()?;
-    let body = ItemBody {
-        id: row.id,
-        version: row.version,
-        op: RecordOp::Put,
-        base_version: None,
-        data: Some(data),
-        patch: None,
-    };
-    Some(Item { kind: row.kind, body: to_raw_value(&body).ok()? })
-}
-
 /// What a page may still take.
-#[derive(Clone, Copy)]
-struct SnapshotRoom {
-    items: usize,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) items: usize,
     /// Bytes that it holds already.
-    taken: usize,
+    pub(crate) taken: usize,
 }
 
-impl SnapshotRoom {
-    /// A page of its own.
-    const fn of(items: usize) -> Self {
-        Self { items, taken: 0 }
-    }
-
+impl Room {
     /// What to read for it. Also where there is no room: whether anything
     /// follows must be known.
-    fn portion(self) -> Portion {
+    pub(crate) fn portion(self) -> Portion {
         Portion { rows: self.items.max(1), bytes: PAGE_BYTES.saturating_sub(self.taken).max(1) }
     }
 }
 
-/// Fills a page from what one read brought. `item` tells of a row where the page
-/// after it begins, and its item if it makes one. A page without room goes on
+/// Fills a part from what one read brought. `item` tells of a row where the page
+/// after it begins, and its item if it makes one. A part without room goes on
 /// from `start`.
-fn gather<T>(
-    start: &SnapshotAt,
+fn gather<T, A>(
+    start: Option<A>,
     read: Portioned<T>,
-    item: impl Fn(T) -> (SnapshotAt, Option<Item>),
-    room: SnapshotRoom,
-) -> SnapshotPage {
+    item: impl Fn(T) -> (A, Option<Item>),
+    room: Room,
+) -> Part<A> {
     let Portioned { rows, is_last, cost } = read;
-    let mut page = SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost };
+    let mut part = Part { cost, ..Part::default() };
     let mut bytes = room.taken;
-    let mut last = None;
+    let mut last = start;
     for (at, item) in rows.into_iter().map(item) {
-        if page.items.len() >= room.items || bytes >= PAGE_BYTES {
-            page.next = Some(last.unwrap_or_else(|| start.clone()));
-            return page;
+        if part.items.len() >= room.items || bytes >= PAGE_BYTES {
+            part.next = Some(last);
+            return part;
         }
         last = Some(at);
         if let Some(item) = item {
             bytes += item.body.get().len();
-            page.items.push(item);
+            part.items.push(item);
         }
     }
-    page.next = if is_last { None } else { last };
-    page
+    part.next = (!is_last).then_some(last);
+    part
 }
 
-fn command_item(row: &command::Model) -> Option<(CommandId, Item)> {
-    let body = command_body(row)?;
-    let body_json = to_raw_value(&body).ok()?;
-    Some((body.command_id, Item { kind: kind::COMMAND.to_owned(), body: body_json }))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The body of a command's entry for its current attempt. `None` if a stored
-/// value is not what the gateway writes.
-pub fn command_body(row: &command::Model) -> Option<CommandBody> {
-    Some(CommandBody {
-        command_id: CommandId::parse(&row.id).ok()?,
-        attempt: row.attempt,
-        data_type: row.data_type.clone(),
-        value: RawValue::from_string(row.value.clone()).ok()?,
-        priority: Priority::from_word(&row.priority)?,
-        expires_at: Timestamp::from_millis(row.expires_at),
-        device_id: row.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
-    })
-}
-
-async fn records(
-    store: &Store,
-    stream: &StreamId,
-    after: (&str, &str),
-    limit: usize,
-) -> Result<SnapshotPage, DbErr> {
-    let name = stream.name.as_str();
-    let room = SnapshotRoom::of(limit);
-    let read = store::record::page(store.readers(), name, after, room.portion()).await?;
-    let item = |row: shared_record::Model| {
-        let at = SnapshotAt::Records(row.collection.clone(), row.id.clone());
-        (at, record_item(row))
-    };
-    let start = SnapshotAt::Records(after.0.to_owned(), after.1.to_owned());
-    Ok(gather(&start, read, item, room))
-}
-
-fn record_item(row: shared_record::Model) -> Option<Item> {
-    let data = RawValue::from_string(row.data?).ok()?;
-    let body = RecordBody {
-        collection: row.collection,
-        id: row.id,
-        version: row.version,
-        op: RecordOp::Put,
-        base_version: None,
-        data: Some(data),
-        patch: None,
-    };
-    let body = to_raw_value(&body).ok()?;
-    Some(Item { kind: kind::RECORD.to_owned(), body })
+    /// Devices hold them in cursors of polls, also across an update.
+    #[test]
+    fn positions_read_as_they_always_did() {
+        for text in [
+            r#""start""#,
+            r#"{"commands":5}"#,
+            r#"{"conflicts":"0197"}"#,
+            r#"{"records":["notes","a"]}"#,
+            r#"{"market":["skill","s1"]}"#,
+        ] {
+            let at: SnapshotAt = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&at).unwrap(), text);
+        }
+        for text in [r#""end""#, "{}", r#"{"mail":5}"#, "5"] {
+            assert!(serde_json::from_str::<SnapshotAt>(text).is_err(), "{text}");
+        }
+    }
 }
