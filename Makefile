@@ -9,7 +9,7 @@ CARGO ?= cargo
 QUICK = $(CARGO) build --locked --profile quick
 FOR_TESTS = $(CARGO) build --locked --workspace --bins --tests
 
-.PHONY: run sandbox test torture openapi-client bench fmt lint doc deny
+.PHONY: run sandbox test simulation torture openapi-client bench fmt lint doc deny
 
 # Builds, migrates an embedded SQLite, starts the gateway in development mode,
 # and prints its URL, a token and the next command to try.
@@ -35,6 +35,14 @@ test:
 	@$(CARGO) test --locked --workspace; result=$$?; \
 	sort $(SKIPPED) 2>/dev/null | uniq -c | sed -E 's/^ *([0-9]+) (.*)/skipped: \2 (tests: \1)/'; \
 	exit $$result
+
+# Random histories of devices, backends, the marketplace and the push tier, each
+# step checked; `make test` plays 1,000. Prints the seed of one that fails:
+# `make simulation SEED=…` plays it again.
+HISTORIES ?= 100000
+simulation:
+	TIDEGATE_SIMULATION_HISTORIES=$(HISTORIES) TIDEGATE_TEST_SEED=$(SEED) $(CARGO) test --locked --workspace --test it -- \
+		--nocapture --exact simulation::no_order_of_events_breaks_a_promise
 
 # Random faults under load for so many minutes: a disk that fills, fails or
 # hangs, SIGKILL, PostgreSQL (its own, where it is installed) restarted and

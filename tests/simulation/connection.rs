@@ -6,58 +6,68 @@ use std::sync::Arc;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
+use tidegate::hub::SessionKey;
+use tidegate::hub::presence::Presence;
 use tidegate::hub::signal::Signal;
 use tidegate::ingest::devices::Registration;
 use tidegate::journal::Viewer;
 use tidegate::journal::frame::EventsFrame;
 use tidegate::session::stream::Phase;
 use tidegate::session::verdict::Beginning;
-use tidegate::session::{Moment, ReadWhat, Session, SessionOptions};
+use tidegate::session::{Moment, ReadWhat, Session};
 use tidegate::store;
 use tidegate::store::device::DeviceKey;
 use tidegate::transport::open;
 use tidegate::transport::read::{Fed, Reader};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::CloseReason;
-use tidegate_protocol::command::{Channel, Platform};
+use tidegate_protocol::command::{Channel, Platform, PushProvider, PushRegistration};
 use tidegate_protocol::cursor::{Cursor, Cursors};
-use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
+use tidegate_protocol::id::{CommandId, DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::time::Timestamp;
 
 use crate::simulation::client::{Client, Mismatch};
-use crate::simulation::world::Node;
+use crate::simulation::node::Node;
 
 /// The shared stream of the simulation.
 pub(super) fn news() -> StreamName {
     StreamName::parse("news").unwrap()
 }
 
+/// The stream of the marketplace.
+pub(super) fn market() -> StreamName {
+    StreamName::parse("marketplace").unwrap()
+}
+
+/// Sockets of a user: more than there are devices.
+const SESSIONS_MAX: usize = 100;
+
 /// A device with what it holds, and its session while it has one.
 pub(super) struct Device {
     pub(super) user: UserId,
     pub(super) id: DeviceId,
     capabilities: Vec<String>,
+    /// Where it can be woken.
+    pub(super) token: Option<String>,
     pub(super) client: Client,
+    /// The cursor of its last poll, if nothing came to it since.
+    pub(super) polled: Option<String>,
     pub(super) session: Option<Connection>,
 }
 
 /// A session and the network to its device.
 pub(super) struct Connection {
     pub(super) machine: Session,
+    /// Orders to the session, such as to begin anew.
+    signal: Arc<Signal>,
+    _presence: Presence,
     viewer: Viewer,
     /// Sent, and not yet received.
     flying: VecDeque<String>,
     /// Acks that the device made; any may arrive, again and in any order.
     acks: Vec<Cursors>,
-}
-
-fn options() -> Arc<SessionOptions> {
-    Arc::new(SessionOptions {
-        ack_timeout_ms: 60_000,
-        auth_warning_ms: 60_000,
-        frames_per_second: 100,
-        frames_burst: 200,
-    })
+    /// Commands delivered and not acked, by their position.
+    unacked: VecDeque<(Seq, CommandId, i32)>,
 }
 
 impl Device {
@@ -66,9 +76,16 @@ impl Device {
             user: UserId::parse(user).unwrap(),
             id: DeviceId::generate(),
             capabilities: capabilities.iter().map(|&name| name.to_owned()).collect(),
+            token: None,
             client: Client::default(),
+            polled: None,
             session: None,
         }
+    }
+
+    /// It can be woken under this token.
+    pub(super) fn with_token(self, token: String) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     pub(super) fn key(&self) -> DeviceKey {
@@ -79,36 +96,49 @@ impl Device {
         StreamName::of_user(&self.user)
     }
 
-    /// Says hello; an older session of the device is gone.
-    pub(super) async fn connect(&mut self, node: &Node, now: Moment) {
-        self.session = None;
-        self.client.begin();
-        let names = [self.own_stream(), news()];
-        let watches = open::watch(&node.hub, &names, &Arc::new(Signal::default()));
+    /// The streams it follows.
+    pub(super) fn streams(&self) -> [StreamName; 3] {
+        [self.own_stream(), news(), market()]
+    }
+
+    /// What it says of itself.
+    pub(super) fn registration(&self, has_socket: bool) -> Registration {
+        let push = self.token.clone();
+        let push = push.map(|token| PushRegistration { provider: PushProvider::Fcm, token });
         let device = HelloDevice {
             id: self.id.clone(),
-            platform: Platform::Other,
+            platform: Platform::Android,
             name: None,
             app_version: None,
             capabilities: Some(Some(self.capabilities.clone())),
-            push: None,
-            wants_delta_push: None,
+            push: Some(push),
+            wants_delta_push: Some(Some(self.token.is_some())),
         };
-        let cursors = self.client.cursors();
-        let registration = Registration {
-            user_id: self.user.clone(),
-            device,
-            streams: names.to_vec(),
-            has_socket: true,
-        };
-        let registered = node.ingest.register(registration).await.unwrap();
+        let (user_id, streams) = (self.user.clone(), self.streams().to_vec());
+        Registration { user_id, device, streams, has_socket }
+    }
+
+    /// Says hello; an older session of the device is gone.
+    pub(super) async fn connect(&mut self, node: &Node, now: Moment) {
+        self.session = None;
+        self.polled = None;
+        self.client.begin();
+        let signal = Arc::new(Signal::default());
+        let watches = open::watch(&node.hub, &self.streams(), &signal);
+        let key = SessionKey { user_id: self.user.clone(), device_id: self.id.clone() };
+        let presence = node.hub.enter(key, &signal, SESSIONS_MAX).ok().unwrap();
+        let registered = node.ingest.register(self.registration(true)).await.unwrap();
         let never = Timestamp::from_millis(i64::MAX / 2);
         let mut connection = Connection {
-            machine: Session::new(options(), 30_000, never, now),
+            machine: Session::new(Arc::clone(&node.session_options), 30_000, never, now),
+            signal,
+            _presence: presence,
             viewer: open::viewer(&registered.device).unwrap(),
             flying: VecDeque::new(),
             acks: Vec::new(),
+            unacked: VecDeque::new(),
         };
+        let cursors = self.client.cursors();
         for opened in open::begin(watches, &registered.heads, &cursors).unwrap() {
             let (name, epoch) = (opened.state.id.name.clone(), opened.state.id.epoch.clone());
             if let Beginning::Resumed(seq) = opened.beginning {
@@ -130,6 +160,10 @@ impl Device {
     ) {
         for _ in 0..pages {
             let Some(connection) = &mut self.session else { return };
+            if connection.signal.order().is_some() {
+                self.session = None;
+                return;
+            }
             let Some(mut plan) = connection.machine.next_read(now) else { return };
             if let ReadWhat::Events(room) = &mut plan.what
                 && rng.random_bool(0.7)
@@ -157,9 +191,15 @@ impl Device {
                         let is_over = !row.open || row.expires_at <= now.wall.millis();
                         assert!(!is_over, "{id} is over, and is sent all the same");
                     }
+                    let commands = frame.commands.iter();
+                    connection.unacked.extend(commands.map(|c| (c.seq, c.id.clone(), c.attempt)));
                     connection.flying.push_back(frame.frame.text().to_owned());
                 }
-                Fed::Snapshot(page) => connection.flying.push_back(page.message.write(None)),
+                Fed::Snapshot(page) => {
+                    let commands = page.commands.into_iter();
+                    connection.unacked.extend(commands.map(|(id, attempt)| (page.seq, id, attempt)));
+                    connection.flying.push_back(page.message.write(None));
+                }
                 Fed::Silent => {}
                 Fed::Nothing => panic!("the head promised more"),
                 // Overtaken by trimming: closed 4410.
@@ -206,7 +246,9 @@ impl Device {
         }
         let counted = connection.machine.ack(cursors).expect("it was sent");
         for (stream, cursor) in counted {
-            node.ingest.behind().ack(&key, &stream, cursor, now.wall);
+            let passed =
+                if stream.owner().is_some() { connection.passed(cursor.seq) } else { Vec::new() };
+            node.ingest.behind().ack_delivered(&key, &stream, cursor, passed, now.wall);
         }
     }
 
@@ -245,5 +287,16 @@ impl Device {
     /// Whether everything that there is has come.
     pub(super) fn is_idle(&self) -> bool {
         self.session.as_ref().is_some_and(|connection| connection.flying.is_empty())
+    }
+}
+
+impl Connection {
+    /// Takes the commands delivered up to a position.
+    fn passed(&mut self, upto: Seq) -> Vec<(CommandId, i32)> {
+        let mut passed = Vec::new();
+        while let Some((_, id, attempt)) = self.unacked.pop_front_if(|(seq, ..)| *seq <= upto) {
+            passed.push((id, attempt));
+        }
+        passed
     }
 }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use rand::Rng as _;
 use tidegate::store;
 use tidegate_protocol::command::{CommandResult, Outcome};
-use tidegate_protocol::entry::{CommandBody, CommandClosedBody, RecordBody, kind};
+use tidegate_protocol::entry::{CommandBody, CommandClosedBody, kind};
 use tidegate_protocol::id::{CommandId, UserId};
 use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 
-use crate::simulation::client::{Records, fold};
+use crate::simulation::client::{Change, Records, fold};
+use crate::simulation::connection::{Device, market, news};
 use crate::simulation::rows::Row;
 use crate::simulation::world::{ALL, World};
 
@@ -41,11 +42,13 @@ impl World {
                 assert!(is_ordered, "{:?}: {acked} ≤ {sent} ≤ {read} ≤ {head}", stream.id);
             }
         }
-        let keys: Vec<_> =
-            self.devices.iter().map(crate::simulation::connection::Device::key).collect();
+        let keys: Vec<_> = self.devices.iter().map(Device::key).collect();
         let stored = store::device::cursors(self.node.store.readers(), &keys).await.unwrap();
         for ((device, stream), row) in stored {
             assert!(row.seq <= heads[&stream].0, "{device:?} acked beyond the end of {stream}");
+        }
+        if self.is_market_touched {
+            self.node.check_market().await;
         }
     }
 
@@ -56,6 +59,7 @@ impl World {
             self.catch_up(at).await;
             self.holds_what_is_open(at).await;
         }
+        self.wake_everybody().await;
         for round in 0..3 {
             for at in 0..self.devices.len() {
                 self.catch_up(at).await;
@@ -90,7 +94,7 @@ impl World {
         let rows = store::command::open_after(readers, user, 0, ALL).await.unwrap().rows;
         let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let settled = store::outcome::settled_by(readers, device.id.as_str(), &ids).await.unwrap();
-        let lasting_ms = self.clock.now().millis() + 3_600_000;
+        let lasting_ms = self.around.clock.now().millis() + 3_600_000;
         for row in rows {
             let concerns = device.is_concerned(row.device_id.as_deref(), row.requires.as_deref());
             if concerns && row.expires_at > lasting_ms && !settled.contains(&row.id) {
@@ -100,15 +104,19 @@ impl World {
         }
     }
 
-    /// The device takes everything there is.
-    async fn catch_up(&mut self, at: usize) {
-        let mut turns = 0;
+    /// The device takes everything there is, by socket or by polls.
+    pub(super) async fn catch_up(&mut self, at: usize) {
+        let polls = self.rng.random_bool(0.4);
         let heads = self.heads().await;
-        loop {
-            turns += 1;
-            assert!(turns < TURNS, "a device does not get to the end");
+        for _ in 0..TURNS {
             let now = self.now();
             let (device, node) = (&mut self.devices[at], &self.node);
+            if polls {
+                if device.poll(node, &mut self.rng).await {
+                    return;
+                }
+                continue;
+            }
             if device.session.is_none() {
                 device.connect(node, now).await;
             }
@@ -118,15 +126,15 @@ impl World {
             device.ack(node, now, &mut self.rng);
             device.heartbeat();
             let cursors = device.client.cursors();
-            let is_there =
-                [device.own_stream(), crate::simulation::connection::news()].iter().all(|name| {
-                    cursors.get(name).map(|held| held.seq.get())
-                        == heads.get(name.as_str()).map(|head| head.0)
-                });
+            let is_there = device.streams().iter().all(|name| {
+                cursors.get(name).map(|held| held.seq.get())
+                    == heads.get(name.as_str()).map(|head| head.0)
+            });
             if is_there && device.is_idle() {
                 return;
             }
         }
+        panic!("a device does not get to the end");
     }
 }
 
@@ -153,10 +161,32 @@ pub(super) async fn everything(world: &mut World) {
             assert!(told.is_none_or(|status| status.as_str() == end), "{told:?} is not {end}");
         }
     }
-    let news = journals.get("news").map(|rows| folded(rows)).unwrap_or_default();
+    let fold_of = |name: &str| journals.get(name).map(|rows| folded(rows)).unwrap_or_default();
+    let folds = [news(), market()].map(|name| (present(&fold_of(name.as_str())), name));
     for device in &world.devices {
         assert!(device.client.open.is_empty(), "every end is told: {:?}", device.client.open);
-        assert_eq!(present(&device.client.records), present(&news), "a replica is the fold");
+        for (fold, name) in &folds {
+            let held = device.client.records.get(name).map(present).unwrap_or_default();
+            assert_eq!(&held, fold, "a replica of {name} is the fold");
+        }
+    }
+    newcomers(world).await;
+}
+
+/// Who comes new and gets the current state holds what those hold who were
+/// there all the time.
+async fn newcomers(world: &mut World) {
+    for user in ["u1", "u2", "u3"] {
+        world.devices.push(Device::new(user, &[]));
+        world.catch_up(world.devices.len() - 1).await;
+        let (newest, others) = world.devices.split_last().unwrap();
+        for other in others.iter().filter(|device| device.user == newest.user) {
+            assert_eq!(other.client.conflicts, newest.client.conflicts, "open conflicts of {user}");
+            for name in [news(), market()] {
+                let of = |device: &Device| device.client.records.get(&name).map(present);
+                assert_eq!(of(other).unwrap_or_default(), of(newest).unwrap_or_default());
+            }
+        }
     }
 }
 
@@ -181,9 +211,8 @@ fn end_of(rows: &[Row], id: &str) -> String {
 
 fn folded(rows: &[Row]) -> Records {
     let mut records = Records::new();
-    for row in rows {
-        let body: RecordBody = serde_json::from_str(&row.body).unwrap();
-        assert!(fold(&mut records, body), "each entry follows from those before it: {row:?}");
+    for change in rows.iter().filter_map(|row| Change::read(&row.kind, &row.body)) {
+        assert!(fold(&mut records, change), "each entry follows from those before it");
     }
     records
 }

@@ -1,34 +1,27 @@
-//! Everything there is: a node that can be dropped and opened again, a clock,
-//! a backend, and devices.
+//! Everything there is: a node that can be dropped and opened again, a backend,
+//! and devices.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use tidegate::hub::Hub;
 use tidegate::ingest::commands::Report;
-use tidegate::ingest::{Ingest, IngestOptions};
-use tidegate::metrics::Metrics;
 use tidegate::session::Moment;
+use tidegate::store;
 use tidegate::store::portion::Portion;
-use tidegate::store::{self, Store, StoreOptions};
-use tidegate_clock::{Clock, Hands};
 use tidegate_protocol::command::{Channel, CommandResult, Outcome};
 use tidegate_protocol::id::{CommandId, UserId};
 use tidegate_protocol::rest::{CreateCommand, RecordChange};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::seed;
 use crate::simulation::Step;
 use crate::simulation::connection::{Device, news};
+use crate::simulation::market::Upstream;
+use crate::simulation::node::{Around, Node, Place};
 use crate::simulation::rows::Row;
-use crate::support::PostgresDatabase;
 
 /// A command that was asked for.
 pub(super) struct Asked {
@@ -38,132 +31,89 @@ pub(super) struct Asked {
     body: Value,
 }
 
-/// The store and the writer, as `app` puts them together.
-pub(super) struct Node {
-    pub(super) store: Store,
-    pub(super) hub: Arc<Hub>,
-    pub(super) ingest: Ingest,
-    pub(super) metrics: Metrics,
-    stop: CancellationToken,
-    writing: JoinSet<()>,
+/// What was done so far, told if it fails.
+struct Trace {
+    seed: u64,
+    steps: Vec<Step>,
+}
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for (number, step) in self.steps.iter().enumerate() {
+                seed::say(&format!("{number}: {step:?}"));
+            }
+            seed::say(&format!("simulation: {}", seed::replay(self.seed)));
+        }
+    }
 }
 
 pub(super) struct World {
+    pub(super) around: Arc<Around>,
     pub(super) rng: StdRng,
     pub(super) node: Node,
     pub(super) devices: Vec<Device>,
     pub(super) asked: Vec<Asked>,
+    pub(super) upstream: Upstream,
     /// Rows that were trimmed, by stream.
     pub(super) trimmed: BTreeMap<String, Vec<Row>>,
-    pub(super) clock: Clock,
-    hands: Hands,
+    /// Whether the last step was one that changes the marketplace.
+    pub(super) is_market_touched: bool,
+    /// Requests to the push service that were looked at.
+    pub(super) requests: usize,
     /// The time that never jumps back.
     mono_ms: u64,
-    url: String,
-    trace: Vec<String>,
-    _database: Option<PostgresDatabase>,
-    _folder: TempDir,
+    trace: Trace,
+    place: Place,
 }
 
 /// A read that nothing bounds.
 pub(super) const ALL: Portion = Portion { rows: 1_000_000, bytes: usize::MAX };
 
-/// How long a result may take, as in the defaults.
-const RESULT_TIMEOUT_MS: u64 = 10_000;
-
-impl Node {
-    async fn open(url: &str, clock: &Clock) -> Self {
-        let options = StoreOptions {
-            url: url.to_owned(),
-            connections: 2,
-            synchronous_full: false,
-            acquire_timeout: Duration::from_secs(10),
-            statement_timeout: Duration::from_secs(10),
-            lock_timeout: Duration::from_secs(1),
-            check_limit: Duration::from_secs(10),
-        };
-        let store = Store::open(&options).await.unwrap();
-        store::schema::migrate(&store).await.unwrap();
-        let (hub, stop) = (Hub::new(tokio::runtime::Handle::current()), CancellationToken::new());
-        let options = IngestOptions {
-            queue: 1024,
-            batch: 512,
-            result_timeout_ms: RESULT_TIMEOUT_MS,
-            pending_per_user: 10_000,
-            devices_per_user: 50,
-            push_bucket_milli: None,
-            rules: Arc::default(),
-        };
-        let metrics = Metrics::new();
-        let (ingest, writer) = Ingest::new(
-            store.clone(),
-            Arc::clone(&hub),
-            clock.clone(),
-            metrics.clone(),
-            options,
-            stop.clone(),
-        );
-        let mut writing = JoinSet::new();
-        writing.spawn(writer.run());
-        Self { store, hub, ingest, metrics, stop, writing }
-    }
-
-    /// What was noted for later and not written is lost, as in a crash.
-    async fn drop_all(&mut self) {
-        self.stop.cancel();
-        while let Some(done) = self.writing.join_next().await {
-            done.unwrap();
-        }
-        self.store.clone().close().await.unwrap();
-    }
-}
-
 impl World {
-    pub(super) async fn new(seed: u64) -> Self {
-        let folder = TempDir::new().unwrap();
-        let database = PostgresDatabase::create().await;
-        let file = folder.path().join("simulation.db");
-        let url = match &database {
-            Some(database) => database.url(),
-            None => format!("sqlite://{}?mode=rwc", file.display()),
-        };
-        let (clock, hands) = Clock::movable();
+    pub(super) async fn new(around: Arc<Around>, seed: u64) -> Self {
+        let trace = Trace { seed, steps: Vec::new() };
+        let place = Place::new(&around).await;
+        let token = |name: &str| format!("{name}-{seed:016x}");
         let devices = vec![
-            Device::new("u1", &["scale"]),
+            Device::new("u1", &["scale"]).with_token(token("u1")),
             Device::new("u1", &[]),
-            Device::new("u2", &[]),
+            Device::new("u2", &[]).with_token(token("u2")),
             Device::new("u2", &["scale"]),
-            Device::new("u3", &[]),
+            Device::new("u3", &[]).with_token(token("u3")),
         ];
-        Self {
+        let mut world = Self {
+            node: Node::open(&around, &place).await,
             rng: seed::rng(seed),
-            node: Node::open(&url, &clock).await,
             devices,
             asked: Vec::new(),
+            upstream: Upstream::default(),
             trimmed: BTreeMap::new(),
-            clock,
-            hands,
+            is_market_touched: true,
+            requests: around.fcm.requests().len(),
             mono_ms: 0,
-            url,
-            trace: Vec::new(),
-            _database: database,
-            _folder: folder,
-        }
+            trace,
+            around,
+            place,
+        };
+        world.lead().await;
+        world
     }
 
-    /// Remembers the last steps for the message of a failure.
-    pub(super) fn trace(&mut self, number: usize, step: Step) {
-        self.trace.push(format!("{number}: {step:?}"));
-        seed::say(self.trace.last().unwrap());
+    /// Remembers a step for the message of a failure.
+    pub(super) fn trace(&mut self, step: Step) {
+        self.trace.steps.push(step);
     }
 
     pub(super) fn now(&self) -> Moment {
-        Moment { mono_ms: self.mono_ms, wall: self.clock.now() }
+        Moment { mono_ms: self.mono_ms, wall: self.around.clock.now() }
     }
 
     pub(super) async fn take(&mut self, step: Step) {
         self.mono_ms += self.rng.random_range(0..500);
         let (at, now) = (self.rng.random_range(0..self.devices.len()), self.now());
+        self.is_market_touched =
+            matches!(step, Step::Hear | Step::Edit | Step::Rule | Step::Lead | Step::Restart);
         let count = self.rng.random_range(1..5);
         let (device, node) = (&mut self.devices[at], &self.node);
         match step {
@@ -172,6 +122,9 @@ impl World {
                 let away = self.devices.iter().position(|device| device.session.is_none());
                 let at = away.filter(|_| self.rng.random_bool(0.8)).unwrap_or(at);
                 self.devices[at].connect(node, now).await;
+            }
+            Step::Poll => {
+                device.poll(node, &mut self.rng).await;
             }
             Step::Deliver => device.deliver(node, now, count, &mut self.rng).await,
             Step::Receive => device.receive(count),
@@ -190,6 +143,11 @@ impl World {
                 }
             }
             Step::Cancel => self.cancel().await,
+            Step::Hear => self.hear().await,
+            Step::Edit => self.edit().await,
+            Step::Rule => self.rule().await,
+            Step::Lead => self.lead().await,
+            Step::Wake => self.wake().await,
             Step::Report => self.report(at).await,
             Step::WriteBehind => self.node.ingest.flush_behind().await.unwrap(),
             Step::Sweep => self.sweep().await,
@@ -219,6 +177,11 @@ impl World {
             5 => body["ttl_s"] = json!(self.rng.random_range(1..120)),
             _ => {}
         }
+        self.make(user, body).await;
+    }
+
+    /// A new command.
+    pub(super) async fn make(&mut self, user: UserId, body: Value) {
         let key = format!("{:016x}", self.rng.random::<u64>());
         let (id, is_new) = self.ask(&key, &body).await;
         assert!(is_new);
@@ -314,7 +277,7 @@ impl World {
     /// Expiry and retries that are due.
     pub(super) async fn sweep(&self) {
         loop {
-            let now = self.clock.now().millis();
+            let now = self.around.clock.now().millis();
             let due = store::command::due(self.node.store.readers(), now, 100).await.unwrap();
             if due.is_empty() {
                 return;
@@ -330,11 +293,15 @@ impl World {
             1 => self.rng.random_range(0..120_000),
             _ => self.rng.random_range(0..25_000),
         };
-        self.hands.move_ms(by_ms);
+        self.around.hands.move_ms(by_ms);
     }
 
     pub(super) fn pass_days(&self, days: i64) {
-        self.hands.move_ms(days * 24 * 3_600_000);
+        self.pass_hours(days * 24);
+    }
+
+    pub(super) fn pass_hours(&self, hours: i64) {
+        self.around.hands.move_ms(hours * 3_600_000);
     }
 
     /// Removes a part of one stream, as retention does.
@@ -346,12 +313,13 @@ impl World {
         let upto = self.rng.random_range(head.1..=head.0);
         let removed = self.rows(name, head.1).await.into_iter().filter(|row| row.seq <= upto);
         self.trimmed.entry((*name).clone()).or_default().extend(removed);
-        let tx = self.node.store.begin_write().await.unwrap();
-        store::head::lock(&tx, std::slice::from_ref(name)).await.unwrap();
-        let (reached, _) =
-            store::journal::remove_upto(&tx, name, head.1, upto, i64::MAX / 2).await.unwrap();
-        store::head::set_trimmed(&tx, name, reached).await.unwrap();
-        tx.commit().await.unwrap();
+        let trim = self.node.store.write(|tx| async move {
+            store::head::lock(&tx, std::slice::from_ref(*name)).await?;
+            let (reached, _) =
+                store::journal::remove_upto(&tx, name, head.1, upto, i64::MAX / 2).await?;
+            store::head::set_trimmed(&tx, name, reached).await
+        });
+        trim.await.unwrap();
     }
 
     /// Everything in memory is gone; the database stays.
@@ -360,8 +328,8 @@ impl World {
             device.session = None;
         }
         // A database file belongs to one node.
-        self.node.drop_all().await;
-        self.node = Node::open(&self.url, &self.clock).await;
+        self.node.end().await;
+        self.node = Node::open(&self.around, &self.place).await;
     }
 
     /// Head and highest position removed, of every stream.
@@ -372,6 +340,6 @@ impl World {
 
     pub(super) async fn end(mut self) {
         drop(self.devices);
-        self.node.drop_all().await;
+        self.node.end().await;
     }
 }

@@ -53,7 +53,8 @@ pub async fn run(state: Handles, push: Push, stop: CancellationToken) -> anyhow:
     Ok(())
 }
 
-struct Dispatcher {
+/// What sends wake-ups, step by step.
+pub struct Dispatcher {
     state: Handles,
     push: Push,
     node: String,
@@ -102,7 +103,8 @@ struct EndedToken {
 }
 
 impl Dispatcher {
-    fn new(state: Handles, push: Push) -> anyhow::Result<Self> {
+    /// Ready to begin.
+    pub fn new(state: Handles, push: Push) -> anyhow::Result<Self> {
         let settings = &state.settings;
         let ramp = Duration::from_secs(u64::from(settings.ramp_s));
         let options = PlanOptions {
@@ -131,7 +133,7 @@ impl Dispatcher {
 
     /// Takes back what this node had claimed before it was killed, and notes
     /// wake-ups for commands that came while there was no push tier.
-    async fn begin(&mut self) -> Result<(), DbErr> {
+    pub async fn begin(&mut self) -> Result<(), DbErr> {
         let node = &self.node;
         let store = &self.state.store;
         let retake = store.write(|tx| async move { store::wake::retake(&tx, node).await });
@@ -164,6 +166,21 @@ impl Dispatcher {
                 () = tokio::time::sleep(wait) => {}
             }
             self.take_ready();
+        }
+    }
+
+    /// Does all that is due, one scan for devices that lag on data included, up
+    /// to the last answer: what the loop does over time, for a simulation.
+    pub async fn finish_due(&mut self) -> Result<(), DbErr> {
+        self.scan.get_or_insert_default();
+        loop {
+            let wait = self.turn().await?;
+            while let Some(sent) = self.sending.next().await {
+                self.take(sent);
+            }
+            if !wait.is_zero() {
+                return self.write().await;
+            }
         }
     }
 
