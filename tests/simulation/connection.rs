@@ -197,7 +197,9 @@ impl Device {
                 }
                 Fed::Snapshot(page) => {
                     let commands = page.commands.into_iter();
-                    connection.unacked.extend(commands.map(|(id, attempt)| (page.seq, id, attempt)));
+                    connection
+                        .unacked
+                        .extend(commands.map(|(id, attempt)| (page.seq, id, attempt)));
                     connection.flying.push_back(page.message.write(None));
                 }
                 Fed::Silent => {}

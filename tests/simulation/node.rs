@@ -99,18 +99,15 @@ impl Place {
             if Path::new(MEMORY).is_dir() { TempDir::new_in(MEMORY) } else { TempDir::new() };
         let folder = folder.unwrap();
         let database = PostgresDatabase::create().await;
-        let url = match &database {
-            Some(database) => {
-                let store = Store::open(&store_options(&database.url())).await.unwrap();
-                store::schema::migrate(&store).await.unwrap();
-                store.close().await.unwrap();
-                database.url()
-            }
-            None => {
-                let file = folder.path().join("simulation.db");
-                std::fs::write(&file, &around.empty).unwrap();
-                sqlite_url(&file)
-            }
+        let url = if let Some(database) = &database {
+            let store = Store::open(&store_options(&database.url())).await.unwrap();
+            store::schema::migrate(&store).await.unwrap();
+            store.close().await.unwrap();
+            database.url()
+        } else {
+            let file = folder.path().join("simulation.db");
+            std::fs::write(&file, &around.empty).unwrap();
+            sqlite_url(&file)
         };
         Self { url, _database: database, _folder: folder }
     }
@@ -118,6 +115,11 @@ impl Place {
 
 /// The name of every node: one after the other.
 const NAME: &str = "simulated";
+
+/// Empty, of whatever type is asked for.
+fn empty<T: Default>() -> T {
+    T::default()
+}
 
 fn sqlite_url(file: &Path) -> String {
     format!("sqlite://{}?mode=rwc", file.display())
@@ -128,8 +130,8 @@ fn store_options(url: &str) -> StoreOptions {
         url: url.to_owned(),
         connections: 1,
         synchronous_full: false,
-        acquire_timeout: Duration::from_secs(60),
-        statement_timeout: Duration::from_secs(60),
+        acquire_timeout: Duration::from_mins(1),
+        statement_timeout: Duration::from_mins(1),
         lock_timeout: Duration::from_secs(1),
         check_limit: Duration::ZERO,
     }
@@ -144,38 +146,45 @@ fn session_options() -> SessionOptions {
     }
 }
 
+fn ingest_options(config: &Config) -> IngestOptions {
+    IngestOptions {
+        queue: 1024,
+        batch: 512,
+        result_timeout_ms: config.push.result_timeout_ms,
+        pending_per_user: 10_000,
+        devices_per_user: 50,
+        push_bucket_milli: Some(dispatch::bucket(&config.push).full_milli()),
+        rules: Arc::default(),
+    }
+}
+
+/// What the push tier works with.
+fn push_handles(parts: &Parts) -> push::Handles {
+    push::Handles {
+        node: parts.node.clone(),
+        settings: parts.config.push.clone(),
+        store: parts.store.clone(),
+        ingest: parts.ingest.clone(),
+        hub: Arc::clone(&parts.hub),
+        clock: parts.clock.clone(),
+        metrics: parts.metrics.clone(),
+    }
+}
+
 impl Node {
     pub(super) async fn open(around: &Around, place: &Place) -> Self {
         let (config, push) = (around.config.clone(), around.push.clone());
         let store = Store::open(&store_options(&place.url)).await.unwrap();
         let (hub, stop) = (Hub::new(tokio::runtime::Handle::current()), CancellationToken::new());
         let metrics = Metrics::new();
-        let options = IngestOptions {
-            queue: 1024,
-            batch: 512,
-            result_timeout_ms: config.push.result_timeout_ms,
-            pending_per_user: 10_000,
-            devices_per_user: 50,
-            push_bucket_milli: Some(dispatch::bucket(&config.push).full_milli()),
-            rules: Arc::default(),
-        };
         let (ingest, writer) = Ingest::new(
             store.clone(),
             Arc::clone(&hub),
             around.clock.clone(),
             metrics.clone(),
-            options,
+            ingest_options(&config),
             stop.clone(),
         );
-        let handles = push::Handles {
-            node: NAME.to_owned(),
-            settings: config.push.clone(),
-            store: store.clone(),
-            ingest: ingest.clone(),
-            hub: Arc::clone(&hub),
-            clock: around.clock.clone(),
-            metrics: metrics.clone(),
-        };
         let marketplace = MarketplaceHandle::new(marketplace::Parts {
             node: NAME.to_owned(),
             settings: config.marketplace.clone(),
@@ -186,7 +195,7 @@ impl Node {
             rules: Arc::default(),
             hints: None,
         });
-        let state = AppState::new(Parts {
+        let parts = Parts {
             session_options: Arc::new(session_options()),
             shared_streams: HashSet::from([news(), market()]),
             silent: Silent::new((&config.limits).into()),
@@ -206,13 +215,13 @@ impl Node {
             rules: Arc::default(),
             sockets: tokio_util::task::TaskTracker::new(),
             draining: CancellationToken::new(),
-            pollers: Default::default(),
-        });
+            pollers: empty(),
+        };
         let mut writing = JoinSet::new();
         writing.spawn(writer.run());
-        let mut dispatcher = Dispatcher::new(handles, push).unwrap();
+        let mut dispatcher = Dispatcher::new(push_handles(&parts), push).unwrap();
         dispatcher.begin().await.unwrap();
-        Self { state, dispatcher, stop, writing }
+        Self { state: AppState::new(parts), dispatcher, stop, writing }
     }
 
     /// What was noted for later and not written is lost, as in a crash.
