@@ -107,8 +107,9 @@ impl World {
     /// The device takes everything there is, by socket or by polls.
     pub(super) async fn catch_up(&mut self, at: usize) {
         let polls = self.rng.random_bool(0.4);
-        let heads = self.heads().await;
         for _ in 0..TURNS {
+            // A stream may be made by the device's own coming.
+            let heads = self.heads().await;
             let now = self.now();
             let (device, node) = (&mut self.devices[at], &self.node);
             if polls {
