@@ -1,6 +1,7 @@
 //! A write the backend wants a device to perform, and where it stands.
 
 use sea_orm::entity::prelude::*;
+use tidegate_protocol::command::{Channel, CommandStatus, Priority};
 
 /// A row.
 #[sea_orm::model]
@@ -22,16 +23,16 @@ pub struct Model {
     /// Payload as JSON text, as received.
     #[sea_orm(column_type = "Text")]
     pub value: String,
-    /// `high`, `normal` or `low`.
+    /// For the push and the device, not for the order.
     #[sea_orm(column_type = "Text")]
-    pub priority: String,
+    pub priority: Priority,
     /// Capability a device must have.
     #[sea_orm(column_type = "Text", nullable)]
     pub requires: Option<String>,
     /// Status on the wire, except that an expiry not yet journalled still
     /// reads `pending` or `sent`.
     #[sea_orm(column_type = "Text")]
-    pub status: String,
+    pub status: CommandStatus,
     /// Whether it has no final status yet.
     pub open: bool,
     /// Attempts made, from 1.
@@ -59,7 +60,7 @@ pub struct Model {
     pub decided_error: Option<String>,
     /// The push provider that took a wake-up for it, if one did.
     #[sea_orm(column_type = "Text", nullable)]
-    pub pushed_by: Option<String>,
+    pub pushed_by: Option<Channel>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

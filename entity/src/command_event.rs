@@ -3,6 +3,7 @@
 //! newest rows; nothing depends on them.
 
 use sea_orm::entity::prelude::*;
+use tidegate_protocol::command::{Channel, TimelineEvent};
 
 /// A row.
 #[sea_orm::model]
@@ -17,12 +18,12 @@ pub struct Model {
     pub command_id: String,
     /// Milliseconds since the epoch.
     pub at: i64,
-    /// Timeline event on the wire.
+    /// What happened.
     #[sea_orm(column_type = "Text")]
-    pub event: String,
-    /// Channel on the wire.
+    pub event: TimelineEvent,
+    /// What carried it.
     #[sea_orm(column_type = "Text", nullable)]
-    pub channel: Option<String>,
+    pub channel: Option<Channel>,
     /// The device.
     #[sea_orm(column_type = "Text", nullable)]
     pub device_id: Option<String>,

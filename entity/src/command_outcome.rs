@@ -1,6 +1,7 @@
 //! What a device reported about an attempt of a command. Resends add no row.
 
 use sea_orm::entity::prelude::*;
+use tidegate_protocol::command::{Channel, Outcome};
 
 /// A row.
 #[sea_orm::model]
@@ -16,9 +17,9 @@ pub struct Model {
     /// The attempt it reported on.
     #[sea_orm(primary_key, auto_increment = false)]
     pub attempt: i32,
-    /// `applied`, `rejected` or `failed`.
+    /// What it made of it.
     #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
-    pub status: String,
+    pub status: Outcome,
     /// The device's words.
     #[sea_orm(column_type = "Text", nullable)]
     pub error: Option<String>,
@@ -28,7 +29,7 @@ pub struct Model {
     pub late: bool,
     /// `socket` or `http`.
     #[sea_orm(column_type = "Text")]
-    pub channel: String,
+    pub channel: Channel,
     /// Milliseconds since the epoch.
     pub at: i64,
 }

@@ -2,7 +2,9 @@
 //!
 //! Owns the Rust shape of rows and nothing else: no rules, no hooks, no clock.
 //! Times are milliseconds since the Unix epoch, ids are lower-case text, JSON
-//! is text, so that SQLite and PostgreSQL behave alike.
+//! is text, so that SQLite and PostgreSQL behave alike. Words of a table are
+//! text there and a type here: a wrong one cannot be written, and one that this
+//! version does not know is an error of the query that reads it.
 
 pub mod audit_log;
 pub mod command;

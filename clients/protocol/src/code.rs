@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:tt $(, $number:literal)?;)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+ }
 
@@ -34,6 +36,9 @@ macro_rules! words {
                 f.write_str(self.as_str())
             }
         }
+
+        #[cfg(feature = "rows")]
+        $crate::stored!($name);
     };
     (@number $($variant:ident $number:literal;)+) => {
         /// The number that goes with the word: an HTTP status for errors, a

@@ -22,6 +22,8 @@ pub mod limits;
 pub mod patch;
 pub mod rest;
 pub mod retry_after;
+#[cfg(feature = "rows")]
+pub mod rows;
 pub mod server;
 pub mod time;
 

@@ -285,7 +285,7 @@ pub(super) async fn list(
     let page = PageQuery { cursor: query.cursor, limit: query.limit };
     let filter = ListFilter {
         user_id: query.user_id,
-        status: query.status.map(|status| status.as_str().to_owned()),
+        status: query.status,
         before: page.after()?,
         now: state.clock.now().millis(),
     };

@@ -7,7 +7,6 @@ use sea_orm::DbErr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tidegate_entity::journal_entry::Model;
-use tidegate_protocol::command::Priority;
 use tidegate_protocol::entry::{CommandBody, kind};
 use tidegate_protocol::id::{CommandId, DeviceId, Epoch, Seq};
 use tidegate_protocol::limits::{PAGE_BYTES, PAGE_ENTRIES, WINDOW_BYTES};
@@ -210,7 +209,7 @@ fn first_body(entry: &Model, first: &FirstAttempt, expires_at: Timestamp) -> Opt
         attempt: 1,
         data_type: first.data_type.clone(),
         value: RawValue::from_string(entry.body.clone()).ok()?,
-        priority: Priority::from_word(&first.priority)?,
+        priority: first.priority,
         expires_at,
         device_id: entry.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
     })

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use tidegate_entity::{command, device, push_wake};
-use tidegate_protocol::command::Priority;
 use tidegate_protocol::id::{CommandId, Seq, StreamName};
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::wake::{Ttl, Urgency, Wake, WriteHealth};
@@ -120,10 +119,8 @@ fn delta(look: &Look<'_>) -> Plan {
 fn command_order(look: &Look<'_>, options: &PlanOptions) -> Option<Order> {
     let newest = look.waiting.iter().map(|command| command.last_seq).max()?;
     let ends = look.waiting.iter().map(|command| command.expires_at).max()?;
-    let is_urgent = look.waiting.iter().any(|command| {
-        let priority = Priority::from_word(&command.priority).unwrap_or(Priority::Normal);
-        Urgency::of_command(priority) == Urgency::High
-    });
+    let is_urgent =
+        look.waiting.iter().any(|command| Urgency::of_command(command.priority) == Urgency::High);
     let command = match look.waiting {
         [only] if options.inline => Some(inline(only)?),
         _ => None,

@@ -6,6 +6,7 @@ use sea_orm::{
     QuerySelect, Select,
 };
 use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
+use tidegate_protocol::command::{Channel, CommandStatus};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::order::Place;
@@ -201,7 +202,7 @@ pub async fn update(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 /// The statuses of open commands, for statements that name their rows by id.
 /// With `open` in its place SQLite prefers the index that begins with it to
 /// more than a few ids, and reads every open command there is.
-const OPEN: [&str; 2] = ["pending", "sent"];
+const OPEN: [CommandStatus; 2] = [CommandStatus::Pending, CommandStatus::Sent];
 
 /// How far a command came on its way to a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,7 +222,7 @@ pub async fn note_delivery(
     step: Step,
     due_at: i64,
 ) -> Result<(), DbErr> {
-    let is_pending = Expr::col(Column::Status).eq("pending");
+    let is_pending = Expr::col(Column::Status).eq(CommandStatus::Pending);
     let is_first_ack = |attempt: i32| {
         Expr::col(Column::Attempt)
             .eq(attempt)
@@ -233,7 +234,7 @@ pub async fn note_delivery(
             .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN));
         if step.is_sent {
-            update = update.col_expr(Column::Status, Expr::value("sent"));
+            update = update.col_expr(Column::Status, Expr::value(CommandStatus::Sent));
         }
         if let Some(attempt) = step.acked {
             let due_at = CaseStatement::new()
@@ -256,7 +257,7 @@ pub async fn note_delivery(
 pub async fn mark_pushed(
     db: &impl ConnectionTrait,
     ids: &[String],
-    provider: &str,
+    provider: Channel,
 ) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
@@ -295,8 +296,8 @@ pub async fn users_with_unpushed(
 pub struct ListFilter {
     /// Whose commands; all users' where absent.
     pub user_id: Option<String>,
-    /// Status on the wire.
-    pub status: Option<String>,
+    /// The status.
+    pub status: Option<CommandStatus>,
     /// Commands older than this id (ids are time-ordered).
     pub before: Option<String>,
     /// To judge expiry by, milliseconds since the epoch.
@@ -316,15 +317,15 @@ pub async fn list(
     if let Some(before) = &filter.before {
         query = query.filter(Column::Id.lt(before.as_str()));
     }
-    query = match filter.status.as_deref() {
+    query = match filter.status {
         None => query,
         // An expiry shows at once, even where it is not journalled yet.
-        Some("expired") => query.filter(
+        Some(CommandStatus::Expired) => query.filter(
             Condition::any()
-                .add(Column::Status.eq("expired"))
+                .add(Column::Status.eq(CommandStatus::Expired))
                 .add(Column::Open.eq(true).and(Column::ExpiresAt.lte(filter.now))),
         ),
-        Some(open @ ("pending" | "sent")) => {
+        Some(open @ (CommandStatus::Pending | CommandStatus::Sent)) => {
             query.filter(Column::Status.eq(open)).filter(Column::ExpiresAt.gt(filter.now))
         }
         Some(status) => query.filter(Column::Status.eq(status)),

@@ -4,6 +4,7 @@ use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use tidegate_entity::command_event::{ActiveModel, Column, Entity, Model};
+use tidegate_protocol::command::{Channel, TimelineEvent};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 
@@ -14,10 +15,10 @@ pub struct NewEvent {
     pub command_id: String,
     /// Milliseconds since the epoch.
     pub at: i64,
-    /// Event on the wire.
-    pub event: &'static str,
-    /// Channel on the wire.
-    pub channel: Option<&'static str>,
+    /// What happened.
+    pub event: TimelineEvent,
+    /// What carried it.
+    pub channel: Option<Channel>,
     /// The device.
     pub device_id: Option<String>,
     /// More, in words.
@@ -32,8 +33,8 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<NewEvent>) -> Result<()
         id: NotSet,
         command_id: Set(row.command_id),
         at: Set(row.at),
-        event: Set(row.event.to_owned()),
-        channel: Set(row.channel.map(str::to_owned)),
+        event: Set(row.event),
+        channel: Set(row.channel),
         device_id: Set(row.device_id),
         detail: Set(row.detail),
         once: Set(row.once),
@@ -63,4 +64,33 @@ pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), 
             .await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{Database, DatabaseBackend, Schema};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_word_of_a_newer_version_is_an_error_that_names_its_column() {
+        let db = Database::connect("sqlite::memory:").await.unwrap();
+        let schema = Schema::new(DatabaseBackend::Sqlite);
+        db.execute(&schema.create_table_from_entity(Entity)).await.unwrap();
+        let event = NewEvent {
+            command_id: "c".to_owned(),
+            at: 1,
+            event: TimelineEvent::PushOk,
+            channel: None,
+            device_id: None,
+            detail: None,
+            once: None,
+        };
+        insert(&db, vec![event]).await.unwrap();
+        let read = of_commands(&db, &["c".to_owned()]).await.unwrap();
+        assert_eq!((read[0].event, read[0].channel), (TimelineEvent::PushOk, None));
+        db.execute_unprepared("UPDATE command_event SET channel = 'pigeon'").await.unwrap();
+        let error = of_commands(&db, &["c".to_owned()]).await.unwrap_err().to_string();
+        assert!(error.contains("\"channel\"") && error.contains("Channel"), "{error}");
+    }
 }

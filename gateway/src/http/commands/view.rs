@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use tidegate_entity::{command, command_delivery, command_event, command_outcome};
-use tidegate_protocol::command::{Channel, CommandStatus, Priority, TimelineEvent};
+use tidegate_protocol::command::{Channel, CommandStatus, TimelineEvent};
 use tidegate_protocol::id::{CommandId, DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::rest::history::{CommandOutcome, CommandView, TimelineRow};
 use tidegate_protocol::time::Timestamp;
@@ -26,7 +26,7 @@ pub(super) async fn with_timelines(
     let mut timelines: HashMap<String, Vec<TimelineRow>> = HashMap::new();
     for event in events.map_err(|error| ApiError::internal(&error))? {
         let timeline = timelines.entry(event.command_id.clone()).or_default();
-        timeline.extend(event_row(event));
+        timeline.push(event_row(event));
     }
     for delivery in deliveries.map_err(|error| ApiError::internal(&error))? {
         let timeline = timelines.entry(delivery.command_id.clone()).or_default();
@@ -46,16 +46,16 @@ pub(super) async fn with_timelines(
         .collect()
 }
 
-fn event_row(event: command_event::Model) -> Option<TimelineRow> {
-    Some(TimelineRow {
+fn event_row(event: command_event::Model) -> TimelineRow {
+    TimelineRow {
         at: Timestamp::from_millis(event.at),
-        event: TimelineEvent::from_word(&event.event)?,
-        channel: event.channel.as_deref().and_then(Channel::from_word),
+        event: event.event,
+        channel: event.channel,
         device_id: event.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
         status: None,
         late: None,
         detail: event.detail,
-    })
+    }
 }
 
 fn delivery_rows(delivery: &command_delivery::Model) -> impl Iterator<Item = TimelineRow> {
@@ -86,9 +86,9 @@ fn outcome_row(outcome: command_outcome::Model) -> TimelineRow {
     TimelineRow {
         at: Timestamp::from_millis(outcome.at),
         event: TimelineEvent::Result,
-        channel: Channel::from_word(&outcome.channel),
+        channel: Some(outcome.channel),
         device_id: DeviceId::parse(&outcome.device_id).ok(),
-        status: CommandStatus::from_word(&outcome.status),
+        status: Some(outcome.status.status()),
         late: outcome.late.then_some(true),
         detail,
     }
@@ -111,7 +111,7 @@ fn view(row: command::Model, events: Vec<TimelineRow>, now: Timestamp) -> Option
         user_id,
         device_id: row.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
         value: serde_json::value::RawValue::from_string(row.value.clone()).ok()?,
-        priority: Priority::from_word(&row.priority)?,
+        priority: row.priority,
         status,
         seq: Seq::new(row.seq),
         created_at: Timestamp::from_millis(row.created_at),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{command, command_delivery, device, device_cursor};
-use tidegate_protocol::command::TimelineEvent;
+use tidegate_protocol::command::{Channel, TimelineEvent};
 use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 use tidegate_protocol::time::Timestamp;
 
@@ -116,8 +116,8 @@ fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
     note.commands.iter().map(move |command_id| NewEvent {
         command_id: command_id.as_str().to_owned(),
         at: note.at.millis(),
-        event: event.as_str(),
-        channel: Some(note.channel.as_str()),
+        event,
+        channel: Some(note.channel),
         device_id: Some(note.device_id.clone()),
         detail: Some(note.detail.clone()),
         // A batch whose commit ended unclear is written again.
@@ -126,11 +126,11 @@ fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
 }
 
 /// The commands for which each provider took a wake-up.
-fn pushed_by(batch: &BehindBatch) -> BTreeMap<&'static str, Vec<String>> {
-    let mut pushed: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+fn pushed_by(batch: &BehindBatch) -> BTreeMap<Channel, Vec<String>> {
+    let mut pushed: BTreeMap<Channel, Vec<String>> = BTreeMap::new();
     for note in batch.pushed.iter().filter(|note| note.is_ok) {
         let ids = note.commands.iter().map(|id| id.as_str().to_owned());
-        pushed.entry(note.channel.as_str()).or_default().extend(ids);
+        pushed.entry(note.channel).or_default().extend(ids);
     }
     pushed
 }

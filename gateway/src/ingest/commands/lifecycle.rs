@@ -27,7 +27,7 @@ pub(crate) fn status_at(row: &command::Model, now: Timestamp) -> CommandStatus {
     if row.open && row.expires_at <= now.millis() {
         return CommandStatus::Expired;
     }
-    CommandStatus::from_word(&row.status).unwrap_or(CommandStatus::Pending)
+    row.status
 }
 
 /// Appends an entry about a command, for the devices it concerns.
@@ -68,7 +68,7 @@ pub(in crate::ingest) fn close(
     let Some(state) = unit.edit_command(id) else { return };
     debug_assert!(state.row.open && status.is_final());
     state.row.open = false;
-    status.as_str().clone_into(&mut state.row.status);
+    state.row.status = status;
     state.row.closed_at = Some(now);
     state.row.due_at = state.row.expires_at;
     let tier = decision.as_ref().map(|decision| tier(&state.row, decision.channel));
@@ -90,8 +90,7 @@ pub(in crate::ingest) fn close(
 /// The tier that won: the push provider that woke a device for the command,
 /// the socket, or else the poll.
 fn tier(row: &command::Model, reported_by: Channel) -> Channel {
-    let pushed_by = row.pushed_by.as_deref().and_then(Channel::from_word);
-    pushed_by.unwrap_or(if reported_by == Channel::Socket {
+    row.pushed_by.unwrap_or(if reported_by == Channel::Socket {
         Channel::Socket
     } else {
         Channel::Poll
@@ -139,7 +138,7 @@ pub(in crate::ingest) fn close_if_settled(unit: &mut UnitOfWork, id: &String, ch
     if is_left {
         return;
     }
-    let status = CommandStatus::from_word(&last.status).unwrap_or(CommandStatus::Failed);
+    let status = last.status.status();
     let decision = Decision {
         device_id: last.device_id.clone(),
         attempt: last.attempt,

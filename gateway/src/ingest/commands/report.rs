@@ -81,7 +81,7 @@ fn is_resend(state: &Command, report: &Report, result: &CommandResult, attempt: 
     state.outcomes.iter().any(|known| {
         known.device_id == report.device_id.as_str()
             && known.attempt == attempt
-            && known.status == result.status.as_str()
+            && known.status == result.status
     })
 }
 
@@ -112,11 +112,11 @@ fn record(unit: &mut UnitOfWork, report: &Report, result: &CommandResult, attemp
         command_id: id.clone(),
         device_id: report.device_id.as_str().to_owned(),
         attempt,
-        status: result.status.as_str().to_owned(),
+        status: result.status,
         error: result.error.clone(),
         settles,
         late: !counts,
-        channel: report.channel.as_str().to_owned(),
+        channel: report.channel,
         at: now,
     };
     state.outcomes.push(outcome);
@@ -141,8 +141,7 @@ fn record(unit: &mut UnitOfWork, report: &Report, result: &CommandResult, attemp
 /// The standing final status, or while there is none the one reported.
 fn answer(state: &Command, result: &CommandResult) -> ResultAnswer {
     let reported = result.status.status();
-    let standing = CommandStatus::from_word(&state.row.status).filter(|_| !state.row.open);
-    let status = standing.unwrap_or(reported);
+    let status = if state.row.open { reported } else { state.row.status };
     ResultAnswer {
         command_id: result.command_id.clone(),
         status,

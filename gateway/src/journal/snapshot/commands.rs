@@ -3,7 +3,6 @@
 use sea_orm::DbErr;
 use serde_json::value::{RawValue, to_raw_value};
 use tidegate_entity::command;
-use tidegate_protocol::command::Priority;
 use tidegate_protocol::entry::{CommandBody, Item, kind};
 use tidegate_protocol::id::{CommandId, DeviceId};
 use tidegate_protocol::limits::PAGE_BYTES;
@@ -78,7 +77,7 @@ pub fn command_body(row: &command::Model) -> Option<CommandBody> {
         attempt: row.attempt,
         data_type: row.data_type.clone(),
         value: RawValue::from_string(row.value.clone()).ok()?,
-        priority: Priority::from_word(&row.priority)?,
+        priority: row.priority,
         expires_at: Timestamp::from_millis(row.expires_at),
         device_id: row.device_id.as_deref().and_then(|id| DeviceId::parse(id).ok()),
     })

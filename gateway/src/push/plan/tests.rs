@@ -1,5 +1,7 @@
 //! The tier's decisions, one promise a test.
 
+use tidegate_protocol::command::{CommandStatus, Priority};
+
 use super::*;
 use crate::push::bucket::tests::wake;
 
@@ -32,16 +34,16 @@ fn device() -> device::Model {
     }
 }
 
-fn command(created_at: i64, priority: &str) -> command::Model {
+fn command(created_at: i64, priority: Priority) -> command::Model {
     command::Model {
         id: CommandId::generate().to_string(),
         user_id: "u".to_owned(),
         device_id: None,
         data_type: "steps".to_owned(),
         value: "{\"count\":1}".to_owned(),
-        priority: priority.to_owned(),
+        priority,
         requires: None,
-        status: "pending".to_owned(),
+        status: CommandStatus::Pending,
         open: true,
         attempt: 1,
         seq: 1,
@@ -69,7 +71,7 @@ fn look<'a>(
 
 #[test]
 fn an_absent_device_is_woken_with_its_one_command_inside() {
-    let (wake, device, waiting) = (wake(), device(), [command(0, "normal")]);
+    let (wake, device, waiting) = (wake(), device(), [command(0, Priority::Normal)]);
     let Plan::Send(order) = plan(&look(&wake, &device, &waiting, 1_000), &options()) else {
         panic!("not sent")
     };
@@ -85,7 +87,7 @@ fn an_absent_device_is_woken_with_its_one_command_inside() {
 #[test]
 fn several_commands_make_one_hint_and_low_ones_are_not_urgent() {
     let (wake, device) = (wake(), device());
-    let waiting = [command(0, "low"), command(5, "low")];
+    let waiting = [command(0, Priority::Low), command(5, Priority::Low)];
     let Plan::Send(order) = plan(&look(&wake, &device, &waiting, 1_000), &options()) else {
         panic!("not sent")
     };
@@ -95,7 +97,7 @@ fn several_commands_make_one_hint_and_low_ones_are_not_urgent() {
 
 #[test]
 fn a_device_that_just_connected_is_left_to_its_socket() {
-    let (wake, device, waiting) = (wake(), device(), [command(0, "high")]);
+    let (wake, device, waiting) = (wake(), device(), [command(0, Priority::High)]);
     let just =
         Look { online_for: Some(Duration::from_secs(1)), ..look(&wake, &device, &waiting, 60_000) };
     assert!(matches!(plan(&just, &options()), Plan::Later(69_000)));
@@ -108,13 +110,13 @@ fn nothing_waiting_or_no_token_is_nothing_to_do() {
     let (wake, mut device) = (wake(), device());
     assert!(matches!(plan(&look(&wake, &device, &[], 1_000), &options()), Plan::Idle));
     device.push_token = None;
-    let waiting = [command(0, "high")];
+    let waiting = [command(0, Priority::High)];
     assert!(matches!(plan(&look(&wake, &device, &waiting, 1_000), &options()), Plan::Idle));
 }
 
 #[test]
 fn a_send_that_went_well_is_repeated_once_and_then_left_to_the_poll() {
-    let (mut wake, device, waiting) = (wake(), device(), [command(0, "high")]);
+    let (mut wake, device, waiting) = (wake(), device(), [command(0, Priority::High)]);
     let now = Timestamp::from_millis(1_000);
     settle(&mut wake, Outcome::Taken, false, &options(), now, 0.0);
     assert_eq!(wake.due_at, 21_000);
@@ -171,7 +173,7 @@ fn a_refused_token_backs_off_alone_and_the_last_refusal_is_known() {
 
 #[test]
 fn a_command_from_a_clock_that_was_ahead_does_not_wait_for_its_time() {
-    let (wake, device, waiting) = (wake(), device(), [command(1_000_000_000, "high")]);
+    let (wake, device, waiting) = (wake(), device(), [command(1_000_000_000, Priority::High)]);
     let online = Some(Duration::from_secs(11));
     let look = Look { online_for: online, ..look(&wake, &device, &waiting, 60_000) };
     assert!(matches!(plan(&look, &options()), Plan::Later(70_000)));

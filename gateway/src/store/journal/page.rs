@@ -12,6 +12,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, FromQueryResult, JoinType
 use serde::{Deserialize, Deserializer};
 use tidegate_entity::journal_entry::{Column, Entity, Model};
 use tidegate_entity::{command, stream_head};
+use tidegate_protocol::command::Priority;
 use tidegate_protocol::entry::kind;
 
 use crate::store::bulk::packed;
@@ -44,8 +45,8 @@ pub struct CommandState {
 pub struct FirstAttempt {
     /// What to write, in the app's words.
     pub data_type: String,
-    /// Priority on the wire.
-    pub priority: String,
+    /// The priority.
+    pub priority: Priority,
 }
 
 /// A stretch of a stream and its head, read as of one moment.
@@ -82,7 +83,7 @@ struct Read {
     expires_at: Option<i64>,
     attempt: Option<i32>,
     data_type: Option<String>,
-    priority: Option<String>,
+    priority: Option<Priority>,
 }
 
 const COLUMNS: [&str; 12] = [
