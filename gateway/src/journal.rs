@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use tidegate_entity::device::Capabilities;
 use tidegate_entity::journal_entry;
 use tidegate_protocol::entry::kind;
 use tidegate_protocol::id::{CommandId, DeviceId, Seq};
@@ -23,7 +24,7 @@ pub struct Viewer {
     /// The device.
     pub device_id: DeviceId,
     /// What it can carry out.
-    pub capabilities: Box<[String]>,
+    pub capabilities: Capabilities,
 }
 
 impl Viewer {

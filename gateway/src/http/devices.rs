@@ -7,9 +7,9 @@ use serde::Serialize;
 use tidegate_entity::device;
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::{CloseReason, ErrorCode};
-use tidegate_protocol::command::{Platform, PushProvider, PushRegistration};
+use tidegate_protocol::command::{PushProvider, PushRegistration};
 use tidegate_protocol::id::{DeviceId, StreamName, UserId};
-use tidegate_protocol::rest::{DeviceView, Page, PushState, RegisterDevice, Registered};
+use tidegate_protocol::rest::{DeviceView, Page, RegisterDevice, Registered};
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
 
@@ -113,11 +113,11 @@ fn view(state: &AppState, user_id: &UserId, row: device::Model) -> ApiResult<Dev
     Ok(DeviceView {
         online: state.hub.is_online(user_id.as_str(), device_id.as_str()),
         device_id,
-        platform: Platform::from_word(&row.platform).unwrap_or(Platform::Other),
+        platform: row.platform,
         name: row.name,
-        capabilities: serde_json::from_str(&row.capabilities).unwrap_or_default(),
+        capabilities: row.capabilities.to_vec(),
         last_seen_at: Timestamp::from_millis(row.last_seen_at),
-        push_state: PushState::from_word(&row.push_state).unwrap_or(PushState::None),
+        push_state: row.push_state,
         push_error: row.push_error,
     })
 }

@@ -128,9 +128,5 @@ fn new_row(request: &CreateCommand, body: &CommandBody, now: Timestamp) -> comma
 pub(crate) fn is_eligible(command: &command::Model, device: &device::Model) -> bool {
     let addressed =
         command.device_id.as_ref().is_none_or(|device_id| *device_id == device.device_id);
-    addressed
-        && command.requires.as_ref().is_none_or(|needed| {
-            let has: Vec<String> = serde_json::from_str(&device.capabilities).unwrap_or_default();
-            has.contains(needed)
-        })
+    addressed && command.requires.as_ref().is_none_or(|needed| device.capabilities.contains(needed))
 }

@@ -1,9 +1,10 @@
 //! Devices: registering, refreshing, deleting.
 
+use tidegate_entity::device::Capabilities;
 use tidegate_entity::{command, device, device_cursor, push_wake};
 use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::command::{Channel, CommandStatus, PushRegistration};
+use tidegate_protocol::command::{Channel, CommandStatus, Platform, PushRegistration};
 use tidegate_protocol::id::{StreamName, UserId};
 use tidegate_protocol::rest::PushState;
 
@@ -67,7 +68,7 @@ impl Write for Registration {
         let user_id = self.user_id.as_str().to_owned();
         reads.rows.want::<device::Entity>(Wanted::Of { user_id });
         if let Some(Some(push)) = &self.device.push {
-            let (provider, token) = (push.provider.as_str().to_owned(), push.token.clone());
+            let (provider, token) = (push.provider, push.token.clone());
             reads.rows.want::<device::Entity>(Wanted::Holding { provider, token });
         }
     }
@@ -153,7 +154,7 @@ fn register(unit: &mut UnitOfWork, registration: &Registration) -> ApiResult<Dev
         .map(|(known, capabilities)| Shift::between(known, capabilities))
         .unwrap_or_default();
     let is_known = known.is_some();
-    let mut row = known.unwrap_or_else(|| new_device(&key, now));
+    let mut row = known.unwrap_or_else(|| new_device(&key, registration.device.platform, now));
     let token_before = row.push_token.clone();
     refresh(&mut row, &registration.device, now);
     unit.rows.put::<device::Entity>(row);
@@ -212,18 +213,18 @@ fn waiting_for(unit: &UnitOfWork, key: &DeviceKey, capabilities: &[String]) -> V
     waiting
 }
 
-fn new_device(key: &DeviceKey, now: i64) -> device::Model {
+fn new_device(key: &DeviceKey, platform: Platform, now: i64) -> device::Model {
     device::Model {
         user_id: key.user_id.clone(),
         device_id: key.device_id.clone(),
-        platform: String::new(),
+        platform,
         name: None,
         app_version: None,
-        capabilities: "[]".to_owned(),
+        capabilities: Capabilities::default(),
         push_provider: None,
         push_token: None,
         push_token_hash: None,
-        push_state: PushState::None.as_str().to_owned(),
+        push_state: PushState::None,
         push_error: None,
         push_refreshed_at: None,
         wants_delta_push: false,
@@ -234,7 +235,7 @@ fn new_device(key: &DeviceKey, now: i64) -> device::Model {
 
 /// Absent means unchanged, null means removed.
 fn refresh(row: &mut device::Model, device: &HelloDevice, now: i64) {
-    device.platform.as_str().clone_into(&mut row.platform);
+    row.platform = device.platform;
     row.last_seen_at = now;
     if let Some(name) = &device.name {
         row.name.clone_from(name);
@@ -243,28 +244,26 @@ fn refresh(row: &mut device::Model, device: &HelloDevice, now: i64) {
         row.app_version.clone_from(version);
     }
     if let Some(capabilities) = capabilities_of(device) {
-        row.capabilities = serde_json::to_string(capabilities).expect("a list of texts serialises");
+        row.capabilities = capabilities.into();
     }
     if let Some(wants) = device.wants_delta_push {
         row.wants_delta_push = wants.unwrap_or_default();
     }
     if let Some(push) = &device.push {
-        row.push_provider = push.as_ref().map(|push| push.provider.as_str().to_owned());
+        row.push_provider = push.as_ref().map(|push| push.provider);
         row.push_token = push.as_ref().map(|push| push.token.clone());
         row.push_token_hash = push.as_ref().map(|push| token_hash(&push.token));
         row.push_error = None;
         row.push_refreshed_at = push.as_ref().map(|_| now);
-        let state = if push.is_some() { PushState::Active } else { PushState::None };
-        state.as_str().clone_into(&mut row.push_state);
+        row.push_state = if push.is_some() { PushState::Active } else { PushState::None };
     }
 }
 
 /// A token belongs to the device that registered it last.
 fn claim_token(unit: &mut UnitOfWork, key: &DeviceKey, push: &PushRegistration) {
-    let provider = push.provider.as_str();
     let holds = |row: &&device::Model| {
         row.push_token.as_deref() == Some(&*push.token)
-            && row.push_provider.as_deref() == Some(provider)
+            && row.push_provider == Some(push.provider)
             && (row.user_id != key.user_id || row.device_id != key.device_id)
     };
     let holders: Vec<device::Model> =
@@ -273,7 +272,7 @@ fn claim_token(unit: &mut UnitOfWork, key: &DeviceKey, push: &PushRegistration) 
         row.push_token = None;
         row.push_token_hash = None;
         row.push_provider = None;
-        PushState::None.as_str().clone_into(&mut row.push_state);
+        row.push_state = PushState::None;
         unit.rows.put::<device::Entity>(row);
     }
 }

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tidegate_protocol::command::Platform;
 use tokio::time::Instant;
 
 use crate::hub::lock;
@@ -25,8 +26,9 @@ use crate::store::device::DeviceKey;
 pub enum Circuit {
     /// The FCM project.
     Fcm,
-    /// The project's credentials for one platform, by the platform's word.
-    FcmPlatform(String),
+    /// The project's credentials for one platform, whose devices it
+    /// is.
+    FcmPlatform(Platform),
     /// One Web Push service, by its origin: devices choose it, so that one
     /// says nothing about another.
     WebPush(String),

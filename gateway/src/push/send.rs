@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate_entity::device;
-use tidegate_protocol::command::{Channel, PushProvider};
+use tidegate_protocol::command::{Channel, Platform, PushProvider};
 use tidegate_services::fcm::message::DeviceToken;
 use tidegate_services::outcome::Action;
 use tidegate_services::webpush::subscription::Subscription;
@@ -44,12 +44,13 @@ impl Address {
     /// The address of a device; `None` when its token cannot be one, or its
     /// provider is not configured.
     pub(super) fn of(push: &Push, device: &device::Model) -> Result<Self, NoAddress> {
-        let (Some(token), Some(provider)) = (&device.push_token, &device.push_provider) else {
+        let (Some(token), Some(provider)) = (&device.push_token, device.push_provider) else {
             return Err(NoAddress::NotConfigured);
         };
-        // A word of a newer version is one of a provider that is not here.
-        let provider = PushProvider::from_word(provider).filter(|known| push.0.has(*known));
-        match provider.ok_or(NoAddress::NotConfigured)? {
+        if !push.0.has(provider) {
+            return Err(NoAddress::NotConfigured);
+        }
+        match provider {
             PushProvider::Fcm => {
                 DeviceToken::parse(token).map(Self::Fcm).map_err(|_| NoAddress::Invalid)
             }
@@ -63,12 +64,11 @@ impl Address {
     }
 
     /// The circuits that a send to a device of this platform passes.
-    pub(super) fn route(&self, platform: &str) -> Route {
+    pub(super) fn route(&self, platform: Platform) -> Route {
         match self {
-            Self::Fcm(_) => Route {
-                service: Circuit::Fcm,
-                platform: Some(Circuit::FcmPlatform(platform.to_owned())),
-            },
+            Self::Fcm(_) => {
+                Route { service: Circuit::Fcm, platform: Some(Circuit::FcmPlatform(platform)) }
+            }
             Self::WebPush(subscription) => {
                 Route { service: Circuit::WebPush(subscription.origin()), platform: None }
             }

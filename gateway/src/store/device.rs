@@ -9,6 +9,8 @@ use sea_orm::{
 };
 use sha2::{Digest as _, Sha256};
 use tidegate_entity::{device, device_cursor};
+use tidegate_protocol::command::PushProvider;
+use tidegate_protocol::rest::PushState;
 
 use crate::limits::CLOCK_SKEW;
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of, packed};
@@ -132,7 +134,7 @@ pub struct TokenOwner {
     /// The token.
     pub token: String,
     /// Its provider.
-    pub provider: String,
+    pub provider: PushProvider,
     /// Whose device.
     pub user_id: String,
     /// The device.
@@ -150,7 +152,7 @@ pub async fn end_token(
     let ended = device::Entity::update_many()
         .col_expr(Column::PushToken, Expr::value(Option::<String>::None))
         .col_expr(Column::PushTokenHash, Expr::value(Option::<String>::None))
-        .col_expr(Column::PushState, Expr::value("invalid"))
+        .col_expr(Column::PushState, Expr::value(PushState::Invalid))
         .col_expr(Column::PushError, Expr::value(Some(reason)))
         .filter(Column::UserId.eq(owner.user_id.as_str()))
         .filter(Column::DeviceId.eq(owner.device_id.as_str()))
@@ -168,7 +170,7 @@ pub async fn not_refreshed_since(
 ) -> Result<Vec<DeviceKey>, DbErr> {
     use device::Column;
     let query = device::Entity::find()
-        .filter(Column::PushState.eq("active"))
+        .filter(Column::PushState.eq(PushState::Active))
         .filter(Column::PushRefreshedAt.lt(before));
     keys_of(query, db, limit).await
 }
@@ -182,9 +184,9 @@ pub async fn mark_stale(
     use device::Column;
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
         device::Entity::update_many()
-            .col_expr(Column::PushState, Expr::value("stale"))
+            .col_expr(Column::PushState, Expr::value(PushState::Stale))
             .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
-            .filter(Column::PushState.eq("active"))
+            .filter(Column::PushState.eq(PushState::Active))
             .filter(Column::PushRefreshedAt.lt(before))
             .exec(db)
             .await?;

@@ -104,9 +104,7 @@ fn begin_one(watch: Watch, heads: &Heads, cursors: &Cursors) -> ApiResult<Opened
 pub fn viewer(device: &device::Model) -> ApiResult<Viewer> {
     let device_id =
         DeviceId::parse(&device.device_id).map_err(|error| ApiError::internal(&error))?;
-    let capabilities: Vec<String> =
-        serde_json::from_str(&device.capabilities).map_err(|error| ApiError::internal(&error))?;
-    Ok(Viewer { device_id, capabilities: capabilities.into() })
+    Ok(Viewer { device_id, capabilities: device.capabilities.clone() })
 }
 
 /// Counts what was read from the database to be delivered.

@@ -14,7 +14,7 @@ pub(crate) struct Shift {
 impl Shift {
     /// From what is stored to what it names now.
     pub(crate) fn between(row: &device::Model, now: &[String]) -> Self {
-        let had: Vec<String> = serde_json::from_str(&row.capabilities).unwrap_or_default();
+        let had = &row.capabilities;
         let gained = now.iter().filter(|name| !had.contains(name)).cloned().collect();
         let lost = had.iter().filter(|name| !now.contains(name)).cloned().collect();
         Self { gained, lost }

@@ -137,12 +137,12 @@ fn one_origin_or_platform_does_not_silence_another() {
     let circuits = Circuits::new(60_000);
     let now = Instant::now();
     let device = DeviceKey { user_id: "u".to_owned(), device_id: "d".to_owned() };
-    let platform = |word: &str| Circuit::FcmPlatform(word.to_owned());
-    let all = |word: &str| Route { service: Circuit::Fcm, platform: Some(platform(word)) };
-    let leave = circuits.admit(all("ios"), &device, now).unwrap();
-    circuits.refused(&leave, &platform("ios"), Evidence::Project, now);
-    circuits.admit(all("android"), &device, now).unwrap();
-    circuits.admit(all("ios"), &device, now).unwrap_err();
+    let platform = Circuit::FcmPlatform;
+    let all = |of: Platform| Route { service: Circuit::Fcm, platform: Some(platform(of)) };
+    let leave = circuits.admit(all(Platform::Ios), &device, now).unwrap();
+    circuits.refused(&leave, &platform(Platform::Ios), Evidence::Project, now);
+    circuits.admit(all(Platform::Android), &device, now).unwrap();
+    circuits.admit(all(Platform::Ios), &device, now).unwrap_err();
     circuits.admit(route(circuit()), &device, now).unwrap();
 }
 

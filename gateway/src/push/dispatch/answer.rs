@@ -3,6 +3,7 @@
 
 use rand::Rng as _;
 use tidegate_entity::{device, push_wake};
+use tidegate_protocol::command::PushProvider;
 use tidegate_services::outcome::Action;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -79,7 +80,7 @@ fn refused(
     wake: &push_wake::Model,
     device: &device::Model,
 ) -> Outcome {
-    let provider = device.push_provider.as_deref().unwrap_or_default();
+    let provider = device.push_provider.map_or("", PushProvider::as_str);
     let reason = refusal.reason;
     let release = || dispatcher.push.0.circuits.release(refusal.leave);
     match refusal.action {
@@ -170,13 +171,13 @@ fn judge(
 
 /// Ends the device's token, once what was settled is written.
 pub(super) fn end_token(dispatcher: &mut Dispatcher, device: &device::Model, reason: &str) {
-    let (Some(token), Some(provider)) = (&device.push_token, &device.push_provider) else {
+    let (Some(token), Some(provider)) = (&device.push_token, device.push_provider) else {
         return;
     };
     dispatcher.state.metrics.push_tokens_ended.inc();
     let owner = TokenOwner {
         token: token.clone(),
-        provider: provider.clone(),
+        provider,
         user_id: device.user_id.clone(),
         device_id: device.device_id.clone(),
     };

@@ -133,7 +133,7 @@ fn leave(
     let now_ms = dispatcher.state.clock.now().millis();
     let circuits = &dispatcher.push.0.circuits;
     let key = DeviceKey { user_id: wake.user_id.clone(), device_id: wake.device_id.clone() };
-    let leave = circuits.admit(address.route(&device.platform), &key, Instant::now());
+    let leave = circuits.admit(address.route(device.platform), &key, Instant::now());
     let leave = leave.map_err(|wait| {
         // Rounded up, so that the circuit lets one through then.
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).saturating_add(1);

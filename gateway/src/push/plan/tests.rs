@@ -1,6 +1,8 @@
 //! The tier's decisions, one promise a test.
 
-use tidegate_protocol::command::{CommandStatus, Priority};
+use tidegate_entity::device::Capabilities;
+use tidegate_protocol::command::{CommandStatus, Platform, Priority, PushProvider};
+use tidegate_protocol::rest::PushState;
 
 use super::*;
 use crate::push::bucket::tests::wake;
@@ -18,14 +20,14 @@ fn device() -> device::Model {
     device::Model {
         user_id: "u".to_owned(),
         device_id: "d".to_owned(),
-        platform: "android".to_owned(),
+        platform: Platform::Android,
         name: None,
         app_version: None,
-        capabilities: "[]".to_owned(),
-        push_provider: Some("fcm".to_owned()),
+        capabilities: Capabilities::default(),
+        push_provider: Some(PushProvider::Fcm),
         push_token: Some("token".to_owned()),
         push_token_hash: None,
-        push_state: "active".to_owned(),
+        push_state: PushState::Active,
         push_error: None,
         push_refreshed_at: Some(0),
         wants_delta_push: true,

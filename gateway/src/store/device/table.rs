@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 use tidegate_entity::device::{Column, Entity, Model};
 use tidegate_entity::device_cursor;
+use tidegate_protocol::command::PushProvider;
 
 use crate::store::device::{DeviceKey, lock_of_users, remove, remove_cursors, token_hash, upsert};
 use crate::store::order::Place;
@@ -22,7 +23,7 @@ pub enum Wanted {
     /// The one that holds a push token.
     Holding {
         /// The provider that gave the token.
-        provider: String,
+        provider: PushProvider,
         /// The token.
         token: String,
     },
@@ -45,7 +46,7 @@ impl Table for Entity {
         for wanted in wanted {
             match wanted {
                 Wanted::Of { user_id } => users.push(user_id.clone()),
-                Wanted::Holding { provider, token } => tokens.push((provider.as_str(), token)),
+                Wanted::Holding { provider, token } => tokens.push((*provider, token)),
             }
         }
         let mut found = lock_of_users(tx, &users).await?;

@@ -74,11 +74,9 @@ impl Live {
         device: &device::Model,
         id: Uuid,
     ) -> Box<Self> {
-        let capabilities: Vec<String> =
-            serde_json::from_str(&device.capabilities).unwrap_or_default();
         let viewer = Viewer {
             device_id: presence.key().device_id.clone(),
-            capabilities: capabilities.into(),
+            capabilities: device.capabilities.clone(),
         };
         Box::new(Self {
             state,
