@@ -2,6 +2,7 @@
 //! from it.
 
 use sea_orm::entity::prelude::*;
+use tidegate_protocol::entry::{ConflictStatus, Severity};
 
 /// A row.
 #[sea_orm::model]
@@ -21,12 +22,12 @@ pub struct Model {
     /// in rows of before there was more than one: `user_id` alone.
     #[sea_orm(column_type = "Text", nullable)]
     pub editors: Option<String>,
-    /// `open` or `resolved`.
+    /// Whether somebody still has to decide.
     #[sea_orm(column_type = "Text")]
-    pub status: String,
-    /// `CRITICAL`, `HIGH`, `MEDIUM` or `LOW`.
+    pub status: ConflictStatus,
+    /// How grave it is.
     #[sea_orm(column_type = "Text")]
-    pub severity: String,
+    pub severity: Severity,
     /// Base, local, remote, result and all that was decided, as JSON text.
     #[sea_orm(column_type = "Text")]
     pub verdict: String,

@@ -24,4 +24,5 @@ pub mod shared_record;
 pub mod skill_rating;
 pub mod stream_head;
 pub mod sync_state;
+mod word;
 pub mod write_probe;

@@ -4,14 +4,16 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::word::words;
+
 /// A row.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "market_item")]
 pub struct Model {
-    /// `skill` or `category`.
+    /// What it is.
     #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
-    pub kind: String,
+    pub kind: Kind,
     /// The skill's id, the category's name.
     #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
     pub id: String,
@@ -41,11 +43,10 @@ pub struct Model {
     /// When a listing last named it as it is here, by our clock. Written by pages,
     /// beside everything else in the row: reading what did not change is no change.
     pub listed_at: i64,
-    /// Why upstream's newest word on it was not taken, as a stable word:
-    /// `unreadable`, `too_large`, `not_found`. Nothing confirms the item while it
-    /// stands.
+    /// Why upstream's newest word on it was not taken. Nothing confirms the item
+    /// while it stands.
     #[sea_orm(column_type = "Text", nullable)]
-    pub fault: Option<String>,
+    pub fault: Option<Fault>,
     /// Since when, milliseconds.
     pub fault_at: Option<i64>,
     /// When it was taken back from devices because upstream had not confirmed it
@@ -76,3 +77,27 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+words! {
+    /// What an item is; ordered as the words are.
+    Kind {
+        /// A category.
+        Category = "category";
+        /// A skill.
+        Skill = "skill";
+    }
+}
+
+words! {
+    /// Why upstream's word on an item is not taken.
+    Fault {
+        /// It is no item that could be stored and sent on.
+        Unreadable = "unreadable";
+        /// It, or what merging it with a local edit gives, is larger than entries
+        /// are.
+        TooLarge = "too_large";
+        /// Upstream says that it has it no more, where only a whole listing is
+        /// believed.
+        NotFound = "not_found";
+    }
+}

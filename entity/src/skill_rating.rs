@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::word::words;
+
 /// A row.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -23,9 +25,9 @@ pub struct Model {
     pub comment: Option<String>,
     /// When, milliseconds.
     pub rated_at: i64,
-    /// `pending`, `uploaded` or `failed` (the dead letters).
+    /// How its upload stands.
     #[sea_orm(column_type = "Text")]
-    pub state: String,
+    pub state: UploadState,
     /// The id that upstream gave it.
     #[sea_orm(column_type = "Text", nullable)]
     pub remote_id: Option<String>,
@@ -44,3 +46,15 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+words! {
+    /// How the upload of a rating stands.
+    UploadState {
+        /// It waits.
+        Pending = "pending";
+        /// Upstream has it.
+        Uploaded = "uploaded";
+        /// A dead letter.
+        Failed = "failed";
+    }
+}

@@ -2,6 +2,8 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::word::words;
+
 /// A row.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -10,9 +12,9 @@ pub struct Model {
     /// `marketplace_sync`.
     #[sea_orm(primary_key, auto_increment = false, column_type = "Text")]
     pub id: String,
-    /// `idle`, `syncing` or `error`.
+    /// Whether a run is under way, and if not how the last one ended.
     #[sea_orm(column_type = "Text")]
-    pub status: String,
+    pub status: Status,
     /// The run that is under way, or was last.
     #[sea_orm(column_type = "Text", nullable)]
     pub run_id: Option<String>,
@@ -74,3 +76,15 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+words! {
+    /// How runs stand.
+    Status {
+        /// Nothing runs, and the last run ended well.
+        Idle = "idle";
+        /// A run is under way.
+        Syncing = "syncing";
+        /// The last run failed.
+        Error = "error";
+    }
+}

@@ -12,7 +12,7 @@
 use serde_json::Value;
 use tidegate_protocol::time::Timestamp;
 
-use crate::resolve::conflict::{Conflict, ConflictType, DecidedBy, Outcome, Severity};
+use crate::resolve::conflict::{Conflict, ConflictType, DecidedBy, Outcome, severity};
 use crate::resolve::merge::{Decide, Merged, Trio};
 use crate::resolve::order::same_option;
 use crate::resolve::rules::{KindRules, Strategy};
@@ -124,7 +124,7 @@ pub fn resolve(edits: Edits<'_>, policy: Policy<'_>) -> Verdict {
     let losers = [Origin::Local, Origin::Remote].into_iter().filter(is_lost).collect();
     let conflict = Box::new(Conflict {
         conflict_type: ConflictType::of(&fields, &policy.rules.types),
-        severity: Severity::of(&fields, &policy.rules.severity),
+        severity: severity(&fields, &policy.rules.severity),
         fields,
         base: edits.base.cloned(),
         local: edits.local.clone(),

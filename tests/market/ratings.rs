@@ -43,7 +43,8 @@ impl World {
         self.upload().await;
         let readers = self.gateway.running().state().store.readers();
         eventually("the uploads", async || {
-            let waiting = store::rating::count(readers, store::rating::PENDING).await.unwrap();
+            let waiting =
+                store::rating::count(readers, store::rating::UploadState::Pending).await.unwrap();
             (waiting == 0).then_some(())
         })
         .await;
@@ -270,7 +271,8 @@ async fn a_failure_over_one_rating_stops_only_that_one() {
         }
     };
     let readers = world.gateway.running().state().store.readers();
-    let waiting = async || store::rating::count(readers, store::rating::PENDING).await.unwrap();
+    let waiting =
+        async || store::rating::count(readers, store::rating::UploadState::Pending).await.unwrap();
     rate_all("u1").await;
     let ok = Answer::Ok;
     let bad = [Answer::Status(500), ok.clone(), Answer::Html502, ok.clone(), Answer::EmptyBody];

@@ -157,6 +157,20 @@ words! {
     }
 }
 
+words! {
+    /// How grave that is; the first hit counts.
+    Severity {
+        /// What runs, or which item it is.
+        Critical = "CRITICAL";
+        /// Versions, packages, who has to do what.
+        High = "HIGH";
+        /// How it is set up or judged.
+        Medium = "MEDIUM";
+        /// Anything else.
+        Low = "LOW";
+    }
+}
+
 /// Body of [`kind::CONFLICT`]: enough to show it; both sides are read by
 /// `GET /api/v1/conflicts/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -45,7 +45,7 @@ pub(super) async fn sync_status(
     let now = state.clock.now().millis();
     Ok(Json(SyncStatus {
         sync: PollStatus {
-            status: row.status,
+            status: row.status.to_string(),
             last_sync_at: time(row.last_sync_at),
             last_successful_sync_at: time(row.last_successful_sync_at),
             total_syncs: row.total_syncs,
@@ -70,9 +70,9 @@ pub(super) async fn sync_status(
 
 fn fault_view(faults: Faults, unnamed_count: i64) -> ItemFaults {
     let items = faults.named.into_iter().map(|faulty| ItemFault {
-        kind: faulty.key.0,
+        kind: faulty.key.0.to_string(),
         id: faulty.key.1,
-        fault: faulty.fault,
+        fault: faulty.fault.to_string(),
         since: Timestamp::from_millis(faulty.at),
     });
     ItemFaults {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidegate_entity::conflict;
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::entry::ConflictStatus;
+use tidegate_protocol::entry::{ConflictStatus, Severity};
 use tidegate_protocol::rest::{ErrorDetail, Page};
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,7 +21,6 @@ use crate::http::body::{Admin, AdminBatch, Sent};
 use crate::http::extract::{Caller, PathOf, QueryOf};
 use crate::http::page::{PageQuery, next_cursor};
 use crate::ingest::market::{Ruling, RulingError, Word};
-use crate::resolve::conflict::Severity;
 use crate::resolve::person::{Choice, Decision, Undo};
 use crate::resolve::side::{Origin, Side};
 use crate::state::AppState;
@@ -62,14 +61,12 @@ pub(super) struct ConflictQuery {
 
 impl ConflictQuery {
     fn filter(&self, caller: &Caller) -> ApiResult<Filter> {
-        let status = self.status.as_deref().map(|word| {
-            ConflictStatus::from_word(word).map(|_| word.to_owned()).ok_or("open or resolved")
-        });
+        let status = self.status.as_deref();
+        let status = status.map(|word| ConflictStatus::from_word(word).ok_or("open or resolved"));
         let status = status.transpose().map_err(|e| ApiError::invalid("status", e))?;
         let severity = self.severity.as_deref().map(|word| {
-            let word = word.to_ascii_uppercase();
-            let known = Severity::ALL.iter().any(|severity| severity.as_str() == word);
-            known.then_some(word).ok_or("CRITICAL, HIGH, MEDIUM or LOW")
+            let known = Severity::from_word(&word.to_ascii_uppercase());
+            known.ok_or("CRITICAL, HIGH, MEDIUM or LOW")
         });
         let severity = severity.transpose().map_err(|e| ApiError::invalid("severity", e))?;
         let user_id = (!is_operator(caller)).then(|| caller.0.sub.as_str().to_owned());

@@ -7,6 +7,8 @@ use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tidegate_entity::market_item::Kind;
+use tidegate_entity::skill_rating::UploadState;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::limits::SHORT_TEXT_BYTES;
 use tidegate_protocol::rest::marketplace::{
@@ -24,8 +26,7 @@ use crate::marketplace::ratings;
 use crate::state::AppState;
 use crate::store;
 use crate::store::market::shown::confirmed_at;
-use crate::store::market::{CATEGORY, Found, SKILL, Search};
-use crate::store::rating::UPLOADED;
+use crate::store::market::{Found, Search};
 
 mod view;
 
@@ -118,7 +119,7 @@ pub(super) async fn skills(
     let offset = (page - 1) * page_size;
     let found = store::market::search(state.store.readers(), &search, offset, page_size).await;
     let Found { rows, total, withheld } = found.map_err(|error| ApiError::internal(&error))?;
-    require_vouched(&state, &view, SKILL, (total, withheld)).await?;
+    require_vouched(&state, &view, Kind::Skill, (total, withheld)).await?;
     let shown: Vec<Shown> = rows.into_iter().filter_map(|row| view.item(row)).collect();
     let total_pages = total.div_ceil(page_size);
     let next_cursor = (page < total_pages).then(|| (page + 1).to_string());
@@ -134,7 +135,7 @@ pub(super) async fn skills(
 async fn require_vouched(
     state: &AppState,
     view: &View<'_>,
-    kind: &str,
+    kind: Kind,
     (total, withheld): (u64, u64),
 ) -> ApiResult<()> {
     if total > 0 {
@@ -143,7 +144,10 @@ async fn require_vouched(
     let last = store::market::last_confirmed(state.store.readers(), kind).await;
     let Some(last) = last.map_err(|error| ApiError::internal(&error))? else { return Ok(()) };
     if withheld > 0 || last < view.settings.served_since(view.now) {
-        let what = if kind == SKILL { "these skills" } else { "the categories" };
+        let what = match kind {
+            Kind::Skill => "these skills",
+            Kind::Category => "the categories",
+        };
         return Err(view.unconfirmed(what, last));
     }
     Ok(())
@@ -165,7 +169,7 @@ pub(super) async fn categories(
     rows.retain(|row| view.is_served(row));
     let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
     let (total, withheld) = (count(rows.len()), count(all - rows.len()));
-    require_vouched(&state, &view, CATEGORY, (total, withheld)).await?;
+    require_vouched(&state, &view, Kind::Category, (total, withheld)).await?;
     let shown = rows.into_iter().filter_map(|row| view.item(row)).collect();
     let (items, tag) = tagged_items(shown, total, withheld);
     let withheld = Some(withheld).filter(|withheld| *withheld > 0);
@@ -236,7 +240,7 @@ pub(super) async fn rate(
             skill_id: row.skill_id,
             rating: row.rating,
             comment: row.comment,
-            status: row.state,
+            status: row.state.to_string(),
             rated_at: Timestamp::from_millis(row.rated_at),
         }),
     ))
@@ -257,7 +261,7 @@ pub(super) async fn withdraw_rating(
     let row = state.ingest.withdraw_rating(WithdrawnRating { skill_id: id, user_id }).await?;
     Ok(Json(RatingWithdrawn {
         success: true,
-        kept_upstream: row.remote_id.is_some() || row.state == UPLOADED,
+        kept_upstream: row.remote_id.is_some() || row.state == UploadState::Uploaded,
         rating_id: row.id,
         skill_id: row.skill_id,
     }))
@@ -265,7 +269,7 @@ pub(super) async fn withdraw_rating(
 
 /// A skill that is served. One whose time is over is asked for again.
 async fn load(state: &AppState, id: &str) -> ApiResult<Shown> {
-    let key = (SKILL.to_owned(), id.to_owned());
+    let key = (Kind::Skill, id.to_owned());
     let found = store::market::load(state.store.readers(), std::slice::from_ref(&key)).await;
     let row = found.map_err(|error| ApiError::internal(&error))?.pop();
     let row = row.filter(|row| row.data.is_some()).ok_or_else(not_found)?;

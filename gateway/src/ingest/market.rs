@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sea_orm::DbErr;
 use serde_json::{Map, Value};
+pub use tidegate_entity::market_item::Fault;
 use tidegate_entity::{conflict, market_item, skill_rating};
 use tidegate_protocol::time::Timestamp;
 
@@ -45,30 +46,6 @@ pub struct Observed {
     pub checkpoint: Option<String>,
     /// When the socket brought it, if it did.
     pub message_at: Option<Timestamp>,
-}
-
-/// Why upstream's word on an item is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// It is no item that could be stored and sent on.
-    Unreadable,
-    /// It, or what merging it with a local edit gives, is larger than entries
-    /// are.
-    TooLarge,
-    /// Upstream says that it has it no more, where only a whole listing is
-    /// believed.
-    NotFound,
-}
-
-impl Fault {
-    /// The stable word for it, in rows and answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreadable => "unreadable",
-            Self::TooLarge => "too_large",
-            Self::NotFound => "not_found",
-        }
-    }
 }
 
 /// One thing upstream said.

@@ -4,6 +4,9 @@
 
 use sea_orm::DbErr;
 use serde_json::{Value, json};
+use tidegate_entity::market_item::Kind;
+use tidegate_entity::skill_rating::UploadState;
+use tidegate_entity::sync_state::Status;
 use tidegate_entity::{audit_log, skill_rating, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
@@ -12,12 +15,11 @@ use uuid::Uuid;
 
 use crate::error::{ApiError, ApiResult};
 use crate::marketplace::lead::{LEASE, lease_time};
-use crate::marketplace::status::{SYNCING, request};
+use crate::marketplace::status::request;
 use crate::marketplace::{MarketplaceHandle, Work, patience};
 use crate::resolve::rules::Strategy;
 use crate::store;
 use crate::store::device::skewed;
-use crate::store::rating::{FAILED, PENDING};
 use crate::store::write::Transaction;
 
 /// How everything stands.
@@ -58,8 +60,8 @@ pub async fn standing(market: &MarketplaceHandle) -> ApiResult<Standing> {
 pub async fn counts(market: &MarketplaceHandle) -> ApiResult<(u64, u64)> {
     let db = market.store.readers();
     let work = async {
-        let skills = store::market::count(db, store::market::SKILL).await?;
-        Ok::<_, DbErr>((skills, store::market::count(db, store::market::CATEGORY).await?))
+        let skills = store::market::count(db, Kind::Skill).await?;
+        Ok::<_, DbErr>((skills, store::market::count(db, Kind::Category).await?))
     };
     work.await.map_err(|error| ApiError::internal(&error))
 }
@@ -97,7 +99,7 @@ pub async fn trigger(market: &MarketplaceHandle, actor: &str) -> ApiResult<Strin
     let settings = &market.settings;
     let asked = change(market, actor, "sync.trigger", json!({}), |row| {
         patience::refuse(settings, row.asked_until, Timestamp::from_millis(now))?;
-        if row.status == SYNCING || row.requested_at.is_some() {
+        if row.status == Status::Syncing || row.requested_at.is_some() {
             let message = "a synchronisation is under way";
             return Err(ApiError::new(ErrorCode::SyncInProgress, message));
         }
@@ -191,7 +193,7 @@ pub async fn upload_ratings(market: &MarketplaceHandle, actor: &str) -> ApiResul
         store::rating::bring_forward(&tx, now).await?;
         let subject = store::sync_state::MARKETPLACE;
         audit(&tx, now, actor, "ratings.upload", subject, &json!({})).await?;
-        store::rating::count(&tx, PENDING).await.map(Ok)
+        store::rating::count(&tx, UploadState::Pending).await.map(Ok)
     });
     let waiting = asked.await??;
     market.hint(|hints| hints.work.hasten(Work::Ratings, Instant::now()));
@@ -208,12 +210,14 @@ pub async fn retry_rating(
     let now = market.clock.now().millis();
     let retried = market.store.write_unless_refused(|tx| async move {
         let mut sync = store::sync_state::lock(&tx).await?;
-        let found = store::rating::lock_by_id(&tx, id).await?.filter(|row| row.state == FAILED);
+        let found = store::rating::lock_by_id(&tx, id)
+            .await?
+            .filter(|row| row.state == UploadState::Failed);
         let Some(mut row) = found else {
             let message = "there is no such dead letter";
             return Ok(Err(ApiError::new(ErrorCode::NotFound, message)));
         };
-        PENDING.clone_into(&mut row.state);
+        row.state = UploadState::Pending;
         row.retry_count = 0;
         row.due_at = now;
         store::rating::upsert(&tx, row.clone()).await?;

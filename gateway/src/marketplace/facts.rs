@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_entity::market_item;
+use tidegate_entity::market_item::Kind;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::error::{AtomError, ErrorKind};
@@ -17,7 +18,7 @@ use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::{Failure, waits};
 use crate::resolve;
 use crate::store;
-use crate::store::market::{CATEGORY, ItemKey, SKILL};
+use crate::store::market::ItemKey;
 
 /// Facts handed to the writer at once: a page, as upstream sends them by
 /// default. Larger pages are cut, so that commits stay short.
@@ -37,7 +38,7 @@ pub(super) fn skill(
     }
     let updated_at = facts.updated_at;
     let said = Said::Is { value, updated_at, is_partial, is_restored: false };
-    Ok(Fact { key: (SKILL.to_owned(), facts.id), as_of, said })
+    Ok(Fact { key: (Kind::Skill, facts.id), as_of, said })
 }
 
 /// A category as a listing or the socket has it.
@@ -54,17 +55,17 @@ pub(super) fn category(
     }
     let updated_at = facts.updated_at;
     let said = Said::Is { value, updated_at, is_partial, is_restored: false };
-    Ok(Fact { key: (CATEGORY.to_owned(), facts.name), as_of, said })
+    Ok(Fact { key: (Kind::Category, facts.name), as_of, said })
 }
 
 /// Upstream's word on the item cannot be taken.
-pub(super) fn faulty(kind: &str, id: String, as_of: Timestamp, fault: Fault) -> Fact {
-    Fact { key: (kind.to_owned(), id), as_of, said: Said::Faulty(fault) }
+pub(super) fn faulty(kind: Kind, id: String, as_of: Timestamp, fault: Fault) -> Fact {
+    Fact { key: (kind, id), as_of, said: Said::Faulty(fault) }
 }
 
 /// Upstream has the item no more.
-pub(super) fn gone(kind: &str, id: String, as_of: Timestamp, at: Option<Timestamp>) -> Fact {
-    Fact { key: (kind.to_owned(), id), as_of, said: Said::Gone { at } }
+pub(super) fn gone(kind: Kind, id: String, as_of: Timestamp, at: Option<Timestamp>) -> Fact {
+    Fact { key: (kind, id), as_of, said: Said::Gone { at } }
 }
 
 /// What the answer to a question for one skill says of it; `None`: that it is
@@ -74,7 +75,7 @@ pub(super) fn single(
     answer: Result<Option<Box<RawValue>>, AtomError>,
     as_of: Timestamp,
 ) -> Result<Option<Fact>, AtomError> {
-    let faulty = |fault| faulty(SKILL, id.to_owned(), as_of, fault);
+    let faulty = |fault| faulty(Kind::Skill, id.to_owned(), as_of, fault);
     match answer {
         Ok(None) => Ok(None),
         Ok(Some(raw)) => {
@@ -120,7 +121,7 @@ pub(super) async fn news(
         Failure::Store
     })?;
     let rows: HashMap<ItemKey, market_item::Model> =
-        rows.into_iter().map(|row| ((row.kind.clone(), row.id.clone()), row)).collect();
+        rows.into_iter().map(|row| ((row.kind, row.id.clone()), row)).collect();
     // What the socket told of since may have come just now.
     let is_held = |row: &market_item::Model| {
         (row.remote_data.is_some() || row.fault.is_some()) && row.confirmed_at < began.millis()
@@ -149,7 +150,7 @@ enum Sorted {
 fn sort(fact: &Fact, row: Option<&market_item::Model>) -> Sorted {
     let Some(row) = row else { return Sorted::New };
     match &fact.said {
-        Said::Faulty(fault) if row.fault.as_deref() == Some(fault.as_str()) => Sorted::StillFaulty,
+        Said::Faulty(fault) if row.fault == Some(*fault) => Sorted::StillFaulty,
         Said::Is { value, updated_at, is_partial: false, .. } => {
             let known = row.remote_data.as_deref().and_then(|text| serde_json::from_str(text).ok());
             if resolve::is_same(known.as_ref(), Some(value)) {

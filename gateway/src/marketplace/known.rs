@@ -1,13 +1,13 @@
 //! What lists said last, so that upstream can be asked "has it changed?". In
 //! memory: after a restart everything is read once.
 
+use tidegate_entity::market_item::Kind;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Validator;
 
 use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::Failure;
 use crate::store;
-use crate::store::market::{CATEGORY, SKILL};
 
 /// What is known of all lists.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub(super) struct KnownList {
 impl Known {
     /// The categories, where they may be asked for by what is known.
     pub(super) async fn categories(&self, leader: &Leader) -> Result<Option<KnownList>, Failure> {
-        untouched(leader, CATEGORY, self.categories.as_ref()).await
+        untouched(leader, Kind::Category, self.categories.as_ref()).await
     }
 
     /// A page of skills, where it may be asked for by what is known.
@@ -41,7 +41,7 @@ impl Known {
         leader: &Leader,
         page: u32,
     ) -> Result<Option<KnownList>, Failure> {
-        untouched(leader, SKILL, self.pages.get(index(page)).and_then(Option::as_ref)).await
+        untouched(leader, Kind::Skill, self.pages.get(index(page)).and_then(Option::as_ref)).await
     }
 
     /// What the categories are now; `None`: they are to be read again.
@@ -70,7 +70,7 @@ fn index(page: u32) -> usize {
 /// changed" says nothing of what the socket told in the meantime.
 async fn untouched(
     leader: &Leader,
-    kind: &str,
+    kind: Kind,
     list: Option<&KnownList>,
 ) -> Result<Option<KnownList>, Failure> {
     // One that was asked for in the future was so under a clock that was set

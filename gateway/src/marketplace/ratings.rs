@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use sea_orm::DbErr;
 use tidegate_entity::skill_rating;
+use tidegate_entity::skill_rating::UploadState;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::NewRating;
 use tidegate_services::atom::error::{AtomError, ErrorKind, Retry};
@@ -24,7 +25,6 @@ use crate::marketplace::lead::{LOOK, Leader};
 use crate::marketplace::status::change;
 use crate::metrics::label::UploadResult;
 use crate::store;
-use crate::store::rating::{FAILED, PENDING, UPLOADED};
 
 mod against;
 
@@ -58,7 +58,7 @@ pub async fn keep(
             comment: comment.clone(),
             // Later than what is being uploaded, so that it is told apart.
             rated_at: before.as_ref().map_or(now, |row| now.max(row.rated_at + 1)),
-            state: PENDING.to_owned(),
+            state: UploadState::Pending,
             remote_id: before.and_then(|row| row.remote_id),
             retry_count: 0,
             last_error: None,
@@ -127,10 +127,10 @@ async fn batch(leader: &Leader, due: Vec<skill_rating::Model>) -> bool {
         let Some(tried) = next else { return !is_stopped };
         failures = if tried.end == End::Failed { failures + 1 } else { 0 };
         is_stopped |= tried.end == End::Refused || failures >= FAILURES_MAX;
-        let result = match tried.settled.row.state.as_str() {
-            UPLOADED => UploadResult::Uploaded,
-            FAILED => UploadResult::Failed,
-            _ => UploadResult::Postponed,
+        let result = match tried.settled.row.state {
+            UploadState::Uploaded => UploadResult::Uploaded,
+            UploadState::Failed => UploadResult::Failed,
+            UploadState::Pending => UploadResult::Postponed,
         };
         leader.market.metrics.rating_uploads.of(result).inc();
         if let Err(error) = leader.market.ingest.settle_rating(tried.settled).await {
@@ -195,7 +195,7 @@ async fn one(leader: &Leader, mut row: skill_rating::Model) -> Tried {
 }
 
 fn uploaded(row: &mut skill_rating::Model, remote_id: Option<String>) {
-    UPLOADED.clone_into(&mut row.state);
+    row.state = UploadState::Uploaded;
     row.remote_id = remote_id.or_else(|| row.remote_id.take());
     row.last_error = None;
 }
@@ -212,7 +212,7 @@ fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, no
     if may_help && row.retry_count < i64::from(settings.rating_attempts) {
         row.due_at = now.plus_millis(i64::from(settings.rating_interval_s) * 1000).millis();
     } else {
-        FAILED.clone_into(&mut row.state);
+        row.state = UploadState::Failed;
     }
 }
 
@@ -220,5 +220,5 @@ fn refused(leader: &Leader, row: &mut skill_rating::Model, error: &AtomError, no
 fn dead(row: &mut skill_rating::Model, reason: &str) {
     row.retry_count += 1;
     row.last_error = Some(reason.to_owned());
-    FAILED.clone_into(&mut row.state);
+    row.state = UploadState::Failed;
 }

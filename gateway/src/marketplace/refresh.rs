@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::ingest::market::{Fault, Said};
 use crate::marketplace::lead::Leader;
 use crate::marketplace::{MarketplaceHandle, facts};
-use crate::store::market::SKILL;
+use tidegate_entity::market_item::Kind;
 
 impl MarketplaceHandle {
     /// Asks for a skill whose time is over; forgotten when it, or many, wait.
@@ -95,7 +95,7 @@ async fn one(leader: &Leader, id: &str) -> bool {
     let fact = match facts::single(id, answer, as_of) {
         Ok(fact) => fact.unwrap_or_else(|| {
             tracing::warn!("the marketplace denies a skill that was to be refreshed");
-            facts::faulty(SKILL, id.to_owned(), as_of, Fault::NotFound)
+            facts::faulty(Kind::Skill, id.to_owned(), as_of, Fault::NotFound)
         }),
         Err(error) => {
             tracing::debug!(%error, "a skill could not be refreshed");

@@ -6,7 +6,9 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
+use tidegate_entity::market_item::Kind;
 use tidegate_entity::sync_state;
+use tidegate_entity::sync_state::Status;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
 use tokio::time::Instant;
@@ -19,11 +21,10 @@ use crate::marketplace::lead::{LOOK, Leader};
 use crate::marketplace::listing::{Failure, ask};
 use crate::marketplace::restored::Older;
 use crate::marketplace::seen::Seen;
-use crate::marketplace::status::{ERROR, IDLE, SYNCING, change, request};
+use crate::marketplace::status::{change, request};
 use crate::marketplace::{facts, sweep};
 use crate::metrics::label::SyncResult;
 use crate::store;
-use crate::store::market::CATEGORY;
 
 mod pages;
 
@@ -71,7 +72,7 @@ fn is_due(leader: &Leader, row: &sync_state::Model) -> bool {
     let interval_s = row.interval_s.unwrap_or(i64::from(leader.settings().interval_s));
     let now = leader.market.clock.now().millis();
     let is_wanted = row.requested_at.is_some()
-        || row.status == SYNCING
+        || row.status == Status::Syncing
         || row.last_sync_at.is_none_or(|last| now >= last + interval_s * 1000);
     is_wanted && leader.patience_left().is_zero()
 }
@@ -118,11 +119,11 @@ async fn run(leader: &Leader, known: &mut Known, older: &mut Older) {
 
 /// Marks the run as under way; where it goes on if it was cut.
 fn begin(row: &mut sync_state::Model, page_size: u32) -> Option<Checkpoint> {
-    let cut: Option<Checkpoint> = (row.status == SYNCING)
+    let cut: Option<Checkpoint> = (row.status == Status::Syncing)
         .then(|| serde_json::from_str(row.cursor.as_deref()?).ok())
         .flatten();
     let resumed = cut.filter(|cut| cut.page_size == page_size);
-    SYNCING.clone_into(&mut row.status);
+    row.status = Status::Syncing;
     if row.requested_at.take().is_none() && resumed.is_none() {
         row.run_id = Some(Uuid::now_v7().to_string());
     }
@@ -144,7 +145,7 @@ fn end(
     row.total_syncs += 1;
     match result {
         Ok(()) => {
-            IDLE.clone_into(&mut row.status);
+            row.status = Status::Idle;
             row.last_error = None;
             row.error_count = 0;
             row.successful_syncs += 1;
@@ -158,7 +159,7 @@ fn end(
             }
         }
         Err(error) => {
-            ERROR.clone_into(&mut row.status);
+            row.status = Status::Error;
             row.last_error = Some(error.to_string());
             row.error_count += 1;
             row.failed_syncs += 1;
@@ -257,7 +258,7 @@ async fn categories(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure>
         Conditional::Fresh { value, validator } => (value, validator),
         Conditional::NotModified => {
             let ids = held.map(|held| held.ids).unwrap_or_default();
-            let confirmed = Confirmed { kind: CATEGORY, ids, at: as_of };
+            let confirmed = Confirmed { kind: Kind::Category, ids, at: as_of };
             run.tally.add(facts::observe(leader, Vec::new(), Some(confirmed), None).await?);
             return Ok(());
         }
@@ -266,7 +267,7 @@ async fn categories(run: &mut Run<'_>, first: Checkpoint) -> Result<(), Failure>
     let read = pages::categories(&value.categories, as_of);
     let names: HashSet<String> = read.named().map(|(name, _)| name).collect();
     let (unnamed, faults) = (read.unnamed, read.faults);
-    let is_plain = pages::store(run, CATEGORY, read.facts, next, as_of).await?;
+    let is_plain = pages::store(run, Kind::Category, read.facts, next, as_of).await?;
     if unnamed == 0 {
         // One that cannot be read is there all the same.
         run.tally.add(sweep::categories(leader, &names, as_of).await?);

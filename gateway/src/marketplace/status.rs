@@ -8,13 +8,6 @@ use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::Failure;
 use crate::store;
 
-/// `status` while nothing runs and the last run ended well.
-pub(super) const IDLE: &str = "idle";
-/// `status` while a run is under way.
-pub(super) const SYNCING: &str = "syncing";
-/// `status` after a run that failed.
-pub(super) const ERROR: &str = "error";
-
 /// Asks for a run, unless one is asked for.
 pub(super) fn request(row: &mut sync_state::Model, now: i64) {
     if row.requested_at.is_none() {

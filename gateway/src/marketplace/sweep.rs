@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use tidegate_entity::market_item::Kind;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
 use tidegate_services::atom::item::category_name;
@@ -15,7 +16,6 @@ use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::{Failure, ask};
 use crate::marketplace::seen::Seen;
 use crate::store;
-use crate::store::market::{CATEGORY, SKILL};
 
 /// Share of deletions up to which a whole listing is believed, in percent.
 const BELIEVED_PERCENT: usize = 5;
@@ -41,7 +41,7 @@ pub(super) async fn skills(
     seen: &Seen,
     began: Timestamp,
 ) -> Result<Tally, Failure> {
-    let (absent, held) = absent(leader, SKILL, began, |id| seen.has(id)).await?;
+    let (absent, held) = absent(leader, Kind::Skill, began, |id| seen.has(id)).await?;
     if absent.is_empty() {
         return Ok(Tally::default());
     }
@@ -56,12 +56,12 @@ pub(super) async fn skills(
     for ids in absent.chunks(FACTS) {
         let at = leader.market.clock.now();
         let facts = if is_believed {
-            ids.iter().map(|id| facts::gone(SKILL, id.clone(), began, None)).collect()
+            ids.iter().map(|id| facts::gone(Kind::Skill, id.clone(), began, None)).collect()
         } else {
             confirmed(leader, ids, &mut doubts).await?
         };
         let news = facts::news(leader, facts, began).await?;
-        let confirmed = Confirmed { kind: SKILL, ids: news.confirmed, at };
+        let confirmed = Confirmed { kind: Kind::Skill, ids: news.confirmed, at };
         tally.add(facts::observe(leader, news.facts, Some(confirmed), None).await?);
         // What could not be told apart may be any of these.
         let found = doubts.found;
@@ -124,7 +124,7 @@ async fn asked(leader: &Leader, id: &str) -> Result<Asked, Failure> {
     let request = || async { facts::single(id, leader.atom.skill(id).await, as_of) };
     match ask(leader, place, request).await {
         Ok(Some(fact)) => Ok(Asked::Found(fact)),
-        Ok(None) => Ok(Asked::Gone(facts::gone(SKILL, id.to_owned(), as_of, None))),
+        Ok(None) => Ok(Asked::Gone(facts::gone(Kind::Skill, id.to_owned(), as_of, None))),
         Err(error) if error.is_of_one_answer() => Ok(Asked::Unanswered(error)),
         Err(error) => Err(error),
     }
@@ -138,7 +138,8 @@ pub(super) async fn categories(
     names: &HashSet<String>,
     as_of: Timestamp,
 ) -> Result<Tally, Failure> {
-    let (mut absent, held) = absent(leader, CATEGORY, as_of, |name| names.contains(name)).await?;
+    let (mut absent, held) =
+        absent(leader, Kind::Category, as_of, |name| names.contains(name)).await?;
     if names.is_empty() && !absent.is_empty() {
         tracing::warn!(held, "the marketplace names no category; those known are kept");
         return Ok(Tally::default());
@@ -154,7 +155,7 @@ pub(super) async fn categories(
         }
         absent.retain(|name| !again.contains(name));
     }
-    let gone = absent.into_iter().map(|name| facts::gone(CATEGORY, name, as_of, None));
+    let gone = absent.into_iter().map(|name| facts::gone(Kind::Category, name, as_of, None));
     facts::observe(leader, gone.collect(), None, None).await
 }
 
@@ -162,7 +163,7 @@ pub(super) async fn categories(
 /// `began`; and how many it has in all.
 async fn absent(
     leader: &Leader,
-    kind: &str,
+    kind: Kind,
     began: Timestamp,
     is_named: impl Fn(&str) -> bool,
 ) -> Result<(Vec<String>, usize), Failure> {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tidegate_protocol::entry::Severity;
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
 
@@ -26,22 +27,6 @@ pub enum ConflictType {
     DependencyConflict,
     /// Anything else.
     Other,
-}
-
-/// How grave that is; the first hit counts.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema,
-)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Severity {
-    /// What runs, or which item it is.
-    Critical,
-    /// Versions, packages, who has to do what.
-    High,
-    /// How it is set up or judged.
-    Medium,
-    /// Anything else.
-    Low,
 }
 
 impl ConflictType {
@@ -80,37 +65,22 @@ impl ConflictType {
     }
 }
 
-impl Severity {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Critical, Self::High, Self::Medium, Self::Low];
-
-    /// Its name on the wire and in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Critical => "CRITICAL",
-            Self::High => "HIGH",
-            Self::Medium => "MEDIUM",
-            Self::Low => "LOW",
-        }
+fn severity_of_field(field: &str, table: &SeverityFields) -> Severity {
+    if table.identity.contains(field) || table.critical.contains(field) {
+        Severity::Critical
+    } else if table.high.contains(field) {
+        Severity::High
+    } else if table.medium.contains(field) {
+        Severity::Medium
+    } else {
+        Severity::Low
     }
+}
 
-    fn of_field(field: &str, table: &SeverityFields) -> Self {
-        if table.identity.contains(field) || table.critical.contains(field) {
-            Self::Critical
-        } else if table.high.contains(field) {
-            Self::High
-        } else if table.medium.contains(field) {
-            Self::Medium
-        } else {
-            Self::Low
-        }
-    }
-
-    /// The gravest that one of the fields hits.
-    pub(super) fn of(fields: &[Disputed], table: &SeverityFields) -> Self {
-        let severities = fields.iter().map(|disputed| Self::of_field(&disputed.field, table));
-        severities.min().unwrap_or(Self::Low)
-    }
+/// The gravest that one of the fields hits.
+pub(super) fn severity(fields: &[Disputed], table: &SeverityFields) -> Severity {
+    let severities = fields.iter().map(|disputed| severity_of_field(&disputed.field, table));
+    severities.min().unwrap_or(Severity::Low)
 }
 
 /// A field in which the sides differ.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
 
-use crate::resolve::conflict::{Conflict, ConflictType, DecidedBy, Outcome, Severity};
+use crate::resolve::conflict::{Conflict, ConflictType, DecidedBy, Outcome, severity};
 use crate::resolve::merge::{Decide, Trio, put};
 use crate::resolve::rules::KindRules;
 use crate::resolve::side::{Edits, Origin, Side};
@@ -144,7 +144,7 @@ pub fn follow(conflict: &Conflict, remote: Side, rules: &KindRules) -> Conflict 
     let fields = Trio::new(edits, rules).disputed();
     Conflict {
         conflict_type: ConflictType::of(&fields, &rules.types),
-        severity: Severity::of(&fields, &rules.severity),
+        severity: severity(&fields, &rules.severity),
         fields,
         proposal: None,
         undecided: Vec::new(),

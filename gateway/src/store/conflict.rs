@@ -7,6 +7,7 @@ use sea_orm::{
 };
 use tidegate_entity::conflict::{ActiveModel, Column, Entity, Model};
 use tidegate_entity::conflict_editor;
+use tidegate_protocol::entry::{ConflictStatus, Severity};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
 use crate::store::order::Place;
@@ -14,19 +15,13 @@ use crate::store::portion::{Portion, Portioned};
 use crate::store::table::{Changes, Table};
 use crate::store::write::Transaction;
 
-/// `status` of a conflict that a person has to decide.
-pub const OPEN: &str = "open";
-
-/// `status` of a decided one.
-pub const RESOLVED: &str = "resolved";
-
 /// Which conflicts are asked for; what is not given matches all.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// `open` or `resolved`.
-    pub status: Option<String>,
-    /// `CRITICAL` …
-    pub severity: Option<String>,
+    /// Whether they wait for a decision.
+    pub status: Option<ConflictStatus>,
+    /// How grave they are.
+    pub severity: Option<Severity>,
     /// `skill:{id}` …
     pub subject: Option<String>,
     /// Whose edit is in it.
@@ -66,15 +61,14 @@ pub async fn page(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     let mut query = Entity::find();
-    let wanted = [
-        (Column::Status, &filter.status),
-        (Column::Severity, &filter.severity),
-        (Column::Subject, &filter.subject),
-    ];
-    for (column, value) in wanted {
-        if let Some(value) = value {
-            query = query.filter(column.eq(value));
-        }
+    if let Some(status) = filter.status {
+        query = query.filter(Column::Status.eq(status));
+    }
+    if let Some(severity) = filter.severity {
+        query = query.filter(Column::Severity.eq(severity));
+    }
+    if let Some(subject) = &filter.subject {
+        query = query.filter(Column::Subject.eq(subject));
     }
     if let Some(user_id) = &filter.user_id {
         query = query.filter(Column::Id.in_subquery(of_editor(user_id)));
@@ -89,8 +83,10 @@ pub async fn page(
 /// newest.
 pub async fn standing(db: &impl ConnectionTrait, subject: &str) -> Result<Vec<Model>, DbErr> {
     let all = || Entity::find().filter(Column::Subject.eq(subject)).order_by_desc(Column::Id);
-    let mut standing = all().filter(Column::Status.eq(OPEN)).all(db).await?;
-    standing.extend(all().limit(1).one(db).await?.filter(|newest| newest.status != OPEN));
+    let mut standing = all().filter(Column::Status.eq(ConflictStatus::Open)).all(db).await?;
+    standing.extend(
+        all().limit(1).one(db).await?.filter(|newest| newest.status != ConflictStatus::Open),
+    );
     Ok(standing)
 }
 
@@ -104,7 +100,7 @@ pub async fn open_of_user(
     let open = |after: &str| {
         Condition::all()
             .add(Column::Id.in_subquery(of_editor(user_id)))
-            .add(Column::Status.eq(OPEN))
+            .add(Column::Status.eq(ConflictStatus::Open))
             .add(Column::Id.gt(after))
     };
     let in_portion = portion.holds::<Entity, _>([Column::Id], &[Column::Verdict], open(after));
@@ -116,7 +112,7 @@ pub async fn open_of_user(
 
 /// How many are open.
 pub async fn open_count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
-    Entity::find().filter(Column::Status.eq(OPEN)).count(db).await
+    Entity::find().filter(Column::Status.eq(ConflictStatus::Open)).count(db).await
 }
 
 /// Writes new and changed ones.

@@ -5,7 +5,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, Select,
 };
-use tidegate_entity::market_item::{ActiveModel, Column, Entity, Model};
+use tidegate_entity::market_item::{ActiveModel, Column, Entity, Fault, Kind, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 use crate::store::later;
@@ -21,14 +21,8 @@ pub use age::{
     confirm, count_as_listed, is_any_misdated, last_confirmed, oldest_confirmed, overdue, redate,
 };
 
-/// Names an item: `skill` or `category`, and its id.
-pub type ItemKey = (String, String);
-
-/// `kind` of skills.
-pub const SKILL: &str = "skill";
-
-/// `kind` of categories.
-pub const CATEGORY: &str = "category";
+/// Names an item: its kind and its id.
+pub type ItemKey = (Kind, String);
 
 /// These items, deleted ones included. The head of the stream is locked by
 /// the transaction that changes them, which keeps other writers away.
@@ -86,8 +80,8 @@ pub async fn edited(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<E
 /// What devices hold of an item.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// `skill` or `category`.
-    pub kind: String,
+    /// What it is.
+    pub kind: Kind,
     /// Its id.
     pub id: String,
     /// Its version.
@@ -99,7 +93,7 @@ pub struct Held {
 }
 
 /// The columns of [`Held`], in order.
-type HeldRow = (String, String, i64, String, Option<String>);
+type HeldRow = (Kind, String, i64, String, Option<String>);
 
 /// Existing items that devices hold, after this kind and id, in that order:
 /// categories, then skills.
@@ -132,7 +126,7 @@ pub async fn page(
         rated,
     });
     let bytes = |row: &Held| row.data.len();
-    let after = |row: &Held| existing([&row.kind, &row.id]);
+    let after = |row: &Held| existing([row.kind.as_str(), &row.id]);
     portion.of::<Entity, _>(db, rows.collect(), bytes, after).await
 }
 
@@ -149,7 +143,7 @@ pub struct Known {
 /// said nothing that could be taken, after an id, in order of ids.
 pub async fn of_upstream(
     db: &impl ConnectionTrait,
-    kind: &str,
+    kind: Kind,
     after: &str,
     limit: u64,
 ) -> Result<Vec<Known>, DbErr> {
@@ -202,7 +196,7 @@ fn served(since: i64) -> Condition {
 
 fn searched(search: &Search) -> Select<Entity> {
     let mut query =
-        Entity::find().filter(Column::Kind.eq(SKILL)).filter(Column::Data.is_not_null());
+        Entity::find().filter(Column::Kind.eq(Kind::Skill)).filter(Column::Data.is_not_null());
     if !search.text.is_empty() {
         let pattern = LikeExpr::new(format!("%{}%", escaped(&search.text))).escape('\\');
         query = query.filter(Expr::col(Column::Search).like(pattern));
@@ -252,8 +246,8 @@ pub async fn search(
 pub struct Faulty {
     /// Which item.
     pub key: ItemKey,
-    /// What, as a stable word.
-    pub fault: String,
+    /// What.
+    pub fault: Fault,
     /// Since when, milliseconds.
     pub at: i64,
 }
@@ -262,7 +256,7 @@ pub struct Faulty {
 pub async fn faulty(db: &impl ConnectionTrait, limit: u64) -> Result<(Vec<Faulty>, u64), DbErr> {
     let query = Entity::find().filter(Column::Fault.is_not_null());
     let count = query.clone().count(db).await?;
-    let rows: Vec<(String, String, String, Option<i64>)> = query
+    let rows: Vec<(Kind, String, Fault, Option<i64>)> = query
         .select_only()
         .columns([Column::Kind, Column::Id, Column::Fault, Column::FaultAt])
         .order_by_asc(Column::Kind)
@@ -287,7 +281,7 @@ pub async fn withdrawn(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 /// All existing categories, in order of names; at most `limit`.
 pub async fn categories(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::Kind.eq(CATEGORY))
+        .filter(Column::Kind.eq(Kind::Category))
         .filter(Column::Data.is_not_null())
         .order_by_asc(Column::Id)
         .limit(limit)
@@ -296,7 +290,7 @@ pub async fn categories(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Mod
 }
 
 /// How many items of a kind exist.
-pub async fn count(db: &impl ConnectionTrait, kind: &str) -> Result<u64, DbErr> {
+pub async fn count(db: &impl ConnectionTrait, kind: Kind) -> Result<u64, DbErr> {
     Entity::find().filter(Column::Kind.eq(kind)).filter(Column::Data.is_not_null()).count(db).await
 }
 

@@ -5,6 +5,7 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect,
 };
+pub use tidegate_entity::skill_rating::UploadState;
 use tidegate_entity::skill_rating::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, one_of};
@@ -14,15 +15,6 @@ use crate::store::write::Transaction;
 
 /// Names a rating: the skill, and who rated it.
 pub type RatingKey = (String, String);
-
-/// `state` of a rating that waits for its upload.
-pub const PENDING: &str = "pending";
-
-/// `state` of one that upstream has.
-pub const UPLOADED: &str = "uploaded";
-
-/// `state` of a dead letter.
-pub const FAILED: &str = "failed";
 
 /// A user's rating of a skill, locked for the rest of the transaction.
 pub async fn lock(db: &Transaction, skill_id: &str, user_id: &str) -> Result<Option<Model>, DbErr> {
@@ -76,7 +68,7 @@ pub async fn remove(
 /// Ratings whose upload is due, oldest first.
 pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.eq(PENDING))
+        .filter(Column::State.eq(UploadState::Pending))
         .filter(Column::DueAt.lte(now))
         .order_by_asc(Column::DueAt)
         .order_by_asc(Column::Id)
@@ -89,7 +81,7 @@ pub async fn due(db: &impl ConnectionTrait, now: i64, limit: u64) -> Result<Vec<
 pub async fn bring_forward(db: &impl ConnectionTrait, now: i64) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::DueAt, Expr::value(now))
-        .filter(Column::State.eq(PENDING))
+        .filter(Column::State.eq(UploadState::Pending))
         .filter(Column::DueAt.gt(now))
         .exec(db)
         .await
@@ -108,7 +100,7 @@ pub async fn redate(
     let found: Vec<String> = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(Column::State.eq(PENDING))
+        .filter(Column::State.eq(UploadState::Pending))
         .filter(Column::DueAt.gt(latest))
         .limit(limit)
         .lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
@@ -134,7 +126,7 @@ pub async fn failed(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::State.eq(FAILED))
+        .filter(Column::State.eq(UploadState::Failed))
         .filter(Column::Id.gt(after))
         .order_by_asc(Column::Id)
         .limit(limit)
@@ -143,7 +135,7 @@ pub async fn failed(
 }
 
 /// How many are in a state.
-pub async fn count(db: &impl ConnectionTrait, state: &str) -> Result<u64, DbErr> {
+pub async fn count(db: &impl ConnectionTrait, state: UploadState) -> Result<u64, DbErr> {
     Entity::find().filter(Column::State.eq(state)).count(db).await
 }
 

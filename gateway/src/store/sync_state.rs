@@ -7,7 +7,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
     QueryFilter, QuerySelect,
 };
-use tidegate_entity::sync_state::{ActiveModel, Column, Entity, Model};
+use tidegate_entity::sync_state::{ActiveModel, Column, Entity, Model, Status};
 
 use crate::store::write::Transaction;
 
@@ -18,7 +18,7 @@ pub const MARKETPLACE: &str = "marketplace_sync";
 pub fn initial() -> Model {
     Model {
         id: MARKETPLACE.to_owned(),
-        status: "idle".to_owned(),
+        status: Status::Idle,
         run_id: None,
         requested_at: None,
         last_sync_at: None,

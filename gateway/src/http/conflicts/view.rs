@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use serde::Serialize;
 use serde_json::Value;
 use tidegate_entity::conflict;
-use tidegate_protocol::entry::ConflictStatus;
+use tidegate_entity::market_item::Kind;
+use tidegate_protocol::entry::{ConflictStatus, Severity};
 use tidegate_protocol::rest::ErrorDetail;
 use tidegate_protocol::time::Timestamp;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ApiResult};
-use crate::resolve::conflict::{Conflict, ConflictType, Disputed, Outcome, Severity};
+use crate::resolve::conflict::{Conflict, ConflictType, Disputed, Outcome};
 use crate::resolve::rules::Strategy;
 use crate::resolve::side::{Base, Origin, Side};
 use crate::state::AppState;
 use crate::store;
-use crate::store::market::SKILL;
 
 /// A conflict as the API shows it: both sides whole.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,8 +29,7 @@ pub(in crate::http) struct ConflictView {
     /// Everybody whose edit is in it.
     editors: Vec<String>,
     /// Whether somebody still has to decide.
-    #[schema(value_type = ConflictStatus)]
-    status: String,
+    status: ConflictStatus,
     /// What the sides disagree about.
     conflict_type: ConflictType,
     /// How grave that is.
@@ -96,7 +95,7 @@ pub(super) async fn views(
     let keys: Vec<_> = rows
         .iter()
         .filter_map(|row| row.subject.strip_prefix("skill:"))
-        .map(|id| (SKILL.to_owned(), id.to_owned()))
+        .map(|id| (Kind::Skill, id.to_owned()))
         .collect();
     let items = store::market::load(state.store.readers(), &keys).await;
     let items = items.map_err(|error| ApiError::internal(&error))?;

@@ -3,6 +3,7 @@
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tidegate_entity::market_item;
+use tidegate_entity::market_item::Fault;
 use tidegate_protocol::rest::marketplace::{ItemView, LocalEdit};
 use tidegate_protocol::time::Timestamp;
 
@@ -72,7 +73,7 @@ impl<'a> View<'a> {
             age_s: age.age_ms / 1000,
             edited,
             conflict_id: row.conflict_id,
-            fault: row.fault,
+            fault: row.fault.map(|fault| fault.to_string()),
         };
         Some(Shown { item, tag })
     }
@@ -91,7 +92,8 @@ fn tag(row: &market_item::Model, freshness: Freshness) -> String {
             tag.push_str(word);
         }
     }
-    for (name, text) in [("fault", &row.fault), ("rated", &row.rated)] {
+    let fault = row.fault.map(Fault::as_str);
+    for (name, text) in [("fault", fault), ("rated", row.rated.as_deref())] {
         if let Some(text) = text {
             tag.extend(["-", name, "-", &short_hash(text.as_bytes())]);
         }

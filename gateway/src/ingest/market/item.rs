@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate_entity::market_item;
+use tidegate_entity::market_item::Kind;
 use tidegate_protocol::entry::{ItemBody, RecordOp, kind};
 use tidegate_protocol::limits::ENTRY_BYTES;
 use tidegate_services::atom::item::is_key;
@@ -13,8 +14,8 @@ use crate::ingest::commands::ENTRY_FRAME_BYTES;
 use crate::ingest::market::figures;
 use crate::ingest::unit::{NewEntry, UnitOfWork};
 use crate::resolve::patch;
+use crate::store::market::ItemKey;
 use crate::store::market::shown::with_figures;
-use crate::store::market::{ItemKey, SKILL};
 
 /// Characters of a name and a description that can be searched for.
 const SEARCH_CHARS: usize = 2_000;
@@ -25,7 +26,7 @@ const FIGURES_BYTES: usize = 96;
 /// An item nobody has heard of.
 pub(super) fn unknown((kind, id): &ItemKey) -> market_item::Model {
     market_item::Model {
-        kind: kind.clone(),
+        kind: *kind,
         id: id.clone(),
         version: 0,
         data: None,
@@ -176,7 +177,10 @@ pub(super) fn give_back(unit: &mut UnitOfWork, row: &mut market_item::Model) -> 
 }
 
 fn tell(unit: &mut UnitOfWork, row: &market_item::Model, body: &ItemBody) {
-    let kind = if row.kind == SKILL { kind::SKILL } else { kind::CATEGORY };
+    let kind = match row.kind {
+        Kind::Skill => kind::SKILL,
+        Kind::Category => kind::CATEGORY,
+    };
     unit.append(entry(MARKETPLACE, kind, body));
 }
 

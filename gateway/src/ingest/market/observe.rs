@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sea_orm::DbErr;
 use serde_json::Value;
+use tidegate_entity::market_item::Kind;
 use tidegate_entity::{lease, market_item, sync_state};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::entry::RatingBody;
@@ -21,7 +22,7 @@ use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::Write;
 use crate::resolve::SKEW_MS;
 use crate::store::lease::Fence;
-use crate::store::market::{ItemKey, Listings, SKILL};
+use crate::store::market::{ItemKey, Listings};
 use crate::store::write::Transaction;
 
 /// What upstream said, under the lease under which it was fetched.
@@ -142,11 +143,11 @@ fn take(unit: &mut UnitOfWork, fact: &Fact, tally: &mut Tally) {
 /// it comes.
 fn mark(unit: &mut UnitOfWork, mut row: market_item::Model, fault: Fault, tally: &mut Tally) {
     tally.refused += 1;
-    if row.fault.as_deref() == Some(fault.as_str()) {
+    if row.fault == Some(fault) {
         return;
     }
-    tracing::warn!(kind = row.kind, fault = fault.as_str(), "an item of the marketplace is faulty");
-    row.fault = Some(fault.as_str().to_owned());
+    tracing::warn!(kind = %row.kind, %fault, "an item of the marketplace is faulty");
+    row.fault = Some(fault);
     row.fault_at = Some(unit.now.millis());
     unit.rows.put::<market_item::Entity>(row);
 }
@@ -255,5 +256,5 @@ pub(super) fn known_since(at: Option<Timestamp>, now: Timestamp, known: i64) -> 
 
 /// The key of a skill.
 pub(super) fn skill_key(id: &str) -> ItemKey {
-    (SKILL.to_owned(), id.to_owned())
+    (Kind::Skill, id.to_owned())
 }

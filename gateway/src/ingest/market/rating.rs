@@ -2,8 +2,10 @@
 //! conflict with the one that upstream has.
 
 use serde_json::Value;
+use tidegate_entity::skill_rating::UploadState;
 use tidegate_entity::{conflict, lease, skill_rating};
 use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::entry::ConflictStatus;
 use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
@@ -16,8 +18,8 @@ use crate::ingest::write::Write;
 use crate::resolve::conflict::{Conflict, DecidedBy};
 use crate::resolve::person::{Actor, restore, settle};
 use crate::resolve::side::Side;
-use crate::store::conflict::{OPEN, Wanted};
-use crate::store::rating::{FAILED, RatingKey, UPLOADED};
+use crate::store::conflict::Wanted;
+use crate::store::rating::RatingKey;
 
 mod withdraw;
 
@@ -75,7 +77,7 @@ fn settled(unit: &mut UnitOfWork, settled: &SettledRating) -> ApiResult<()> {
     let verdict = settled.verdict.as_ref();
     let is_same = |(row, found): &(conflict::Model, Conflict)| {
         verdict.is_some_and(|verdict| {
-            (row.status == OPEN) == verdict.is_open()
+            (row.status == ConflictStatus::Open) == verdict.is_open()
                 && found.local.data == verdict.local.data
                 && found.remote.data == verdict.remote.data
         })
@@ -83,10 +85,10 @@ fn settled(unit: &mut UnitOfWork, settled: &SettledRating) -> ApiResult<()> {
     let is_known = known.iter().any(is_same);
     // A question is over when the rating was given anew, or is taken, or
     // another verdict stands in its place. A failed attempt answers nothing.
-    let is_answered = verdict.is_some() || settled.row.state == UPLOADED;
+    let is_answered = verdict.is_some() || settled.row.state == UploadState::Uploaded;
     for (row, found) in known.into_iter().filter(|known| !is_same(known)) {
         let is_older = found.local.edited_at.millis() != settled.row.rated_at;
-        if row.status == OPEN && (is_answered || is_older) {
+        if row.status == ConflictStatus::Open && (is_answered || is_older) {
             end(unit, row, found, &settled.row.user_id);
         }
     }
@@ -181,10 +183,10 @@ fn put(
     rating.comment = comment.map(str::to_owned);
     rating.rated_at = unit.now.millis().max(rating.rated_at + 1);
     if crate::resolve::is_same(data, found.remote.data.as_ref()) {
-        UPLOADED.clone_into(&mut rating.state);
+        rating.state = UploadState::Uploaded;
         rating.last_error = None;
     } else {
-        FAILED.clone_into(&mut rating.state);
+        rating.state = UploadState::Failed;
         rating.last_error = Some(NO_UPDATES.to_owned());
     }
 }

@@ -3,9 +3,10 @@
 
 use sea_orm::DbErr;
 use serde_json::Value;
+use tidegate_entity::market_item::Kind;
 use tidegate_entity::{audit_log, conflict, market_item, skill_rating};
 use tidegate_protocol::code::ErrorCode;
-use tidegate_protocol::entry::kind;
+use tidegate_protocol::entry::{ConflictStatus, kind};
 use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
@@ -24,8 +25,8 @@ use crate::resolve::person::{Actor, Refused, restore, settle};
 use crate::resolve::rules::Strategy;
 use crate::resolve::side::Side;
 use crate::store;
-use crate::store::conflict::{OPEN, RESOLVED, Wanted, editors};
-use crate::store::market::{ItemKey, SKILL};
+use crate::store::conflict::{Wanted, editors};
+use crate::store::market::ItemKey;
 use crate::store::write::Transaction;
 
 impl Write for Ruling {
@@ -80,7 +81,7 @@ pub(super) fn count_decided(unit: &mut UnitOfWork, strategy: Strategy) {
 /// The item that a subject names.
 fn item_of(subject: &str) -> Option<ItemKey> {
     let id = subject.strip_prefix("skill:")?;
-    Some((SKILL.to_owned(), id.to_owned()))
+    Some((Kind::Skill, id.to_owned()))
 }
 
 /// The row of a new verdict.
@@ -97,8 +98,8 @@ pub(super) fn new_row(
         subject: subject.to_owned(),
         user_id: user_id.map(str::to_owned),
         editors: item::text(Some(&editors.into())),
-        status: status(found).to_owned(),
-        severity: found.severity.as_str().to_owned(),
+        status: status(found),
+        severity: found.severity,
         verdict: text(found),
         created_at: now,
         resolved_at: (!found.is_open()).then_some(now),
@@ -106,14 +107,14 @@ pub(super) fn new_row(
     }
 }
 
-fn status(conflict: &Conflict) -> &'static str {
-    if conflict.is_open() { OPEN } else { RESOLVED }
+fn status(conflict: &Conflict) -> ConflictStatus {
+    if conflict.is_open() { ConflictStatus::Open } else { ConflictStatus::Resolved }
 }
 
 /// Notes in the row that the conflict was decided.
 pub(super) fn resolve(unit: &UnitOfWork, row: &mut conflict::Model, decided: &Conflict) {
-    RESOLVED.clone_into(&mut row.status);
-    decided.severity.as_str().clone_into(&mut row.severity);
+    row.status = ConflictStatus::Resolved;
+    row.severity = decided.severity;
     row.verdict = text(decided);
     row.resolved_at = Some(unit.now.millis());
 }
@@ -138,7 +139,7 @@ pub(super) fn follow(unit: &mut UnitOfWork, item: &market_item::Model, said_at: 
     };
     let rules = unit.options.rules.of(weigh::item_kind(item));
     let found = crate::resolve::person::follow(&found, remote, rules);
-    found.severity.as_str().clone_into(&mut row.severity);
+    row.severity = found.severity;
     row.verdict = text(&found);
     tell(unit, &row);
     unit.rows.put::<conflict::Entity>(row);

@@ -1,7 +1,9 @@
 //! A local edit against what upstream says now.
 
 use serde_json::Value;
+use tidegate_entity::market_item::Kind;
 use tidegate_entity::{conflict, market_item, sync_state};
+use tidegate_protocol::entry::ConflictStatus;
 use tidegate_protocol::time::Timestamp;
 
 use crate::ingest::market::item::{self, Before};
@@ -11,7 +13,6 @@ use crate::resolve::conflict::Conflict;
 use crate::resolve::rules::{ItemKind, Strategy};
 use crate::resolve::side::{Base, Edits, Origin, Side};
 use crate::resolve::{Policy, Verdict};
-use crate::store::market::SKILL;
 use crate::store::market::shown::editors;
 
 /// Who upstream is in conflicts.
@@ -46,7 +47,7 @@ impl Weighed {
             forget_edit(row);
         }
         if let Some(conflict) = &self.conflict {
-            if conflict.status == crate::store::conflict::OPEN {
+            if conflict.status == ConflictStatus::Open {
                 row.conflict_id = Some(conflict.id.clone());
             }
             rule::tell(unit, conflict);
@@ -82,7 +83,10 @@ pub(super) fn note_editor(row: &mut market_item::Model, editor: &str) {
 
 /// The kind of item a row is, for its rules.
 pub(super) fn item_kind(row: &market_item::Model) -> ItemKind<'static> {
-    if row.kind == SKILL { ItemKind::Skill } else { ItemKind::Category }
+    match row.kind {
+        Kind::Skill => ItemKind::Skill,
+        Kind::Category => ItemKind::Category,
+    }
 }
 
 /// Weighs what upstream has now against the local edit, if there is one.

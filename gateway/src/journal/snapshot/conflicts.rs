@@ -3,7 +3,7 @@
 use sea_orm::DbErr;
 use serde_json::value::to_raw_value;
 use tidegate_entity::conflict;
-use tidegate_protocol::entry::{ConflictBody, ConflictStatus, Item, kind};
+use tidegate_protocol::entry::{ConflictBody, Item, kind};
 use tidegate_protocol::time::Timestamp;
 
 use crate::journal::frame::StreamId;
@@ -47,9 +47,9 @@ pub fn conflict_body(row: &conflict::Model) -> Option<ConflictBody> {
     Some(ConflictBody {
         conflict_id: row.id.clone(),
         subject: row.subject.clone(),
-        status: ConflictStatus::from_word(&row.status)?,
+        status: row.status,
         conflict_type: verdict.conflict_type.as_str().to_owned(),
-        severity: row.severity.clone(),
+        severity: row.severity.to_string(),
         fields: verdict.fields.into_iter().map(|disputed| disputed.field).collect(),
         strategy: verdict.strategy.as_str().to_owned(),
         decided_by: verdict.decided_by.word(),

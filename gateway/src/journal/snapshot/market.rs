@@ -32,7 +32,7 @@ impl Source for Items {
         let db = reading.store.readers();
         let read = store::market::page(db, (&kind, &id), room.portion()).await?;
         let item = |row: Held| {
-            let at = (row.kind.clone(), row.id.clone());
+            let at = (row.kind.to_string(), row.id.clone());
             (at, market_item(row))
         };
         Ok(gather(after, read, item, room))
@@ -49,5 +49,5 @@ fn market_item(row: Held) -> Option<Item> {
         data: Some(data),
         patch: None,
     };
-    Some(Item { kind: row.kind, body: to_raw_value(&body).ok()? })
+    Some(Item { kind: row.kind.to_string(), body: to_raw_value(&body).ok()? })
 }

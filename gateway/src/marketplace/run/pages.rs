@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
+use tidegate_entity::market_item::Kind;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::atom::answer::Conditional;
 use tidegate_services::atom::error::ErrorKind;
@@ -16,7 +17,6 @@ use crate::marketplace::known::KnownList;
 use crate::marketplace::listing::{Failure, ask};
 use crate::marketplace::run::{Checkpoint, Run, count};
 use crate::marketplace::seen::{Named, Page};
-use crate::store::market::{CATEGORY, SKILL};
 
 mod parts;
 
@@ -76,12 +76,12 @@ fn named(fact: &Fact) -> Named {
 /// The categories of an answer.
 pub(super) fn categories(items: &[Box<RawValue>], as_of: Timestamp) -> Items {
     let read = |raw: &RawValue| facts::category(raw, as_of, false);
-    sort(items, CATEGORY, as_of, read, category_name)
+    sort(items, Kind::Category, as_of, read, category_name)
 }
 
 fn sort(
     items: &[Box<RawValue>],
-    kind: &str,
+    kind: Kind,
     as_of: Timestamp,
     read: impl Fn(&RawValue) -> Result<Fact, InvalidItem>,
     name: impl Fn(&RawValue) -> Option<String>,
@@ -89,14 +89,14 @@ fn sort(
     let (mut sorted, mut places) = (Items::default(), HashMap::new());
     for raw in items {
         let fact = read(raw).or_else(|error| {
-            tracing::debug!(%error, kind, "an item of the marketplace cannot be read");
+            tracing::debug!(%error, %kind, "an item of the marketplace cannot be read");
             name(raw).map(|id| facts::faulty(kind, id, as_of, Fault::Unreadable)).ok_or(error)
         });
         match fact {
             Ok(fact) => sorted.add(&mut places, fact),
             Err(error) => {
                 sorted.unnamed += 1;
-                tracing::warn!(%error, kind, "an item of the marketplace cannot be told apart");
+                tracing::warn!(%error, %kind, "an item of the marketplace cannot be told apart");
             }
         }
     }
@@ -128,7 +128,7 @@ pub(super) async fn skills(run: &mut Run<'_>, page: u32) -> Result<PageRead, Fai
         (Err(error), _) => return Err(error),
     };
     let read = |raw: &RawValue| facts::skill(raw, as_of, false);
-    let mut items = sort(&value.skills, SKILL, as_of, read, skill_id);
+    let mut items = sort(&value.skills, Kind::Skill, as_of, read, skill_id);
     items.unnamed += too_large;
     let ids: Vec<Named> = items.named().collect();
     let shown = Page {
@@ -147,7 +147,7 @@ pub(super) async fn skills(run: &mut Run<'_>, page: u32) -> Result<PageRead, Fai
         run.older.forget(&fact.key);
     }
     let next = Checkpoint { page: page + 1, page_size: size };
-    let is_plain = store(run, SKILL, facts, next, run.seen.began).await?;
+    let is_plain = store(run, Kind::Skill, facts, next, run.seen.began).await?;
     // A page with items that could not be taken is read again.
     let list = validator.filter(|_| is_plain && unnamed == 0 && faults == 0);
     let list = list.map(|validator| KnownList {
@@ -167,7 +167,7 @@ async fn unchanged(
     held: KnownList,
     as_of: Timestamp,
 ) -> Result<PageRead, Failure> {
-    let confirmed = Confirmed { kind: SKILL, ids: held.ids.clone(), at: as_of };
+    let confirmed = Confirmed { kind: Kind::Skill, ids: held.ids.clone(), at: as_of };
     run.tally.unchanged += count(held.ids.len());
     let size = run.leader.settings().page_size;
     run.tally.add(facts::observe(run.leader, Vec::new(), Some(confirmed), None).await?);
@@ -186,14 +186,14 @@ fn taken(run: &mut Run<'_>, page: &Page<'_>) -> PageRead {
 /// of it is here as it is listed, so that "not changed" will mean that.
 pub(super) async fn store(
     run: &mut Run<'_>,
-    kind: &'static str,
+    kind: Kind,
     all: Vec<Fact>,
     next: Checkpoint,
     began: Timestamp,
 ) -> Result<bool, Failure> {
     let at = all.first().map_or(began, |fact| fact.as_of);
     let news = facts::news(run.leader, all, began).await?;
-    if kind == SKILL {
+    if kind == Kind::Skill {
         run.seen.has_strangers |= news.has_strangers;
     }
     let is_plain = news.older.is_empty();

@@ -6,7 +6,7 @@ use super::*;
 fn a_cut_run_goes_on_where_it_was_unless_pages_are_numbered_anew() {
     let mut row = crate::store::sync_state::initial();
     assert_eq!(begin(&mut row, 100), None);
-    assert_eq!(row.status, SYNCING);
+    assert_eq!(row.status, Status::Syncing);
     let run_id = row.run_id.clone();
     row.cursor = Some(r#"{"page":7,"page_size":100}"#.to_owned());
     assert_eq!(begin(&mut row, 100), Some(Checkpoint { page: 7, page_size: 100 }));

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tidegate_entity::market_item::Kind;
 use tidegate_services::atom::message::Message;
 use tidegate_services::atom::rate::SlidingWindow;
 use tidegate_services::atom::socket::SocketEvent;
@@ -15,7 +16,6 @@ use crate::marketplace::lead::Leader;
 use crate::marketplace::listing::Failure;
 use crate::marketplace::status::{change, request};
 use crate::metrics::label::UpstreamMessage;
-use crate::store::market::SKILL;
 
 /// Messages stored with one commit: what came while the last one was under
 /// way.
@@ -82,7 +82,7 @@ impl<'a> Inbox<'a> {
             Message::SkillUpdate { data, .. } => facts::skill(&data, as_of, true),
             Message::CategoryUpdate { data, .. } => facts::category(&data, as_of, true),
             Message::SkillDelete { skill_id, deleted_at } => {
-                Ok(facts::gone(SKILL, skill_id, as_of, deleted_at))
+                Ok(facts::gone(Kind::Skill, skill_id, as_of, deleted_at))
             }
             Message::RatingUpdate {
                 skill_id,
@@ -93,7 +93,7 @@ impl<'a> Inbox<'a> {
             } => {
                 let rating_count = rating_count.and_then(|count| i64::try_from(count).ok());
                 let said = Said::Rated { average_rating, rating_count, updated_at };
-                Ok(Fact { key: (SKILL.to_owned(), skill_id), as_of, said })
+                Ok(Fact { key: (Kind::Skill, skill_id), as_of, said })
             }
             Message::Ping | Message::Pong | Message::Unknown => return UpstreamMessage::Passed,
         };

@@ -4,10 +4,11 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tidegate_protocol::entry::Severity;
 
 use super::{conflict, judge, with_rule, with_strategy};
 use crate::resolve::Verdict;
-use crate::resolve::conflict::{ConflictType, Severity};
+use crate::resolve::conflict::ConflictType;
 use crate::resolve::rules::settings::Settings;
 use crate::resolve::rules::{FieldRule, Group, KindRules, Strategy, UnknownStrategy, defaults};
 

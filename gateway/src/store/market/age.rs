@@ -5,14 +5,14 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
     QuerySelect, Select,
 };
-use tidegate_entity::market_item::{Column, Entity};
+use tidegate_entity::market_item::{Column, Entity, Kind};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, one_of};
 use crate::store::market::ItemKey;
 
 /// When upstream last confirmed any item of a kind that it has, milliseconds;
 /// `None` where it has none.
-pub async fn last_confirmed(db: &impl ConnectionTrait, kind: &str) -> Result<Option<i64>, DbErr> {
+pub async fn last_confirmed(db: &impl ConnectionTrait, kind: Kind) -> Result<Option<i64>, DbErr> {
     let found: Option<(Option<i64>, Option<i64>)> = Entity::find()
         .select_only()
         .expr(Expr::col(Column::ConfirmedAt).max())
@@ -30,7 +30,7 @@ pub async fn last_confirmed(db: &impl ConnectionTrait, kind: &str) -> Result<Opt
 /// taken back from devices are left out: they have to be told anew.
 pub async fn confirm(
     db: &impl ConnectionTrait,
-    kind: &str,
+    kind: Kind,
     ids: &[String],
     at: i64,
 ) -> Result<(), DbErr> {
@@ -123,7 +123,7 @@ fn misdated(latest: i64) -> Condition {
 /// has to be told anew.
 pub async fn count_as_listed(
     db: &impl ConnectionTrait,
-    kind: &str,
+    kind: Kind,
     ids: &[String],
     as_of: i64,
 ) -> Result<u64, DbErr> {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use sea_orm::DbErr;
 use tidegate_entity::conflict;
-use tidegate_entity::market_item::{Entity, Model};
+use tidegate_entity::market_item::{Entity, Kind, Model};
 use tidegate_protocol::time::Timestamp;
 
 use crate::store::conflict::Wanted;
@@ -21,7 +21,7 @@ impl Table for Entity {
     const PLACE: Place = Place::MarketItem;
 
     fn key(row: &Model) -> ItemKey {
-        (row.kind.clone(), row.id.clone())
+        (row.kind, row.id.clone())
     }
 
     async fn load(tx: &Transaction, wanted: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
@@ -42,8 +42,8 @@ impl Table for Entity {
 /// Items that a listing named as they are here.
 #[derive(Clone, Debug)]
 pub struct Confirmed {
-    /// `skill` or `category`.
-    pub kind: &'static str,
+    /// What they are.
+    pub kind: Kind,
     /// Their ids.
     pub ids: Vec<String>,
     /// When they were asked for, by our clock.
@@ -56,7 +56,7 @@ pub struct Listings;
 
 impl Table for Listings {
     /// The first item named, and when.
-    type Key = (&'static str, Option<String>, Timestamp);
+    type Key = (Kind, Option<String>, Timestamp);
     type Row = Confirmed;
     type Select = Infallible;
 

@@ -2,6 +2,7 @@
 
 use tidegate_entity::{conflict, skill_rating};
 use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::entry::ConflictStatus;
 
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::IngestOptions;
@@ -9,7 +10,7 @@ use crate::ingest::market::WithdrawnRating;
 use crate::ingest::market::rating::{about, end};
 use crate::ingest::unit::{ReadSet, UnitOfWork, user_stream};
 use crate::ingest::write::Write;
-use crate::store::conflict::{OPEN, Wanted};
+use crate::store::conflict::Wanted;
 use crate::store::rating::RatingKey;
 
 impl Write for WithdrawnRating {
@@ -42,7 +43,7 @@ fn withdraw(unit: &mut UnitOfWork, rating: &WithdrawnRating) -> ApiResult<skill_
     let key = key(rating);
     if unit.rows.get::<skill_rating::Entity>(&key).is_some() {
         for (conflict, found) in about(unit, &key) {
-            if conflict.status == OPEN {
+            if conflict.status == ConflictStatus::Open {
                 end(unit, conflict, found, &rating.user_id);
             }
         }
