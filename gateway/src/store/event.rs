@@ -77,6 +77,8 @@ mod tests {
         let db = Database::connect("sqlite::memory:").await.unwrap();
         let schema = Schema::new(DatabaseBackend::Sqlite);
         db.execute(&schema.create_table_from_entity(Entity)).await.unwrap();
+        let index = "CREATE UNIQUE INDEX once ON command_event (command_id, once)";
+        db.execute_unprepared(index).await.unwrap();
         let event = NewEvent {
             command_id: "c".to_owned(),
             at: 1,
