@@ -76,7 +76,9 @@ async fn a_log_that_stayed_beside_another_tools_copy_is_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_of_another_time_is_noticed() {
     let mut node = Node::started().await;
-    node.make("u1", 20).await;
+    // So many that the file grows: only then the log holds the page that tells
+    // whose it is.
+    node.make("u1", 200).await;
     let log = node.folder().join("tidegate.db-wal");
     let old = node.folder().join("old-wal");
     node.kill().await;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::disk::calls::{self, Before, is_refused};
 use crate::disk::world::{Follower, World};
-use crate::support::{Device, Fault, Files};
+use crate::support::{Device, Fault, Files, eventually};
 
 /// What every trouble of the disk must leave behind: nothing that was accepted
 /// is lost, nothing is told that is not on disk, and everybody goes on.
@@ -23,7 +23,7 @@ async fn passes(fault: Fault, words: &[&str]) {
         is_refused("command", &backend.post("/api/v1/commands", &body).await);
     }
     world.until_database_is(words).await;
-    assert_eq!(world.figure("tidegate_database_writable").await, 0);
+    until_figure_is(&world, 0).await;
     calls::all_are_refused(&world, &before).await;
     calls::reads_go_on(&world, &before).await;
     let result = json!({ "command_id": accepted[0], "status": "applied" });
@@ -33,7 +33,7 @@ async fn passes(fault: Fault, words: &[&str]) {
 
     world.disk.heal();
     world.until_database_is(&["ok"]).await;
-    assert_eq!(world.figure("tidegate_database_writable").await, 1);
+    until_figure_is(&world, 1).await;
     is_told_once(&world).await;
     let answer = follower.ask(&results).await;
     assert_eq!(answer["results"][0]["accepted"], true, "{answer}");
@@ -44,6 +44,14 @@ async fn passes(fault: Fault, words: &[&str]) {
     assert_eq!(follower.commands, accepted, "what was told is what was accepted");
     follower = survives(&mut world, &phone, follower, &mut accepted).await;
     assert_eq!(follower.commands, accepted);
+}
+
+/// The figure follows what `/readyz` says.
+async fn until_figure_is(world: &World, writable: u64) {
+    eventually("the figure", async || {
+        (world.figure("tidegate_database_writable").await == writable).then_some(())
+    })
+    .await;
 }
 
 /// Kills the process, and ends the next one as one should: each time everything

@@ -13,7 +13,8 @@ use tidegate::resolve::side::Origin;
 use tidegate::store;
 use tidegate::store::conflict::Filter;
 use tidegate::store::lease::{Applicant, Fence, Taking};
-use tidegate::store::market::SKILL;
+use tidegate_entity::market_item::Kind;
+use tidegate_protocol::entry::ConflictStatus;
 use tidegate_protocol::time::Timestamp;
 
 use crate::simulation::connection::market;
@@ -138,7 +139,7 @@ impl World {
                 is(value, false, as_of)
             }
         };
-        Fact { key: (SKILL.to_owned(), id), as_of, said }
+        Fact { key: (Kind::Skill, id), as_of, said }
     }
 
     fn any_change(&mut self, number: u16) -> Map<String, Value> {
@@ -174,7 +175,7 @@ impl World {
         let Some(row) = rows.choose(&mut self.rng) else { return };
         let verdict: Value = serde_json::from_str(&row.verdict).unwrap();
         let expected_remote_version = verdict["remote"]["version"].as_i64().unwrap();
-        let word = if row.status == "open" {
+        let word = if row.status == ConflictStatus::Open {
             let choices = [Choice::Local, Choice::Remote, Choice::Merged];
             Word::Settle(Decision {
                 choice: *choices.choose(&mut self.rng).unwrap(),
@@ -189,7 +190,7 @@ impl World {
         };
         let ruling = Ruling { conflict_id: row.id.clone(), word, actor: "u1".to_owned() };
         match self.node.ingest.rule(ruling).await {
-            Ok(after) => assert_eq!(after.status, "resolved"),
+            Ok(after) => assert_eq!(after.status, ConflictStatus::Resolved),
             Err(RulingError::Moved(_)) => {}
             Err(RulingError::Refused(error)) => assert!(error.code.number() < 500, "{error:?}"),
         }
@@ -205,9 +206,9 @@ impl Node {
     /// one is of an item that does not wait for it; what an edit started from
     /// is there as long as the edit.
     pub(super) async fn check_market(&self) {
-        let keys: Vec<_> = (0..SKILLS).map(|at| (SKILL.to_owned(), format!("s{at}"))).collect();
+        let keys: Vec<_> = (0..SKILLS).map(|at| (Kind::Skill, format!("s{at}"))).collect();
         let items = store::market::load(self.store.readers(), &keys).await.unwrap();
-        let filter = Filter { status: Some("open".to_owned()), ..Filter::default() };
+        let filter = Filter { status: Some(ConflictStatus::Open), ..Filter::default() };
         let open = store::conflict::page(self.store.readers(), &filter, "", CONFLICTS).await;
         let waits_for: BTreeMap<String, String> = items
             .iter()

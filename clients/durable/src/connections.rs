@@ -128,7 +128,7 @@ impl Connections {
     /// Closes all connections.
     pub async fn close(self) -> Result<(), DbErr> {
         let deadline = self.deadlines.statement;
-        let closed = within(deadline, pin!(self.pool.current().pool.close())).await;
+        let closed = within(deadline, pin!(self.pool.last().close())).await;
         closed.unwrap_or_else(|| Err(late("close", deadline)))
     }
 

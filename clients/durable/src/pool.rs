@@ -1,5 +1,6 @@
 //! The driver's pool, and another one where it has no connection left to give.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbBackend, DbErr};
@@ -15,6 +16,8 @@ pub(crate) struct Pool {
     /// How to open another one. `None` for SQLite: what hangs there is the disk,
     /// and a second pool would hang as well.
     options: Option<ConnectOptions>,
+    /// Closed for good: nothing takes its place.
+    is_closed: AtomicBool,
 }
 
 /// A pool, and how many there were before it.
@@ -31,17 +34,27 @@ impl Pool {
         // The next one connects when it is asked.
         options.connect_lazy(true);
         let current = RwLock::new(Current { pool, number: 0 });
-        Ok(Self { current, options: is_remote.then_some(options) })
+        let options = is_remote.then_some(options);
+        Ok(Self { current, options, is_closed: AtomicBool::new(false) })
     }
 
     pub(crate) fn current(&self) -> Current {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The pool to be closed, for good.
+    pub(crate) fn last(&self) -> DatabaseConnection {
+        self.is_closed.store(true, Ordering::Release);
+        self.current().pool
+    }
+
     /// Puts another pool in the place of the one that was asked, unless somebody
     /// did already.
     pub(crate) async fn renew(&self, asked: &Current) {
         let Some(options) = &self.options else { return };
+        if self.is_closed.load(Ordering::Acquire) {
+            return;
+        }
         let Ok(pool) = Database::connect(options.clone()).await else { return };
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         if current.number == asked.number {
