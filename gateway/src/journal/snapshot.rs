@@ -1,7 +1,7 @@
 //! Reading pages of a stream's current state from the database in wire form.
 //!
 //! Owns how pages are filled and how far one has come. What a stream's state is
-//! made of, its sources know: a file each, registered in [`SOURCES`].
+//! made of, its sources know: a file each, registered in `SOURCES`.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -68,14 +68,34 @@ pub(crate) struct Part<A> {
     pub(crate) items: Vec<Item>,
     /// Commands among them.
     pub(crate) commands: Vec<(CommandId, i32)>,
-    /// Where it goes on; `None` at the end, the inner one at its beginning.
-    pub(crate) next: Option<Option<A>>,
+    pub(crate) next: Next<A>,
     pub(crate) cost: Cost,
+}
+
+/// Where a source goes on in the next page.
+#[derive(Debug)]
+pub(crate) enum Next<A> {
+    /// Nothing is left of it.
+    End,
+    /// At its beginning: the page had no room for it.
+    Start,
+    /// After this item.
+    After(A),
+}
+
+impl<A> Next<A> {
+    fn map<B>(self, to: impl FnOnce(A) -> B) -> Next<B> {
+        match self {
+            Self::End => Next::End,
+            Self::Start => Next::Start,
+            Self::After(at) => Next::After(to(at)),
+        }
+    }
 }
 
 impl<A> Default for Part<A> {
     fn default() -> Self {
-        Self { items: Vec::new(), commands: Vec::new(), next: None, cost: Cost::default() }
+        Self { items: Vec::new(), commands: Vec::new(), next: Next::End, cost: Cost::default() }
     }
 }
 
@@ -110,7 +130,7 @@ impl<S: Source> AnySource for S {
             // One that this version does not understand begins anew.
             let after = serde_json::from_value(after).unwrap_or_default();
             let Part { items, commands, next, cost } = S::read(reading, after, room).await?;
-            let next = next.map(|next| Some(serde_json::to_value(next).unwrap_or_default()));
+            let next = next.map(|at| serde_json::to_value(at).unwrap_or_default());
             Ok(Part { items, commands, next, cost })
         }
         .boxed()
@@ -198,10 +218,13 @@ pub async fn snapshot(
         page.items.extend(part.items);
         page.commands.extend(part.commands);
         page.cost += part.cost;
-        if let Some(next) = part.next {
-            page.next = Some(SnapshotAt::In(source.name(), next.unwrap_or_default()));
-            break;
-        }
+        let after = match part.next {
+            Next::End => continue,
+            Next::Start => Value::Null,
+            Next::After(at) => at,
+        };
+        page.next = Some(SnapshotAt::In(source.name(), after));
+        break;
     }
     Ok(page)
 }
@@ -234,19 +257,21 @@ fn gather<T, A>(
     let Portioned { rows, is_last, cost } = read;
     let mut part = Part { cost, ..Part::default() };
     let mut bytes = room.taken;
-    let mut last = start;
+    let mut last = start.map_or(Next::Start, Next::After);
     for (at, item) in rows.into_iter().map(item) {
         if part.items.len() >= room.items || bytes >= PAGE_BYTES {
-            part.next = Some(last);
+            part.next = last;
             return part;
         }
-        last = Some(at);
+        last = Next::After(at);
         if let Some(item) = item {
             bytes += item.body.get().len();
             part.items.push(item);
         }
     }
-    part.next = (!is_last).then_some(last);
+    if !is_last {
+        part.next = last;
+    }
     part
 }
 

@@ -27,8 +27,8 @@ macro_rules! places {
 // loaded it follows in the order in which it does. Rows of one table are locked
 // in the order of their keys.
 //
-// A table that joins units of work gets a line here, and nothing else to
-// register it: see `Table` in `store/table.rs`.
+// A table that joins units of work is registered by its line here: see `Table` in
+// `store/table.rs`.
 places! {
     StreamHead = "stream_head",
     Device = "device",

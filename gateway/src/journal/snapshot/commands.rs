@@ -9,7 +9,7 @@ use tidegate_protocol::limits::PAGE_BYTES;
 use tidegate_protocol::time::Timestamp;
 
 use crate::journal::frame::StreamId;
-use crate::journal::snapshot::{Part, Reading, Room, Source};
+use crate::journal::snapshot::{Next, Part, Reading, Room, Source};
 use crate::store;
 use crate::store::portion::Portioned;
 
@@ -43,7 +43,7 @@ impl Source for Commands {
         let mut bytes = room.taken;
         for row in &rows {
             if part.items.len() >= room.items || bytes >= PAGE_BYTES {
-                part.next = Some(Some(at));
+                part.next = Next::After(at);
                 return Ok(part);
             }
             at = row.last_seq;
@@ -58,7 +58,9 @@ impl Source for Commands {
                 part.commands.push((command_id, row.attempt));
             }
         }
-        part.next = (!is_last).then_some(Some(at));
+        if !is_last {
+            part.next = Next::After(at);
+        }
         Ok(part)
     }
 }
