@@ -276,6 +276,12 @@ impl Tables {
         self.of::<T>()?.held.get(key).map(|held| &held.row)
     }
 
+    /// Whether a row is written by this transaction, as new or changed.
+    pub fn is_written<T: Table>(&self, key: &T::Key) -> bool {
+        let held = self.of::<T>().and_then(|rows| rows.held.get(key));
+        held.is_some_and(|held| held.state != State::Loaded)
+    }
+
     /// A row to be changed: it will be written.
     pub fn edit<T: Table>(&mut self, key: &T::Key) -> Option<&mut T::Row> {
         let held = self.of_mut::<T>().held.get_mut(key)?;

@@ -34,7 +34,9 @@ pub(super) fn make(unit: &mut UnitOfWork, new: &DeviceKey) -> ApiResult<()> {
     let seen: HashSet<String> = unit.behind.seen_of(&new.user_id);
     let is_offline = |row: &&device::Model| !unit.hub.is_online(&row.user_id, &row.device_id);
     // One that registered in this same transaction is not away.
-    let is_away = |row: &&device::Model| is_offline(row) && row.last_seen_at != unit.now.millis();
+    let is_away = |row: &&device::Model| {
+        is_offline(row) && !unit.rows.is_written::<device::Entity>(&key_of(row))
+    };
     let oldest = devices()
         .filter(is_away)
         .min_by_key(|row| (seen.contains(&row.device_id), row.last_seen_at))
