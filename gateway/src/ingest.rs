@@ -70,7 +70,6 @@ pub struct Ingest {
     wakes: Arc<Notify>,
     clock: Clock,
     history: Arc<History>,
-    options: Arc<IngestOptions>,
     /// Whether nobody else writes to the database.
     is_alone: bool,
 }
@@ -98,7 +97,6 @@ impl Ingest {
             wakes: Arc::new(Notify::new()),
             clock,
             history: Arc::new(History::new(!store.is_embedded())),
-            options: Arc::new(options),
             is_alone: store.is_embedded(),
         };
         let writer = writer::Writer {
@@ -106,7 +104,7 @@ impl Ingest {
             hub,
             clock: ingest.clock.clone(),
             metrics,
-            options: Arc::clone(&ingest.options),
+            options: Arc::new(options),
             waiting,
             behind: Arc::clone(&ingest.behind),
             wakes: Arc::clone(&ingest.wakes),

@@ -58,7 +58,7 @@ pub(crate) struct UnitOfWork {
     pub(crate) outdated: Vec<SessionKey>,
     /// What is written late, of all batches: one after the other they would
     /// lock rows out of order.
-    late: Option<BehindBatch>,
+    late: Option<Arc<BehindBatch>>,
     after_commit: Vec<AfterCommit>,
 }
 
@@ -174,10 +174,10 @@ impl UnitOfWork {
     }
 
     /// Writes a batch of what is late, after all rows.
-    pub(crate) fn write_late(&mut self, batch: &BehindBatch) {
+    pub(crate) fn write_late(&mut self, batch: &Arc<BehindBatch>) {
         match &mut self.late {
-            Some(late) => late.absorb(batch.clone()),
-            late => *late = Some(batch.clone()),
+            Some(late) => Arc::make_mut(late).absorb(BehindBatch::clone(batch)),
+            late => *late = Some(Arc::clone(batch)),
         }
     }
 

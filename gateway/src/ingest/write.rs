@@ -48,8 +48,8 @@ pub(crate) trait Write: Send + Sync + 'static {
     /// Asks for rows that follow from the devices, which are loaded now.
     fn follow(&self, _rows: &mut Tables, _options: &IngestOptions) {}
 
-    /// Decides, on the rows loaded and without I/O. A refusal must leave the
-    /// unit of work as it was.
+    /// Decides, on the rows loaded and without I/O. What it changed before a
+    /// refusal is written all the same, such as that a command has expired.
     fn decide(&self, unit: &mut UnitOfWork) -> ApiResult<Self::Draft>;
 
     /// Completes the answer, now that positions are given out; may still write

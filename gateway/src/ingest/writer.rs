@@ -111,7 +111,7 @@ impl Writer {
     }
 
     /// Commits a batch; on a failed statement halves it, so that a poisoned
-    /// job fails alone.
+    /// write fails alone.
     async fn commit(&self, batch: Batch) {
         let (batch, aside) = self.set_aside(batch);
         refuse(aside, &locked::refusal());
@@ -141,7 +141,7 @@ impl Writer {
                 }
                 Err(Failure::Unknown(error)) => {
                     // What is wrong with the database is told where it changes.
-                    tracing::debug!(%error, jobs = part.len(), "commit with unknown outcome");
+                    tracing::debug!(%error, writes = part.len(), "commit with unknown outcome");
                     let message = "the outcome of the write is not known; try again";
                     refuse(part, &ApiError::unavailable(message));
                 }
@@ -163,16 +163,16 @@ impl Writer {
     /// tried again. If it is no head that is locked, in halves.
     async fn go_on_without_locked(&self, part: Batch, parts: &mut Vec<Batch>) {
         // A failure here refuses them all, and each caller tries again.
-        let jobs = part.len();
+        let count = part.len();
         let (mut others, waiting) = match self.part_locked(part).await {
             Ok(parted) => parted,
             Err((error, part)) => return refuse(part, &ApiError::internal(&error)),
         };
         refuse(waiting, &locked::refusal());
-        if others.len() < jobs {
+        if others.len() < count {
             parts.push(others);
-        } else if jobs > 1 {
-            parts.push(others.split_off(jobs / 2));
+        } else if count > 1 {
+            parts.push(others.split_off(count / 2));
             parts.push(others);
         } else {
             self.leave_alone(&others).await;

@@ -145,7 +145,9 @@ impl Table for Entity {
     }
 
     /// Leases are taken and kept outside of units of work, which only check them.
-    async fn write(_: &Transaction, _: Changes<Self>) -> Result<(), DbErr> {
+    async fn write(_: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
+        let count = changes.removed.len() + changes.new.len() + changes.changed.len();
+        debug_assert_eq!(count, 0, "a unit of work changed a lease");
         Ok(())
     }
 }

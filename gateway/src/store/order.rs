@@ -58,6 +58,9 @@ impl Place {
     pub const COUNT: usize = TABLES.len();
 }
 
+// A bit for each.
+const _: () = assert!(Place::COUNT <= u32::BITS as usize, "`Locked` needs a wider number");
+
 /// What one transaction has locked so far: a bit for each table.
 #[derive(Debug, Default)]
 pub(super) struct Locked(AtomicU32);
