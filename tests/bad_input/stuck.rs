@@ -1,24 +1,20 @@
 //! Peers that say nothing, half of something, or never read.
 
-use std::time::Duration;
-
 use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::bad_input::Scene;
 use crate::support::{Device, Setup, bounded, eventually};
 
-/// Reads to the end: what the gateway said, and how long it stayed open.
-async fn until_closed(mut peer: TcpStream) -> (String, Duration) {
-    let begin = Instant::now();
+/// Reads to the end: what the gateway said.
+async fn until_closed(mut peer: TcpStream) -> String {
     let mut said = Vec::new();
     bounded("the end of the connection", peer.read_to_end(&mut said)).await.unwrap();
-    (String::from_utf8_lossy(&said).into_owned(), begin.elapsed())
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 /// A connection that says nothing, or half a request, does not stay.
@@ -30,9 +26,8 @@ async fn half_open_connections_are_let_go() {
     for half in ["", "G", "GET /healthz HTTP/1.1\r\nHost: g", "\r\n\r\n\r\n"] {
         let mut peer = TcpStream::connect(scene.gateway.address()).await.unwrap();
         peer.write_all(half.as_bytes()).await.unwrap();
-        let (said, took) = until_closed(peer).await;
+        let said = until_closed(peer).await;
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 4"), "{half:?}: {said}");
-        assert!(took < Duration::from_secs(3), "{half:?}: {took:?}");
         scene.nobody_noticed().await;
     }
 }

@@ -27,10 +27,6 @@ pub(super) struct Scene {
 
 impl Scene {
     /// Both services, short waits, no ramp.
-    pub(super) async fn start() -> Self {
-        Self::start_with(Self::setup()).await
-    }
-
     /// Waits short enough to be waited for.
     pub(super) fn setup() -> Setup {
         Setup::new()
