@@ -98,6 +98,34 @@ async fn a_command_that_is_acked_and_forgotten_is_tried_again() {
     assert_eq!(backend.command(&id).await["status"], "sent");
 }
 
+/// The wait begins with the ack, however long after the command it came.
+#[tokio::test]
+async fn the_wait_begins_with_the_ack() {
+    let gateway = Gateway::start().await;
+    gateway.stop_clock();
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let mut socket = phone.open().await;
+    let pass = async |seconds| {
+        gateway.move_clock(Duration::from_secs(seconds));
+        gateway.pass_time(Duration::from_secs(1)).await;
+    };
+    for acked_s in [8, 15, 25] {
+        let id = backend.make("u1", "steps").await;
+        let events = socket.expect("events").await;
+        pass(acked_s).await;
+        socket.ack(&events).await;
+        backend.timeline(&id, 3).await;
+        pass(19).await;
+        socket.expect_nothing_pending().await;
+        pass(1).await;
+        let events = socket.expect("events").await;
+        assert_eq!(events["entries"][0]["body"]["attempt"], 2, "acked after {acked_s} s");
+        socket.ack(&events).await;
+        report(&mut socket, json!({ "command_id": id, "status": "applied" })).await;
+        socket.entries(1).await;
+    }
+}
+
 /// A device that refused for good does not get later attempts.
 #[tokio::test]
 async fn a_device_that_refused_is_left_out_of_later_attempts() {

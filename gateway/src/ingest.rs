@@ -62,6 +62,19 @@ pub struct IngestOptions {
     pub rules: Arc<Rules>,
 }
 
+impl IngestOptions {
+    /// The result time-out, milliseconds.
+    pub(crate) fn result_timeout_ms(&self) -> i64 {
+        i64::try_from(self.result_timeout_ms).unwrap_or(i64::MAX)
+    }
+
+    /// How long a result may take after an ack before another attempt is made,
+    /// milliseconds.
+    pub(crate) fn retry_after_ms(&self) -> i64 {
+        self.result_timeout_ms().saturating_mul(2)
+    }
+}
+
 /// Hands writes to the writer. Cheap to clone.
 #[derive(Clone)]
 pub struct Ingest {

@@ -35,15 +35,24 @@ impl Viewer {
     }
 }
 
-/// A command that an entry carries, or closes.
+/// An attempt of a command, as it goes to devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The command.
+    pub id: CommandId,
+    /// Which attempt: from 1.
+    pub number: i32,
+    /// When it was made, or before.
+    pub made_at: Timestamp,
+}
+
+/// A command that an entry carries.
 #[derive(Clone, Debug)]
 pub struct EntryCommand {
     /// Position of the entry.
     pub seq: Seq,
-    /// The command.
-    pub id: CommandId,
-    /// Which attempt an entry carries; 0 for an entry that closes.
-    pub attempt: i32,
+    /// Which attempt of which command.
+    pub attempt: Attempt,
     /// End of its life.
     pub expires_at: Timestamp,
 }
@@ -93,7 +102,9 @@ impl Ready {
         let command_id = row.command_id.as_deref().and_then(|id| CommandId::parse(id).ok());
         let (command, closes) = match (row.kind.as_str(), command_id) {
             (kind::COMMAND, Some(id)) => {
-                (Some(EntryCommand { seq: Seq::new(row.seq), id, attempt, expires_at }), None)
+                let made_at = Timestamp::from_millis(row.at);
+                let attempt = Attempt { id, number: attempt, made_at };
+                (Some(EntryCommand { seq: Seq::new(row.seq), attempt, expires_at }), None)
             }
             (kind::COMMAND_CLOSED, closes) => (None, closes),
             _ => (None, None),

@@ -5,7 +5,6 @@ use serde_json::json;
 use tidegate::ingest::Ingest;
 use tidegate::ingest::behind::PushNote;
 use tidegate::store;
-use tidegate::store::device::DeviceKey;
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::id::CommandId;
 use uuid::Uuid;
@@ -77,21 +76,20 @@ async fn nodes_that_write_late_do_not_wait_for_each_other() {
     let ids = backend.make_many("u1", 40, 1).await;
     let ids: Vec<CommandId> = ids.iter().map(|id| CommandId::parse(id).unwrap()).collect();
     let (first_half, second_half) = ids.split_at(20);
-    let device = DeviceKey { user_id: "u1".to_owned(), device_id: phone.id.clone() };
-    let write_late = async |ingest: &Ingest, sent: &[CommandId], pushed: &[CommandId]| {
+    // Written provider by provider.
+    let write_late = async |ingest: &Ingest, fcm: &[CommandId], webpush: &[CommandId]| {
         for _ in 0..30 {
-            let now = ingest.clock().now();
-            let sent = sent.iter().map(|id| (id.clone(), 1));
-            ingest.behind().sent(&device, sent, Channel::Socket, now);
-            ingest.behind().pushed(PushNote {
-                id: Uuid::now_v7(),
-                commands: pushed.iter().rev().cloned().collect(),
-                device_id: device.device_id.clone(),
-                channel: Channel::Fcm,
-                is_ok: true,
-                detail: String::new(),
-                at: now,
-            });
+            for (channel, pushed) in [(Channel::Fcm, fcm), (Channel::Webpush, webpush)] {
+                ingest.behind().pushed(PushNote {
+                    id: Uuid::now_v7(),
+                    commands: pushed.iter().rev().cloned().collect(),
+                    device_id: phone.id.clone(),
+                    channel,
+                    is_ok: true,
+                    detail: String::new(),
+                    at: ingest.clock().now(),
+                });
+            }
             ingest.flush_behind().await.unwrap();
         }
     };

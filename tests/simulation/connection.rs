@@ -10,8 +10,8 @@ use tidegate::hub::SessionKey;
 use tidegate::hub::presence::Presence;
 use tidegate::hub::signal::Signal;
 use tidegate::ingest::devices::Registration;
-use tidegate::journal::Viewer;
 use tidegate::journal::frame::EventsFrame;
+use tidegate::journal::{Attempt, Viewer};
 use tidegate::session::stream::Phase;
 use tidegate::session::verdict::Beginning;
 use tidegate::session::{Moment, ReadWhat, Session};
@@ -23,7 +23,7 @@ use tidegate_protocol::client::HelloDevice;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, Platform, PushProvider, PushRegistration};
 use tidegate_protocol::cursor::{Cursor, Cursors};
-use tidegate_protocol::id::{CommandId, DeviceId, Seq, StreamName, UserId};
+use tidegate_protocol::id::{DeviceId, Seq, StreamName, UserId};
 use tidegate_protocol::time::Timestamp;
 
 use crate::simulation::client::{Client, Mismatch};
@@ -67,7 +67,7 @@ pub(super) struct Connection {
     /// Acks that the device made; any may arrive, again and in any order.
     acks: Vec<Cursors>,
     /// Commands delivered and not acked, by their position.
-    unacked: VecDeque<(Seq, CommandId, i32)>,
+    unacked: VecDeque<(Seq, Attempt)>,
 }
 
 impl Device {
@@ -185,21 +185,19 @@ impl Device {
             match reader.step(&mut connection.machine, &plan, from_ring).await.unwrap() {
                 Fed::Events(frame) => {
                     for command in &frame.commands {
-                        let id = command.id.as_str();
+                        let id = command.attempt.id.as_str();
                         let row = store::command::get(node.store.readers(), id).await;
                         let row = row.unwrap().unwrap();
                         let is_over = !row.open || row.expires_at <= now.wall.millis();
                         assert!(!is_over, "{id} is over, and is sent all the same");
                     }
                     let commands = frame.commands.iter();
-                    connection.unacked.extend(commands.map(|c| (c.seq, c.id.clone(), c.attempt)));
+                    connection.unacked.extend(commands.map(|c| (c.seq, c.attempt.clone())));
                     connection.flying.push_back(frame.frame.text().to_owned());
                 }
                 Fed::Snapshot(page) => {
                     let commands = page.commands.into_iter();
-                    connection
-                        .unacked
-                        .extend(commands.map(|(id, attempt)| (page.seq, id, attempt)));
+                    connection.unacked.extend(commands.map(|attempt| (page.seq, attempt)));
                     connection.flying.push_back(page.message.write(None));
                 }
                 Fed::Silent => {}
@@ -294,10 +292,10 @@ impl Device {
 
 impl Connection {
     /// Takes the commands delivered up to a position.
-    fn passed(&mut self, upto: Seq) -> Vec<(CommandId, i32)> {
+    fn passed(&mut self, upto: Seq) -> Vec<Attempt> {
         let mut passed = Vec::new();
-        while let Some((_, id, attempt)) = self.unacked.pop_front_if(|(seq, ..)| *seq <= upto) {
-            passed.push((id, attempt));
+        while let Some((_, attempt)) = self.unacked.pop_front_if(|(seq, _)| *seq <= upto) {
+            passed.push(attempt);
         }
         passed
     }

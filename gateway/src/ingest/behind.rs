@@ -4,15 +4,20 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
 use tidegate_protocol::id::{CommandId, StreamName};
+use tidegate_protocol::limits::COMMAND_ATTEMPTS;
 use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::hub::lock;
+use crate::ingest::IngestOptions;
+use crate::journal::Attempt;
 use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS, BEHIND_SLICE_ROWS, BEHIND_SLICES};
 use crate::metrics::Metrics;
 use crate::store::device::DeviceKey;
@@ -28,6 +33,9 @@ pub struct Behind {
     batch: Mutex<BehindBatch>,
     /// Batches that the writer has and did not settle yet.
     in_writer: Mutex<Vec<Arc<BehindBatch>>>,
+    /// The latest time seen, milliseconds: a clock that was set back does not
+    /// undo what was done by it.
+    latest: AtomicI64,
     metrics: Metrics,
 }
 
@@ -57,6 +65,8 @@ struct Delivery {
     socket: Option<Timestamp>,
     poll: Option<Timestamp>,
     acked: Option<Timestamp>,
+    /// When the attempt was made, or before.
+    made: Timestamp,
 }
 
 impl Delivery {
@@ -65,11 +75,22 @@ impl Delivery {
         self.socket = self.socket.or(later.socket);
         self.poll = self.poll.or(later.poll);
         self.acked = self.acked.or(later.acked);
+        self.made = self.made.min(later.made);
     }
 
-    const fn is_sent(&self) -> bool {
-        self.socket.is_some() || self.poll.is_some()
+    /// Whether the command's row must say when it is tried again: another
+    /// attempt is left, and no look at it will find this ack.
+    fn starts_clock(&self, attempt: i32, ahead: &RangeInclusive<Timestamp>) -> bool {
+        self.acked.is_some() && attempt < COMMAND_ATTEMPTS && !ahead.contains(&self.made)
     }
+}
+
+/// When attempts were made whose first look is certainly still to come, as seen
+/// at `latest`: see [`first_look`](crate::ingest::commands::first_look). It finds
+/// the row of an ack that is written before it, so that no other need be. Half of
+/// the wait is left for what is written late and for the clocks of other nodes.
+fn not_looked_at(latest: Timestamp, options: &IngestOptions) -> RangeInclusive<Timestamp> {
+    latest.plus_millis(1 - options.result_timeout_ms())..=latest
 }
 
 /// What came of a wake-up by push.
@@ -117,11 +138,13 @@ impl BehindBatch {
         devices.map(|device| device.user_id.clone())
     }
 
-    /// The commands it tells of.
-    fn commands(&self) -> impl Iterator<Item = String> {
-        let told = self.deliveries.keys().map(|key| &key.command_id);
+    /// The commands whose rows it changes.
+    fn commands(&self, ahead: &RangeInclusive<Timestamp>) -> impl Iterator<Item = String> {
+        let starts =
+            |(key, delivery): &(&DeliveryKey, &Delivery)| delivery.starts_clock(key.attempt, ahead);
+        let acked = self.deliveries.iter().filter(starts).map(|(key, _)| &key.command_id);
         let pushed = self.pushed.iter().flat_map(|note| &note.commands);
-        told.chain(pushed).map(|id| id.as_str().to_owned())
+        acked.chain(pushed).map(|id| id.as_str().to_owned())
     }
 
     /// The devices of a user that it tells of: they were seen just now.
@@ -210,14 +233,25 @@ fn put_first<T>(list: &mut Vec<T>, mut rows: Vec<T>) -> u64 {
 impl Behind {
     /// Nothing noted yet.
     pub fn new(metrics: Metrics) -> Self {
-        Self { batch: Mutex::default(), in_writer: Mutex::default(), metrics }
+        Self {
+            batch: Mutex::default(),
+            in_writer: Mutex::default(),
+            latest: AtomicI64::new(i64::MIN),
+            metrics,
+        }
+    }
+
+    /// The latest time seen so far, `now` included.
+    pub(in crate::ingest) fn latest(&self, now: Timestamp) -> Timestamp {
+        let before = self.latest.fetch_max(now.millis(), Ordering::Relaxed);
+        Timestamp::from_millis(before).max(now)
     }
 
     /// Notes that commands were written to a device.
     pub fn sent(
         &self,
         device: &DeviceKey,
-        commands: impl IntoIterator<Item = (CommandId, i32)>,
+        attempts: impl IntoIterator<Item = Attempt>,
         channel: Channel,
         at: Timestamp,
     ) {
@@ -225,7 +259,7 @@ impl Behind {
             Channel::Poll => Delivery { poll: Some(at), ..Delivery::default() },
             _ => Delivery { socket: Some(at), ..Delivery::default() },
         };
-        self.deliver(device, commands, delivery);
+        self.deliver(device, attempts, delivery);
     }
 
     /// Notes that a device holds a stream up to a position; which commands
@@ -241,22 +275,23 @@ impl Behind {
         device: &DeviceKey,
         stream: &StreamName,
         cursor: Cursor,
-        commands: impl IntoIterator<Item = (CommandId, i32)>,
+        attempts: impl IntoIterator<Item = Attempt>,
         at: Timestamp,
     ) {
         self.move_cursor(device, stream, Acked { cursor, at, look_up: false });
-        self.deliver(device, commands, Delivery { acked: Some(at), ..Delivery::default() });
+        self.deliver(device, attempts, Delivery { acked: Some(at), ..Delivery::default() });
     }
 
     fn deliver(
         &self,
         device: &DeviceKey,
-        commands: impl IntoIterator<Item = (CommandId, i32)>,
+        attempts: impl IntoIterator<Item = Attempt>,
         delivery: Delivery,
     ) {
         let mut batch = lock(&self.batch);
-        for (command_id, attempt) in commands {
+        for Attempt { id: command_id, number: attempt, made_at } in attempts {
             let device_id = device.device_id.clone();
+            let delivery = Delivery { made: made_at, ..delivery };
             if !batch.deliver(DeliveryKey { command_id, device_id, attempt }, delivery) {
                 self.metrics.behind_dropped.inc();
             }

@@ -39,6 +39,8 @@ pub(crate) struct ReadSet {
 /// Everything that the writes of a transaction read and change.
 pub(crate) struct UnitOfWork {
     pub(crate) now: Timestamp,
+    /// The latest time that this node has seen.
+    latest: Timestamp,
     pub(crate) options: Arc<IngestOptions>,
     /// Only asked who is online.
     pub(crate) hub: Arc<Hub>,
@@ -122,6 +124,7 @@ impl UnitOfWork {
     pub(crate) fn new(around: &Surroundings<'_>, heads: Heads, rows: Tables) -> Self {
         Self {
             now: around.now,
+            latest: around.behind.latest(around.now),
             options: Arc::clone(around.options),
             hub: Arc::clone(around.hub),
             behind: Arc::clone(around.behind),
@@ -285,7 +288,7 @@ impl UnitOfWork {
         store::journal::insert(tx, self.journal_rows().collect()).await?;
         self.rows.write(tx, Place::JournalEntry.., now).await?;
         if let Some(late) = &self.late {
-            behind::write(tx, late, self.now, self.options.result_timeout_ms).await?;
+            behind::write(tx, late, self.now, self.latest, &self.options).await?;
         }
         Ok(())
     }

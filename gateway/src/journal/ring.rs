@@ -112,7 +112,7 @@ impl Ring {
         for entry in newer {
             // An earlier outcome may have taken this device out: only the
             // database knows.
-            if entry.command.as_ref().is_some_and(|command| command.attempt > 1) {
+            if entry.command.as_ref().is_some_and(|command| command.attempt.number > 1) {
                 return None;
             }
             if is_left_out(entry, &closed, viewer, now) {
@@ -140,6 +140,6 @@ fn is_left_out(
     let is_over = entry
         .command
         .as_ref()
-        .is_some_and(|command| command.expires_at <= now || closed.contains(&command.id));
+        .is_some_and(|command| command.expires_at <= now || closed.contains(&command.attempt.id));
     is_over || !viewer.is_concerned(entry.device_id.as_deref(), entry.requires.as_deref())
 }

@@ -11,12 +11,11 @@ use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use tidegate_protocol::entry::Item;
-use tidegate_protocol::id::CommandId;
 use tidegate_protocol::limits::{PAGE_BYTES, PAGE_ENTRIES};
 use tidegate_protocol::time::Timestamp;
 
-use crate::journal::Viewer;
 use crate::journal::frame::StreamId;
+use crate::journal::{Attempt, Viewer};
 use crate::store::Store;
 use crate::store::portion::{Cost, Portion, Portioned};
 
@@ -67,7 +66,7 @@ pub(crate) struct Reading<'a> {
 pub(crate) struct Part<A> {
     pub(crate) items: Vec<Item>,
     /// Commands among them.
-    pub(crate) commands: Vec<(CommandId, i32)>,
+    pub(crate) commands: Vec<Attempt>,
     pub(crate) next: Next<A>,
     pub(crate) cost: Cost,
 }
@@ -180,7 +179,7 @@ pub struct SnapshotPage {
     /// The items.
     pub items: Vec<Item>,
     /// Commands among them.
-    pub commands: Vec<(CommandId, i32)>,
+    pub commands: Vec<Attempt>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<SnapshotAt>,
     /// What was read from the database for it.

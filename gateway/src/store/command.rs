@@ -1,11 +1,12 @@
 //! Command rows.
 
-use sea_orm::sea_query::{CaseStatement, Expr, ExprTrait, OnConflict};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter, QueryOrder,
     QuerySelect, Select,
 };
 use tidegate_entity::command::{ActiveModel, Column, Entity, Model};
+use tidegate_entity::command_delivery;
 use tidegate_protocol::command::{Channel, CommandStatus};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
@@ -204,51 +205,25 @@ pub async fn update(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 /// more than a few ids, and reads every open command there is.
 const OPEN: [CommandStatus; 2] = [CommandStatus::Pending, CommandStatus::Sent];
 
-/// How far a command came on its way to a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Step {
-    /// It went to a device.
-    pub is_sent: bool,
-    /// A device acked this attempt, and another one may follow.
-    pub acked: Option<i32>,
-}
-
-/// Notes how far commands came; those that are further stay as they are. One that
-/// was sent is so. The ack starts the retry clock: another attempt at `due_at`
-/// unless life ends first; only the first ack of the current attempt counts.
-pub async fn note_delivery(
+/// Starts the clock for another attempt, at `due_at` unless life ends first. Only
+/// the first ack of the current attempt counts, and only where the first look at
+/// it is over: that look finds earlier acks.
+pub async fn start_retry_clock(
     db: &impl ConnectionTrait,
     ids: &[String],
-    step: Step,
+    attempt: i32,
     due_at: i64,
 ) -> Result<(), DbErr> {
-    let is_pending = Expr::col(Column::Status).eq(CommandStatus::Pending);
-    let is_first_ack = |attempt: i32| {
-        Expr::col(Column::Attempt)
-            .eq(attempt)
-            .and(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
-            .and(Expr::col(Column::ExpiresAt).gt(due_at))
-    };
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let mut update = Entity::update_many()
+        Entity::update_many()
+            .col_expr(Column::DueAt, Expr::value(due_at))
             .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
-            .filter(Column::Status.is_in(OPEN));
-        if step.is_sent {
-            update = update.col_expr(Column::Status, Expr::value(CommandStatus::Sent));
-        }
-        if let Some(attempt) = step.acked {
-            let due_at = CaseStatement::new()
-                .case(is_first_ack(attempt), due_at)
-                .finally(Expr::col(Column::DueAt));
-            update = update.col_expr(Column::DueAt, due_at.into());
-        }
-        let changes = match (step.is_sent, step.acked) {
-            (true, Some(attempt)) => is_pending.clone().or(is_first_ack(attempt)),
-            (true, None) => is_pending.clone(),
-            (false, Some(attempt)) => is_first_ack(attempt),
-            (false, None) => continue,
-        };
-        update.filter(changes).exec(db).await?;
+            .filter(Column::Status.is_in(OPEN))
+            .filter(Column::Attempt.eq(attempt))
+            .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
+            .filter(Column::ExpiresAt.gt(due_at))
+            .exec(db)
+            .await?;
     }
     Ok(())
 }
@@ -304,6 +279,23 @@ pub struct ListFilter {
     pub now: i64,
 }
 
+/// Whether an open command went to a device: its deliveries tell. Older versions
+/// noted it in the row.
+fn is_sent() -> Expr {
+    let delivery = |column| Expr::col((command_delivery::Entity, column));
+    let went = Query::select()
+        .expr(Expr::val(1))
+        .from(command_delivery::Entity)
+        .and_where(delivery(command_delivery::Column::CommandId).equals((Entity, Column::Id)))
+        .and_where(
+            delivery(command_delivery::Column::SocketAt)
+                .is_not_null()
+                .or(delivery(command_delivery::Column::PollAt).is_not_null()),
+        )
+        .take();
+    Column::Status.eq(CommandStatus::Sent).or(Expr::exists(went))
+}
+
 /// Commands, newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
@@ -326,7 +318,11 @@ pub async fn list(
                 .add(Column::Open.eq(true).and(Column::ExpiresAt.lte(filter.now))),
         ),
         Some(open @ (CommandStatus::Pending | CommandStatus::Sent)) => {
-            query.filter(Column::Status.eq(open)).filter(Column::ExpiresAt.gt(filter.now))
+            let is_sent = is_sent();
+            query
+                .filter(Column::Status.is_in(OPEN))
+                .filter(if open == CommandStatus::Sent { is_sent } else { is_sent.not() })
+                .filter(Column::ExpiresAt.gt(filter.now))
         }
         Some(status) => query.filter(Column::Status.eq(status)),
     };

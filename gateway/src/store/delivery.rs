@@ -1,11 +1,15 @@
 //! When attempts of commands went to devices and were acked: part of timelines,
-//! written behind.
+//! written behind. Says as well whether an open command was sent, and to the first
+//! look at an attempt whether it was acked: see `ingest/commands/lifecycle.rs`.
 
 use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict};
 use sea_orm::{Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
 use tidegate_entity::command_delivery::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::order::Place;
+use crate::store::table::{Changes, Table};
+use crate::store::write::Transaction;
 
 /// Notes deliveries, one row a key; the first time of each step stays.
 pub async fn upsert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), DbErr> {
@@ -36,6 +40,27 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
         found.extend(query.all(db).await?);
     }
     Ok(found)
+}
+
+impl Table for Entity {
+    type Key = (String, String, i32);
+    type Row = Model;
+    /// A command.
+    type Select = String;
+
+    const PLACE: Place = Place::CommandDelivery;
+
+    fn key(row: &Model) -> Self::Key {
+        (row.command_id.clone(), row.device_id.clone(), row.attempt)
+    }
+
+    async fn load(tx: &Transaction, wanted: &[String]) -> Result<Vec<Model>, DbErr> {
+        of_commands(tx, wanted).await
+    }
+
+    async fn write(tx: &Transaction, changes: Changes<Self>) -> Result<(), DbErr> {
+        upsert(tx, changes.upserts()).await
+    }
 }
 
 /// Forgets those of these commands.

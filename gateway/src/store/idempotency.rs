@@ -2,8 +2,8 @@
 
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect};
-use tidegate_entity::command;
 use tidegate_entity::idempotency_key::{ActiveModel, Column, Entity, Model};
+use tidegate_entity::{command, command_delivery};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, in_pairs, insert_rows, one_of};
 use crate::store::command::Wanted;
@@ -81,6 +81,7 @@ impl Table for Entity {
     fn follow(row: &Model, later: &mut Tables) {
         if let Some(id) = &row.command_id {
             later.want::<command::Entity>(Wanted::Id(id.clone()));
+            later.want::<command_delivery::Entity>(id.clone());
         }
     }
 

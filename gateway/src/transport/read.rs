@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use sea_orm::DbErr;
 use tidegate_protocol::command::Channel;
-use tidegate_protocol::id::{CommandId, Seq, UserId};
+use tidegate_protocol::id::{Seq, UserId};
 use tidegate_protocol::server::{ServerMessage, Snapshot};
 use tidegate_protocol::time::Timestamp;
 
 use crate::ingest::behind::Behind;
-use crate::journal::Viewer;
 use crate::journal::frame::EventsFrame;
 use crate::journal::read::{self, Page, Read};
 use crate::journal::ring::Stretch;
 use crate::journal::snapshot::{self, SnapshotPage};
+use crate::journal::{Attempt, Viewer};
 use crate::metrics::Metrics;
 use crate::metrics::label::JournalSource;
 use crate::session::stream::{Phase, StreamState};
@@ -78,7 +78,7 @@ pub struct SentSnapshot {
     /// How many items it has.
     pub items: usize,
     /// Commands among them.
-    pub commands: Vec<(CommandId, i32)>,
+    pub commands: Vec<Attempt>,
     /// The position as of which it is.
     pub seq: Seq,
 }
@@ -131,7 +131,7 @@ impl Reader<'_> {
                 session.read(plan.index, page.upto, page.frame.as_deref());
                 let Some(frame) = page.frame else { return Fed::Silent };
                 if !frame.commands.is_empty() {
-                    self.note(frame.commands.iter().map(|c| (c.id.clone(), c.attempt)));
+                    self.note(frame.commands.iter().map(|command| command.attempt.clone()));
                 }
                 Fed::Events(frame)
             }
@@ -166,7 +166,7 @@ impl Reader<'_> {
         Ok(self.feed(session, plan, found))
     }
 
-    fn note(&self, commands: impl Iterator<Item = (CommandId, i32)>) {
+    fn note(&self, commands: impl Iterator<Item = Attempt>) {
         let device = open::device_key(self.user_id, &self.viewer.device_id);
         self.behind.sent(&device, commands, self.channel, self.now);
     }

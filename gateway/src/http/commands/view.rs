@@ -96,7 +96,11 @@ fn outcome_row(outcome: command_outcome::Model) -> TimelineRow {
 
 /// `None` if a stored value is not what the gateway writes.
 fn view(row: command::Model, events: Vec<TimelineRow>, now: Timestamp) -> Option<CommandView> {
-    let status = status_at(&row, now);
+    let is_sent = events.iter().any(|event| event.event == TimelineEvent::Sent);
+    let status = match status_at(&row, now) {
+        CommandStatus::Pending if is_sent => CommandStatus::Sent,
+        status => status,
+    };
     let user_id = UserId::parse(&row.user_id).ok()?;
     let device_id = row.decided_by.as_deref().and_then(|id| DeviceId::parse(id).ok());
     let result = device_id.map(|device_id| CommandOutcome {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tidegate_entity::{command, device};
 use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::behind::{Behind, BehindBatch};
+use crate::ingest::behind::{Behind, BehindBatch, not_looked_at};
 use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::{Pending, Queued, Write};
 use crate::ingest::{Ingest, IngestOptions, stopping};
@@ -62,7 +63,9 @@ impl Ingest {
     ) -> ApiResult<()> {
         let batch = Arc::new(batch);
         self.behind.hand_in(&batch);
-        let write = WriteBehind { batch, behind: Arc::clone(&self.behind), locks: !self.is_alone };
+        let behind = Arc::clone(&self.behind);
+        let latest = behind.latest(self.clock.now());
+        let write = WriteBehind { batch, behind, latest, locks: !self.is_alone };
         let (pending, answer) = Pending::new(write);
         place.send(Box::new(pending));
         answer.await.map_err(|_| stopping())?
@@ -73,6 +76,8 @@ impl Ingest {
 struct WriteBehind {
     batch: Arc<BehindBatch>,
     behind: Arc<Behind>,
+    /// The latest time seen when it was handed in.
+    latest: Timestamp,
     /// Whether its rows are locked with the others, in the order in which all
     /// nodes lock rows: taken at the end, one kind after the other, two nodes
     /// would wait for each other.
@@ -87,12 +92,12 @@ impl Write for WriteBehind {
         self.batch.len()
     }
 
-    fn reads(&self, reads: &mut ReadSet, _: &IngestOptions) {
+    fn reads(&self, reads: &mut ReadSet, options: &IngestOptions) {
         if self.locks {
             for user_id in self.batch.users() {
                 reads.rows.want::<device::Entity>(store::device::Wanted::Of { user_id });
             }
-            for id in self.batch.commands() {
+            for id in self.batch.commands(&not_looked_at(self.latest, options)) {
                 reads.rows.want::<command::Entity>(store::command::Wanted::Id(id));
             }
         }

@@ -4,6 +4,10 @@ use tidegate_protocol::id::{Epoch, Seq};
 
 use super::*;
 
+fn attempt(id: &str) -> Attempt {
+    Attempt { id: CommandId::parse(id).unwrap(), number: 1, made_at: Timestamp::default() }
+}
+
 #[test]
 fn slices_hold_everything_once_and_deliveries_first() {
     let behind = Behind::new(Metrics::new());
@@ -14,7 +18,7 @@ fn slices_hold_everything_once_and_deliveries_first() {
     let (stream, epoch) = (StreamName::parse("user:u").unwrap(), Epoch::parse("0a1b2c3d"));
     let cursor = Cursor { epoch: epoch.unwrap(), seq: Seq::new(1) };
     for index in 0..BEHIND_SLICE_ROWS {
-        let command = || [(CommandId::parse(&index.to_string()).unwrap(), 1)];
+        let command = || [attempt(&index.to_string())];
         let at = Timestamp::default();
         behind.sent(&device(index), command(), Channel::Socket, at);
         behind.ack_delivered(&device(index), &stream, cursor.clone(), command(), at);
@@ -22,7 +26,7 @@ fn slices_hold_everything_once_and_deliveries_first() {
     }
     let first = behind.take_slice();
     assert_eq!((first.deliveries.len(), first.len()), (BEHIND_SLICE_ROWS, BEHIND_SLICE_ROWS));
-    let is_whole = |delivery: &Delivery| delivery.is_sent() && delivery.acked.is_some();
+    let is_whole = |delivery: &Delivery| delivery.socket.is_some() && delivery.acked.is_some();
     assert!(first.deliveries.values().all(is_whole), "sent and acked in one row");
     assert_eq!(behind.take_slice().acks.len(), BEHIND_SLICE_ROWS);
     assert_eq!(behind.take_slice().seen.len(), BEHIND_SLICE_ROWS);
@@ -36,8 +40,7 @@ fn what_could_not_be_written_comes_first_and_newer_cursors_stay() {
     let stream = StreamName::parse("user:u").unwrap();
     let cursor = |seq| Cursor { epoch: Epoch::parse("0a1b2c3d").unwrap(), seq: Seq::new(seq) };
     let sent = |id: &str| {
-        let command = [(CommandId::parse(id).unwrap(), 1)];
-        behind.sent(&device, command, Channel::Socket, Timestamp::default());
+        behind.sent(&device, [attempt(id)], Channel::Socket, Timestamp::default());
     };
     sent("a");
     behind.ack(&device, &stream, cursor(1), Timestamp::default());

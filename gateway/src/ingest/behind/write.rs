@@ -1,18 +1,19 @@
 //! Writing a batch of what may be late, inside the caller's transaction.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{command, command_delivery, device, device_cursor};
 use tidegate_protocol::command::{Channel, TimelineEvent};
-use tidegate_protocol::limits::COMMAND_ATTEMPTS;
+use tidegate_protocol::id::CommandId;
 use tidegate_protocol::time::Timestamp;
 
-use crate::ingest::behind::{BehindBatch, Delivery, DeliveryKey, PushNote};
+use crate::ingest::IngestOptions;
+use crate::ingest::behind::{BehindBatch, Delivery, DeliveryKey, PushNote, not_looked_at};
 use crate::ingest::commands::is_eligible;
 use crate::store;
-use crate::store::command::{AckedRange, Step};
+use crate::store::command::AckedRange;
 use crate::store::device::DeviceKey;
 use crate::store::event::NewEvent;
 
@@ -21,30 +22,28 @@ pub(crate) async fn write(
     db: &impl ConnectionTrait,
     batch: &BehindBatch,
     now: Timestamp,
-    result_timeout_ms: u64,
+    latest: Timestamp,
+    options: &IngestOptions,
 ) -> Result<(), DbErr> {
-    let mut deliveries: Vec<command_delivery::Model> =
-        batch.deliveries.iter().map(|(key, delivery)| delivery_row(key, delivery)).collect();
-    let mut progress = Progress::default();
-    for (key, delivery) in &batch.deliveries {
-        progress.add(key.command_id.as_str(), key.attempt, *delivery);
+    let mut deliveries = batch.deliveries.clone();
+    for (key, delivery) in looked_up(db, batch).await? {
+        deliveries.entry(key).and_modify(|known| known.extend(delivery)).or_insert(delivery);
     }
-    deliveries.extend(looked_up(db, batch, &mut progress).await?);
     let mut cursors = cursor_rows(batch);
     let devices: Vec<DeviceKey> = batch.acks.keys().map(|(device, _)| device.clone()).collect();
     // One that was deleted meanwhile must not leave cursors to its successor.
     let existing = store::device::existing(db, &devices).await?;
     cursors.retain(|row| existing.contains_key(&row_device(row)));
     store::device::advance_cursors(db, cursors).await?;
-    store::delivery::upsert(db, merged(deliveries)).await?;
+    let rows = deliveries.iter().map(|(key, delivery)| delivery_row(key, delivery));
+    store::delivery::upsert(db, rows.collect()).await?;
     store::event::insert(db, batch.pushed.iter().flat_map(push_events).collect()).await?;
     for (provider, ids) in pushed_by(batch) {
         store::command::mark_pushed(db, &ids, provider).await?;
     }
-    let wait_ms = i64::try_from(result_timeout_ms.saturating_mul(2)).unwrap_or(i64::MAX);
-    let due_at = now.plus_millis(wait_ms).millis();
-    for (step, ids) in &progress.by_step() {
-        store::command::note_delivery(db, ids, *step, due_at).await?;
+    let due_at = now.plus_millis(options.retry_after_ms()).millis();
+    for (attempt, ids) in &acked_late(&deliveries, &not_looked_at(latest, options)) {
+        store::command::start_retry_clock(db, ids, *attempt, due_at).await?;
     }
     let long_ago = now.millis() - SEEN_BY_ACK_MS;
     let acking = existing.into_iter().filter(|(_, seen_at)| *seen_at < long_ago);
@@ -69,46 +68,18 @@ fn delivery_row(key: &DeliveryKey, delivery: &Delivery) -> command_delivery::Mod
     }
 }
 
-/// One row a key, in the order of the keys: one that was looked up may be known
-/// from its delivery too.
-fn merged(rows: Vec<command_delivery::Model>) -> Vec<command_delivery::Model> {
-    let mut merged: BTreeMap<(String, String, i32), command_delivery::Model> = BTreeMap::new();
-    for row in rows {
-        let key = (row.command_id.clone(), row.device_id.clone(), row.attempt);
-        match merged.entry(key) {
-            Entry::Vacant(place) => drop(place.insert(row)),
-            Entry::Occupied(mut known) => {
-                let known = known.get_mut();
-                known.acked_at = known.acked_at.or(row.acked_at);
-            }
+/// The commands whose retry clock an ack starts, by the attempt acked.
+fn acked_late(
+    deliveries: &BTreeMap<DeliveryKey, Delivery>,
+    ahead: &RangeInclusive<Timestamp>,
+) -> BTreeMap<i32, Vec<String>> {
+    let mut acked: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+    for (key, delivery) in deliveries {
+        if delivery.starts_clock(key.attempt, ahead) {
+            acked.entry(key.attempt).or_default().push(key.command_id.as_str().to_owned());
         }
     }
-    merged.into_values().collect()
-}
-
-/// How far deliveries and acks bring commands.
-#[derive(Default)]
-struct Progress(BTreeMap<String, Step>);
-
-impl Progress {
-    fn add(&mut self, id: &str, attempt: i32, delivery: Delivery) {
-        let step = self.0.entry(id.to_owned()).or_default();
-        step.is_sent |= delivery.is_sent();
-        // Another attempt is made only if one is left.
-        if delivery.acked.is_some() && attempt < COMMAND_ATTEMPTS {
-            step.acked = step.acked.max(Some(attempt));
-        }
-    }
-
-    fn by_step(self) -> BTreeMap<Step, Vec<String>> {
-        let mut steps: BTreeMap<Step, Vec<String>> = BTreeMap::new();
-        for (id, step) in self.0 {
-            if step != Step::default() {
-                steps.entry(step).or_default().push(id);
-            }
-        }
-        steps
-    }
+    acked
 }
 
 fn push_events(note: &PushNote) -> impl Iterator<Item = NewEvent> {
@@ -164,8 +135,7 @@ fn cursor_rows(batch: &BehindBatch) -> Vec<device_cursor::Model> {
 async fn looked_up(
     db: &impl ConnectionTrait,
     batch: &BehindBatch,
-    progress: &mut Progress,
-) -> Result<Vec<command_delivery::Model>, DbErr> {
+) -> Result<Vec<(DeliveryKey, Delivery)>, DbErr> {
     let own: Vec<_> = batch
         .acks
         .iter()
@@ -194,7 +164,7 @@ async fn looked_up(
     }
     let users: Vec<String> = open.iter().map(|command| command.user_id.clone()).collect();
     let capable = store::device::of_users(db, &users).await?;
-    Ok(pass(&open, &moves, &capable, progress))
+    Ok(pass(&open, &moves, &capable))
 }
 
 /// A device's cursor moved from `after` to `upto`.
@@ -215,10 +185,10 @@ fn pass(
     open: &[command::Model],
     moves: &HashMap<&str, Vec<Move<'_>>>,
     devices: &[device::Model],
-    progress: &mut Progress,
-) -> Vec<command_delivery::Model> {
+) -> Vec<(DeliveryKey, Delivery)> {
     let mut acked = Vec::new();
     for command in open {
+        let Ok(command_id) = CommandId::parse(&command.id) else { continue };
         for step in moves.get(&*command.user_id).into_iter().flatten() {
             let device_id = &step.device.device_id;
             let passed = step.after < command.last_seq && command.last_seq <= step.upto;
@@ -228,16 +198,13 @@ fn pass(
             if !passed || !device.is_some_and(|device| is_eligible(command, device)) {
                 continue;
             }
-            let delivery = Delivery { acked: Some(step.at), ..Delivery::default() };
-            progress.add(&command.id, command.attempt, delivery);
-            acked.push(command_delivery::Model {
-                command_id: command.id.clone(),
+            let key = DeliveryKey {
+                command_id: command_id.clone(),
                 device_id: device_id.clone(),
                 attempt: command.attempt,
-                socket_at: None,
-                poll_at: None,
-                acked_at: Some(step.at.millis()),
-            });
+            };
+            let made = Timestamp::from_millis(command.created_at);
+            acked.push((key, Delivery { acked: Some(step.at), made, ..Delivery::default() }));
         }
     }
     acked

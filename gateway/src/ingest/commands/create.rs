@@ -9,7 +9,7 @@ use tidegate_protocol::time::Timestamp;
 
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::IngestOptions;
-use crate::ingest::commands::lifecycle::{append_command, status_at};
+use crate::ingest::commands::lifecycle::{append_command, first_look, status_with_deliveries};
 use crate::ingest::commands::{Created, NewCommand};
 use crate::ingest::idempotency::Idempotency;
 use crate::ingest::unit::{ReadSet, UnitOfWork, user_stream};
@@ -61,7 +61,7 @@ fn created(unit: &UnitOfWork, (id, is_new): &(String, bool)) -> ApiResult<Create
     let row = &command.ok_or_else(|| ApiError::internal(&"a command of the batch is gone"))?.row;
     let accepted = CommandAccepted {
         command_id: CommandId::parse(&row.id).map_err(|e| ApiError::internal(&e))?,
-        status: status_at(row, unit.now),
+        status: status_with_deliveries(unit, row),
         stream: StreamName::parse(&user_stream(&row.user_id))
             .map_err(|e| ApiError::internal(&e))?,
         seq: Seq::new(row.seq),
@@ -97,6 +97,8 @@ fn create(unit: &mut UnitOfWork, command: &NewCommand) -> ApiResult<(String, boo
     unit.add_pending(stream, 1);
     append_command(unit, row, kind::COMMAND, command.body.clone());
     wakes::for_command(unit, row);
-    unit.rows.put::<command::Entity>(Command::new(row.clone()));
-    Ok((row.id.clone(), true))
+    let due_at = first_look(row, row.created_at, unit.options.retry_after_ms());
+    let row = command::Model { due_at, ..row.clone() };
+    unit.rows.put::<command::Entity>(Command::new(row));
+    Ok((command.row.id.clone(), true))
 }

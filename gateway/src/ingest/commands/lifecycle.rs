@@ -1,7 +1,7 @@
 //! A command's way to its final status: closing, retrying, expiring.
 
 use sea_orm::DbErr;
-use tidegate_entity::{command, device};
+use tidegate_entity::{command, command_delivery, device};
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::command::{Channel, CommandStatus};
 use tidegate_protocol::entry::{CommandClosedBody, kind};
@@ -22,7 +22,8 @@ use crate::store;
 use crate::store::command::Command;
 use crate::store::write::Transaction;
 
-/// The status as it reads at `now`: an expiry shows at once.
+/// The status as it reads at `now`: an expiry shows at once. That an open command
+/// was sent is known from its deliveries.
 pub(crate) fn status_at(row: &command::Model, now: Timestamp) -> CommandStatus {
     if row.open && row.expires_at <= now.millis() {
         return CommandStatus::Expired;
@@ -97,12 +98,25 @@ fn tier(row: &command::Model, reported_by: Channel) -> Channel {
     })
 }
 
+/// When an attempt made at `now` is looked at for the first time: as soon as it
+/// may be tried again, were it acked at once. Until then an ack is written
+/// nowhere but in the row of its delivery: most commands are closed by then.
+pub(in crate::ingest) fn first_look(row: &command::Model, now: i64, wait_ms: i64) -> i64 {
+    let may_be_tried_again = row.attempt < COMMAND_ATTEMPTS;
+    if may_be_tried_again {
+        row.expires_at.min(now.saturating_add(wait_ms))
+    } else {
+        row.expires_at
+    }
+}
+
 /// Makes another attempt of an open command.
 pub(in crate::ingest) fn retry(unit: &mut UnitOfWork, id: &String) {
+    let (now, wait_ms) = (unit.now.millis(), unit.options.retry_after_ms());
     let Some(state) = unit.edit_command(id) else { return };
     debug_assert!(state.row.open && state.row.attempt < COMMAND_ATTEMPTS);
     state.row.attempt += 1;
-    state.row.due_at = state.row.expires_at;
+    state.row.due_at = first_look(&state.row, now, wait_ms);
     let row = state.row.clone();
     append_attempt(unit, &row);
 }
@@ -210,11 +224,13 @@ impl Write for SettleDue {
     }
 }
 
-/// Finds out whose commands these are: their streams tell of them.
+/// Finds out whose commands these are (their streams tell of them) and where they
+/// went.
 async fn locate(tx: &Transaction, reads: &mut ReadSet, ids: &[String]) -> Result<(), DbErr> {
     for (id, user_id) in store::command::owners(tx, ids).await? {
         reads.streams.insert(user_stream(&user_id));
         reads.rows.want::<device::Entity>(store::device::Wanted::Of { user_id });
+        reads.rows.want::<command_delivery::Entity>(id.clone());
         reads.rows.want::<command::Entity>(store::command::Wanted::Id(id));
     }
     Ok(())
@@ -226,10 +242,47 @@ fn settle_due(unit: &mut UnitOfWork, id: &String) {
     let now = unit.now.millis();
     let due = |command: &Command| command.row.open && command.row.due_at <= now;
     let Some(command) = unit.command(id).filter(|command| due(command)) else { return };
-    if command.row.attempt < COMMAND_ATTEMPTS {
+    let retry_at = retry_at(unit, &command.row);
+    if retry_at.is_some_and(|at| at <= now) {
         retry(unit, id);
     } else if let Some(command) = unit.edit_command(id) {
-        command.row.due_at = command.row.expires_at;
+        let end = command.row.expires_at;
+        command.row.due_at = retry_at.map_or(end, |at| at.min(end));
+    }
+}
+
+/// When a command that is looked at should be tried again; `None` where another
+/// attempt waits for an ack or is not left.
+fn retry_at(unit: &UnitOfWork, row: &command::Model) -> Option<i64> {
+    if row.attempt >= COMMAND_ATTEMPTS {
+        return None;
+    }
+    let acked = deliveries(unit, &row.id).filter(|delivery| delivery.attempt == row.attempt);
+    match acked.filter_map(|delivery| delivery.acked_at).min() {
+        Some(acked_at) => Some(acked_at.saturating_add(unit.options.retry_after_ms())),
+        // Older versions noted acks elsewhere, and the time to try again here.
+        None if row.status == CommandStatus::Sent => Some(row.due_at),
+        None => None,
+    }
+}
+
+/// Where a command went, where that was asked for.
+fn deliveries<'a>(
+    unit: &'a UnitOfWork,
+    id: &str,
+) -> impl Iterator<Item = &'a command_delivery::Model> {
+    let first = (id.to_owned(), String::new(), 0);
+    let id = id.to_owned();
+    unit.rows.range::<command_delivery::Entity>(first..).take_while(move |row| row.command_id == id)
+}
+
+/// As [`status_at`], also of a command that was sent: its deliveries must have
+/// been asked for.
+pub(super) fn status_with_deliveries(unit: &UnitOfWork, row: &command::Model) -> CommandStatus {
+    let went = |row: &command_delivery::Model| row.socket_at.is_some() || row.poll_at.is_some();
+    match status_at(row, unit.now) {
+        CommandStatus::Pending if deliveries(unit, &row.id).any(went) => CommandStatus::Sent,
+        status => status,
     }
 }
 

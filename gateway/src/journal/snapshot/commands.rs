@@ -8,6 +8,7 @@ use tidegate_protocol::id::{CommandId, DeviceId};
 use tidegate_protocol::limits::PAGE_BYTES;
 use tidegate_protocol::time::Timestamp;
 
+use crate::journal::Attempt;
 use crate::journal::frame::StreamId;
 use crate::journal::snapshot::{Next, Part, Reading, Room, Source};
 use crate::store;
@@ -55,7 +56,8 @@ impl Source for Commands {
             if let Some((command_id, item)) = command_item(row) {
                 bytes += item.body.get().len();
                 part.items.push(item);
-                part.commands.push((command_id, row.attempt));
+                let made_at = Timestamp::from_millis(row.created_at);
+                part.commands.push(Attempt { id: command_id, number: row.attempt, made_at });
             }
         }
         if !is_last {

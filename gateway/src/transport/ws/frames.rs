@@ -8,7 +8,7 @@ use tidegate_protocol::client::{
 use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::Channel;
 use tidegate_protocol::cursor::Cursor;
-use tidegate_protocol::id::{CommandId, Seq, StreamName};
+use tidegate_protocol::id::{Seq, StreamName};
 use tidegate_protocol::limits::{RESULT_ERROR_BYTES, RESULTS_PER_FRAME};
 use tidegate_protocol::server::{
     AuthOk, ResultsOk, ServerMessage, StreamStatus, StreamStatuses, Streams, Verdict,
@@ -17,6 +17,7 @@ use tidegate_protocol::server::{
 use crate::auth::{AuthError, Claims};
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::commands::Report;
+use crate::journal::Attempt;
 use crate::metrics::label::FrameIn;
 use crate::session::stream::Head as _;
 use crate::session::verdict::Beginning;
@@ -126,10 +127,10 @@ impl Live {
     }
 
     /// Takes the commands delivered up to a position.
-    fn passed(&mut self, upto: Seq) -> Vec<(CommandId, i32)> {
+    fn passed(&mut self, upto: Seq) -> Vec<Attempt> {
         let mut passed = Vec::new();
-        while let Some((_, id, attempt)) = self.unacked.pop_front_if(|(seq, ..)| *seq <= upto) {
-            passed.push((id, attempt));
+        while let Some((_, attempt)) = self.unacked.pop_front_if(|(seq, _)| *seq <= upto) {
+            passed.push(attempt);
         }
         if self.unacked.is_empty() {
             self.unacked = VecDeque::new();

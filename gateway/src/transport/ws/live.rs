@@ -8,7 +8,7 @@ use rand::Rng;
 use tidegate_entity::device;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::Channel;
-use tidegate_protocol::id::{CommandId, Seq, UserId};
+use tidegate_protocol::id::{Seq, UserId};
 use tidegate_protocol::limits::PAGE_ENTRIES;
 use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage};
 use tidegate_protocol::time::Timestamp;
@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::error::ApiError;
 use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
-use crate::journal::Viewer;
 use crate::journal::frame::EventsFrame;
+use crate::journal::{Attempt, Viewer};
 use crate::metrics::label::{FrameOut, SocketEnd};
 use crate::session::stream::Head as _;
 use crate::session::{Due, Moment, ReadPlan, Session};
@@ -56,7 +56,7 @@ pub(super) struct Live {
     /// Commands delivered and not acked, by their position; bounded by the
     /// window, and by the commands a user may have pending. Takes no memory
     /// while everything is acked.
-    pub(super) unacked: VecDeque<(Seq, CommandId, i32)>,
+    pub(super) unacked: VecDeque<(Seq, Attempt)>,
     /// Frames that are not answered yet.
     pub(super) work: Work,
     presence: Presence,
@@ -351,14 +351,15 @@ impl Live {
         if let Some(committed) = frame.committed {
             self.state.metrics.delivery_seconds.observe(committed.elapsed().as_secs_f64());
         }
-        self.unacked.extend(frame.commands.iter().map(|c| (c.seq, c.id.clone(), c.attempt)));
+        self.unacked
+            .extend(frame.commands.iter().map(|command| (command.seq, command.attempt.clone())));
     }
 
     /// Writes a page of current state: the next one is read when it is written.
     async fn send_snapshot(&mut self, page: SentSnapshot) -> Result<(), End> {
         self.socket.feed_message(&page.message, None).await?;
         self.socket.flush().await?;
-        let at_head = page.commands.into_iter().map(|(id, attempt)| (page.seq, id, attempt));
+        let at_head = page.commands.into_iter().map(|attempt| (page.seq, attempt));
         self.unacked.extend(at_head);
         Ok(())
     }
