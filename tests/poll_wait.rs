@@ -81,7 +81,7 @@ async fn a_gained_capability_ends_the_wait() {
     let id = backend.make_with(&scan).await;
     let state = gateway.running().state();
     let (answer, ()) = tokio::join!(calls.get(&path), async {
-        let held = async || state.hub.is_watched("user:u1").then_some(());
+        let held = async || state.hub.topic("user:u1");
         crate::support::eventually("the poll to wait", held).await;
         let able = json!({ "device_id": phone.id, "platform": "ios", "capabilities": ["ble"] });
         calls.quiet().post("/api/v1/devices/register", &able).await.expect(200);

@@ -76,16 +76,9 @@ impl Hub {
         Watch { hub: Arc::clone(self), topic, key }
     }
 
-    /// Whether anybody here follows the stream.
-    pub fn is_watched(&self, stream: &str) -> bool {
-        self.topics.contains_key(stream)
-    }
-
     /// Hands over entries just committed and wakes who follows the stream.
-    pub fn publish(&self, stream: &str, entries: Vec<Arc<Ready>>, head: Seq) {
-        if let Some(topic) = self.topic(stream) {
-            topic.publish(entries, head, &self.runtime);
-        }
+    pub(crate) fn publish(&self, topic: &Arc<Topic>, entries: Vec<Arc<Ready>>, head: Seq) {
+        topic.publish(entries, head, &self.runtime);
     }
 
     /// Says that a stream reached `head`, as found in the database.
@@ -129,7 +122,8 @@ impl Hub {
         }
     }
 
-    fn topic(&self, stream: &str) -> Option<Arc<Topic>> {
+    /// The stream, if anybody here follows it.
+    pub fn topic(&self, stream: &str) -> Option<Arc<Topic>> {
         self.topics.get(stream).map(|topic| Arc::clone(topic.value()))
     }
 

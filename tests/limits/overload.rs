@@ -123,7 +123,7 @@ async fn a_drain_misses_nobody_who_says_hello() {
     let state = gateway.running().state().clone();
     let blocking = block_writer(&gateway).await;
     socket.send(&device.hello()).await;
-    let heard = async || state.hub.is_watched("user:u1").then_some(());
+    let heard = async || state.hub.topic("user:u1");
     eventually("hello was heard", heard).await;
     let joining = async {
         state.draining.cancelled().await;

@@ -144,14 +144,24 @@ fn prepare(state: &AppState, caller: &Caller, raw: &RawValue) -> ApiResult<NewCo
         #[serde(default)]
         idempotency_key: Option<String>,
     }
-    let key: Key = parse_json(raw.get())?;
     let request: CreateCommand = parse_json(raw.get())?;
     check(&request)?;
-    if let Some(key) = &key.idempotency_key {
+    let key = if may_name(raw.get(), "idempotency_key") {
+        parse_json::<Key>(raw.get())?.idempotency_key
+    } else {
+        None
+    };
+    if let Some(key) = &key {
         check_key(key, "idempotency_key")?;
     }
-    let key = key.idempotency_key.map(|key| (caller.0.sub.as_str().to_owned(), key));
+    let key = key.map(|key| (caller.0.sub.as_str().to_owned(), key));
     state.ingest.prepare(&request, key)
+}
+
+/// Whether a JSON text may have a field of this name: most have not, and need not
+/// be read a second time. A name may be written with escapes.
+fn may_name(json: &str, name: &str) -> bool {
+    json.contains(name) || json.contains("\\u")
 }
 
 fn row(outcome: ApiResult<Created>) -> BatchRow {

@@ -59,10 +59,12 @@ pub(super) fn parse_unchecked<T: DeserializeOwned>(text: &str) -> ApiResult<T> {
     if !text.trim_start().starts_with('{') && is_valid_json(text) {
         return Err(ApiError::new(ErrorCode::Invalid, "the body must be a JSON object"));
     }
+    // Keeping the path to what is read costs as much as reading it.
+    if let Ok(value) = serde_json::from_str(text) {
+        return Ok(value);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let read = serde_path_to_error::deserialize(&mut deserializer);
-    match read {
-        Ok(value) if deserializer.end().is_ok() => Ok(value),
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         // Reading stops at the first wrong value; what follows may not be JSON.
         Err(error) if error.inner().classify() == Category::Data && is_valid_json(text) => {
             Err(invalid_field(&error))

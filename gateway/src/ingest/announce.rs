@@ -8,6 +8,7 @@ use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 
+use crate::hub::topic::Topic;
 use crate::ingest::unit::UnitOfWork;
 use crate::ingest::writer::Writer;
 use crate::journal::Ready;
@@ -19,13 +20,17 @@ impl Writer {
     pub(super) fn announce(&self, unit: &mut UnitOfWork) {
         unit.count(&self.metrics);
         let committed = Instant::now();
-        let mut streams: BTreeMap<String, Vec<Arc<Ready>>> = BTreeMap::new();
+        let mut followed: BTreeMap<String, (Arc<Topic>, Vec<Arc<Ready>>)> = BTreeMap::new();
         for entry in unit.take_entries() {
             self.metrics.entries_appended.of(EntryKind::of(entry.kind)).inc();
             self.history.announced(&entry.stream, entry.seq);
-            if !self.hub.is_watched(&entry.stream) {
-                continue;
-            }
+            let topic = match followed.get(&entry.stream) {
+                Some((topic, _)) => Arc::clone(topic),
+                None => match self.hub.topic(&entry.stream) {
+                    Some(topic) => topic,
+                    None => continue,
+                },
+            };
             let mut row = entry.into_row(unit.now);
             let command = row.command_id.as_ref().and_then(|id| unit.command(id));
             if let Some(state) = command
@@ -38,11 +43,11 @@ impl Writer {
                 command.map_or((0, 0), |state| (state.row.attempt, state.row.expires_at));
             let expires_at = Timestamp::from_millis(expires_at);
             let ready = Ready::committed(&row, attempt, expires_at, committed);
-            streams.entry(row.stream).or_default().push(ready);
+            followed.entry(row.stream).or_insert((topic, Vec::new())).1.push(ready);
         }
-        for (stream, entries) in streams {
+        for (topic, entries) in followed.into_values() {
             let head = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
-            self.hub.publish(&stream, entries, head);
+            self.hub.publish(&topic, entries, head);
         }
     }
 }
