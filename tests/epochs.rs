@@ -170,6 +170,27 @@ async fn trimming_by_age_follows_the_clock() {
     assert!(head(&gateway, "user:u1").await.0 >= 6, "positions go on");
 }
 
+/// What was removed was given out: positions go on after it, also where nothing
+/// of the stream is left and the gateway begins anew.
+#[tokio::test]
+async fn positions_go_on_after_everything_was_removed() {
+    let setup = trimming().set("journal.retention_h", "1").set("journal.command_retention_d", "1");
+    let mut gateway = setup.start().await;
+    for made in 1..=2 {
+        let backend = gateway.backend();
+        let id = backend.make("u1", "steps").await;
+        cancel(&backend, &id).await;
+        gateway.move_clock(Duration::from_hours(49));
+        until_trimmed(&gateway, "user:u1", 2 * made).await;
+        let backend = gateway.backend();
+        let path = format!("/api/v1/commands/{id}");
+        let gone = async || (backend.get(&path).await.status == 404).then_some(());
+        eventually("the command is forgotten", gone).await;
+        gateway.restart().await;
+        assert_eq!(head(&gateway, "user:u1").await, (2 * made, 2 * made));
+    }
+}
+
 /// Its end is an entry; the command itself is its row, which stays.
 async fn cancel(backend: &Caller, id: &str) {
     backend.delete(&format!("/api/v1/commands/{id}")).await.expect(200);

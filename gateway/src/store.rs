@@ -94,6 +94,8 @@ pub struct Store {
     checkpointer: Option<Connections>,
     /// SQLite in a file: that it is ours, and what tells it from others.
     opened: Option<Arc<Opened>>,
+    /// SQLite only: heads that need not be read again.
+    heads: Option<head::Known>,
     /// See [`Store::turn`].
     turns: Arc<Semaphore>,
     /// As found last.
@@ -122,7 +124,9 @@ impl Store {
             let checkpointer = writer.open_beside(of(SqliteRole::Checkpointer), deadlines).await;
             let checkpointer = Some(checkpointer.map_err(refused)?);
             let options = Arc::new(options.clone());
-            let store = Self { writer, readers, checkpointer, opened, turns, is_durable, options };
+            let heads = Some(head::Known::default());
+            let store =
+                Self { writer, readers, checkpointer, opened, heads, turns, is_durable, options };
             store.begin_stamps().await?;
             Ok(store)
         } else {
@@ -137,6 +141,7 @@ impl Store {
                 readers,
                 checkpointer: None,
                 opened: None,
+                heads: None,
                 turns,
                 is_durable,
                 options,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::{ConnectionTrait as _, Database, DbErr, Statement};
+use sea_orm::{ConnectionTrait as _, Database, DatabaseBackend, DbErr, Statement};
 use serde_json::Value;
 use tidegate_protocol::id::{CommandId, StreamName};
 
@@ -58,7 +58,7 @@ impl Journal {
         let db = Database::connect(data.address()).await?;
         let backend = db.get_database_backend();
         let ask = |sql| Statement::from_string(backend, sql);
-        let mut streams = BTreeMap::new();
+        let mut streams: BTreeMap<String, Stream> = BTreeMap::new();
         for row in db.query_all_raw(ask("SELECT stream, epoch, seq FROM stream_head")).await? {
             let (epoch, head) = (row.try_get("", "epoch")?, row.try_get("", "seq")?);
             let stream = Stream { epoch, head, rows: BTreeMap::new() };
@@ -88,6 +88,13 @@ impl Journal {
             }
         }
         db.close().await?;
+        if backend == DatabaseBackend::Sqlite {
+            // A user's head is what the newest row says: its own is written later.
+            for (_, stream) in streams.iter_mut().filter(|(name, _)| name.starts_with("user:")) {
+                let newest = stream.rows.last_key_value().map_or(0, |(seq, _)| *seq);
+                stream.head = stream.head.max(newest);
+            }
+        }
         Ok(Self(streams))
     }
 

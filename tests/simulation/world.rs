@@ -334,8 +334,10 @@ impl World {
 
     /// Head and highest position removed, of every stream.
     pub(super) async fn heads(&self) -> BTreeMap<String, (i64, i64)> {
-        let heads = store::head::page(self.node.store.readers(), "", 100).await.unwrap();
-        heads.into_iter().map(|head| (head.stream, (head.seq, head.trimmed))).collect()
+        let readers = self.node.store.readers();
+        let names = store::head::names(readers, "", 100).await.unwrap();
+        let heads = store::head::load(readers, &names).await.unwrap();
+        heads.into_iter().map(|(stream, head)| (stream, (head.seq, head.trimmed))).collect()
     }
 
     pub(super) async fn end(mut self) {

@@ -1,5 +1,7 @@
 //! Command rows.
 
+use std::collections::BTreeSet;
+
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, Iterable, QueryFilter, QueryOrder,
@@ -10,6 +12,7 @@ use tidegate_entity::command_delivery;
 use tidegate_protocol::command::{Channel, CommandStatus};
 
 use crate::store::bulk::{KEYS_PER_STATEMENT, insert_rows, one_of};
+use crate::store::head;
 use crate::store::order::Place;
 use crate::store::portion::{Portion, Portioned};
 use crate::store::write::Transaction;
@@ -348,7 +351,13 @@ pub async fn closed_before(
 }
 
 /// Forgets commands.
-pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
+pub async fn remove(db: &Transaction, ids: &[String]) -> Result<(), DbErr> {
+    if db.is_embedded() {
+        let owners = owners(db, ids).await?;
+        let streams: BTreeSet<String> =
+            owners.iter().map(|(_, user_id)| format!("user:{user_id}")).collect();
+        head::settle(db, &streams.into_iter().collect::<Vec<_>>()).await?;
+    }
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
             .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))

@@ -1,4 +1,10 @@
 //! Stream heads: positions are given out here and nowhere else.
+//!
+//! The last position of a user's stream is that of the user's newest command or
+//! entry, and so it is in their indexes already. On SQLite its row is not written
+//! for each of them: it says what is true without rows that were removed, and
+//! [`current`] says the rest. Who removes rows notes the head before: see
+//! [`settle`]. On PostgreSQL the row must be locked anyway, and says all of it.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +20,10 @@ use crate::store::bulk::{KEYS_PER_STATEMENT, in_sizes, insert_rows, one_of, pack
 use crate::store::order::Place;
 use crate::store::portion::single;
 use crate::store::write::Transaction;
+
+mod known;
+
+pub(in crate::store) use known::{Known, Moving};
 
 /// What a transaction adds to a head.
 #[derive(Clone, Debug, Default)]
@@ -40,11 +50,72 @@ pub async fn load(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads
 /// As [`load`], keeping other writers away until the transaction ends.
 pub async fn lock(db: &Transaction, streams: &[String]) -> Result<Heads, DbErr> {
     db.locks(Place::StreamHead);
-    match db.get_database_backend() {
-        // A write transaction has the whole database locked.
-        DatabaseBackend::Sqlite => load_packed(db, streams).await,
-        _ => select(db, streams, QuerySelect::lock_exclusive).await,
+    // A write transaction of SQLite has the whole database locked.
+    let Some(moving) = db.heads() else {
+        return select(db, streams, QuerySelect::lock_exclusive).await;
+    };
+    let (mut heads, others) = moving.known().split(streams);
+    if cfg!(debug_assertions) {
+        let known: Vec<String> = heads.keys().cloned().collect();
+        debug_assert_eq!(heads, load_packed(db, &known).await?, "what is remembered is true");
     }
+    let loaded = load_packed(db, &others).await?;
+    moving.known().keep(loaded.clone());
+    heads.extend(loaded);
+    Ok(heads)
+}
+
+/// What a head says now, beside what its row says: of SQLite.
+fn current(column: Column) -> Expr {
+    let of_user = |sql: &str| {
+        let own = format!(
+            r#"CASE WHEN substr("stream_head"."stream", 1, 5) = 'user:' THEN {sql}
+               ELSE "stream_head"."{}" END"#,
+            column.as_str()
+        );
+        Expr::cust(own)
+    };
+    match column {
+        Column::Seq => of_user(NEWEST),
+        Column::Pending => of_user(OPEN_COMMANDS),
+        _ => Expr::col((Entity, column)),
+    }
+}
+
+/// Each is one look at the end of an index.
+const NEWEST: &str = r#"max("stream_head"."seq",
+    coalesce((SELECT max("last_seq") FROM "command"
+        WHERE "user_id" = substr("stream_head"."stream", 6) AND "open" = 1), 0),
+    coalesce((SELECT max("last_seq") FROM "command"
+        WHERE "user_id" = substr("stream_head"."stream", 6) AND "open" = 0), 0),
+    coalesce((SELECT max("seq") FROM "journal_entry"
+        WHERE "journal_entry"."stream" = "stream_head"."stream"), 0))"#;
+
+const OPEN_COMMANDS: &str = r#"(SELECT count(*) FROM "command"
+    WHERE "user_id" = substr("stream_head"."stream", 6) AND "open" = 1)"#;
+
+/// The last position given out, as an expression on a head's row.
+pub(super) fn seq_of(backend: DatabaseBackend) -> Expr {
+    match backend {
+        DatabaseBackend::Sqlite => current(Column::Seq),
+        _ => Expr::col((Entity, Column::Seq)),
+    }
+}
+
+/// Notes the heads of these streams in their rows: before entries or commands
+/// are removed, which may be the newest.
+pub async fn settle(db: &Transaction, streams: &[String]) -> Result<(), DbErr> {
+    if !db.is_embedded() {
+        return Ok(());
+    }
+    for chunk in streams.chunks(KEYS_PER_STATEMENT) {
+        Entity::update_many()
+            .col_expr(Column::Seq, current(Column::Seq))
+            .filter(one_of(Column::Stream, chunk.iter().map(String::as_str)))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
 }
 
 /// As [`lock`], leaving out those that somebody else has locked: it waits for
@@ -64,8 +135,11 @@ async fn load_packed(db: &impl ConnectionTrait, streams: &[String]) -> Result<He
         [Column::Stream, Column::Epoch, Column::Seq, Column::Trimmed, Column::Pending];
     let mut heads = Heads::new();
     for chunk in streams.chunks(KEYS_PER_STATEMENT) {
-        let rows = Query::select()
-            .columns(COLUMNS)
+        let mut rows = Query::select();
+        for column in COLUMNS {
+            rows.expr_as(current(column), column.as_str());
+        }
+        let rows = rows
             .from(Entity)
             .and_where(one_of(Column::Stream, chunk.iter().map(String::as_str)))
             .take();
@@ -104,14 +178,16 @@ async fn select(
 /// `locked` are heads that this transaction has locked: nobody else moves
 /// them, so where they go is known and need not be read back row by row.
 pub async fn advance(
-    db: &impl ConnectionTrait,
+    db: &Transaction,
     locked: &Heads,
     advances: &BTreeMap<String, Advance>,
 ) -> Result<Heads, DbErr> {
     let (known, new): (Vec<_>, Vec<_>) =
         advances.iter().partition(|(stream, _)| locked.contains_key(*stream));
     let mut heads = Heads::new();
-    let rows: Vec<ActiveModel> = known.iter().map(row_of).collect();
+    let is_told = |stream: &str| db.is_embedded() && stream.starts_with("user:");
+    let written = known.iter().filter(|(stream, _)| !is_told(stream));
+    let rows: Vec<ActiveModel> = written.map(row_of).collect();
     insert_rows(db, rows.into_iter(), Some(&add_to_known())).await?;
     for (stream, advance) in known {
         let mut head = locked[stream].clone();
@@ -123,6 +199,9 @@ pub async fn advance(
         let rows = Entity::insert_many(chunk.iter().map(row_of)).on_conflict(add_to_known());
         let created = rows.exec_with_returning(db).await?;
         heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
+    }
+    if let Some(moving) = db.heads() {
+        moving.moved(&heads);
     }
     Ok(heads)
 }
@@ -145,22 +224,26 @@ fn add_to_known() -> OnConflict {
         .to_owned()
 }
 
-/// Streams after `after` in name order, for sweeps over all of them.
-pub async fn page(db: &impl ConnectionTrait, after: &str, limit: u64) -> Result<Vec<Model>, DbErr> {
+/// Names of streams after `after`, in order, for sweeps over all of them.
+pub async fn names(
+    db: &impl ConnectionTrait,
+    after: &str,
+    limit: u64,
+) -> Result<Vec<String>, DbErr> {
     Entity::find()
+        .select_only()
+        .column(Column::Stream)
         .filter(Column::Stream.gt(after))
         .order_by_asc(Column::Stream)
         .limit(limit)
+        .into_tuple()
         .all(db)
         .await
 }
 
 /// Moves `trimmed` forward; never back.
-pub async fn set_trimmed(
-    db: &impl ConnectionTrait,
-    stream: &str,
-    trimmed: i64,
-) -> Result<(), DbErr> {
+pub async fn set_trimmed(db: &Transaction, stream: &str, trimmed: i64) -> Result<(), DbErr> {
+    changes(db, stream);
     Entity::update_many()
         .col_expr(Column::Trimmed, Expr::value(trimmed))
         .filter(Column::Stream.eq(stream))
@@ -171,17 +254,20 @@ pub async fn set_trimmed(
 }
 
 /// Gives a stream a new epoch.
-pub async fn renew_epoch(
-    db: &impl ConnectionTrait,
-    stream: &str,
-    epoch: &str,
-) -> Result<(), DbErr> {
+pub async fn renew_epoch(db: &Transaction, stream: &str, epoch: &str) -> Result<(), DbErr> {
+    changes(db, stream);
     Entity::update_many()
         .col_expr(Column::Epoch, Expr::value(epoch))
         .filter(Column::Stream.eq(stream))
         .exec(db)
         .await?;
     Ok(())
+}
+
+fn changes(db: &Transaction, stream: &str) {
+    if let Some(moving) = db.heads() {
+        moving.changes(stream);
+    }
 }
 
 /// A stream with entries that had their time.
@@ -214,13 +300,13 @@ pub async fn trimmable(
         .order_by((journal_entry::Entity, journal_entry::Column::Seq), Order::Asc)
         .limit(1)
         .take();
+    let seq = seq_of(db.get_database_backend());
     let statement = Query::select()
-        .columns([Column::Stream, Column::Seq, Column::Trimmed].map(|column| (Entity, column)))
+        .columns([Column::Stream, Column::Trimmed].map(|column| (Entity, column)))
+        .expr_as(seq.clone(), Column::Seq.as_str())
         .from(Entity)
         .and_where(head(Column::Stream).gt(after))
-        .and_where(
-            single(oldest).lt(cutoff).or(head(Column::Seq).sub(head(Column::Trimmed)).gt(kept)),
-        )
+        .and_where(single(oldest).lt(cutoff).or(seq.sub(head(Column::Trimmed)).gt(kept)))
         .order_by((Entity, Column::Stream), Order::Asc)
         .limit(limit)
         .take();

@@ -7,6 +7,8 @@ use sea_orm::{
 use tidegate_entity::journal_entry::{ActiveModel, Column, Entity, Model};
 
 use crate::store::bulk::insert_rows;
+use crate::store::head;
+use crate::store::write::Transaction;
 
 mod page;
 
@@ -21,12 +23,13 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 /// Removes entries up to and including `upto`, at most `limit` positions of
 /// them; returns the highest position removed and how many rows went.
 pub async fn remove_upto(
-    db: &impl ConnectionTrait,
+    db: &Transaction,
     stream: &str,
     trimmed: i64,
     upto: i64,
     limit: i64,
 ) -> Result<(i64, u64), DbErr> {
+    head::settle(db, &[stream.to_owned()]).await?;
     let bound = Ord::min(upto, trimmed.saturating_add(limit));
     let removed = Entity::delete_many()
         .filter(Column::Stream.eq(stream))

@@ -17,6 +17,7 @@ use tidegate_durable::{Fault, WriteTransaction};
 use crate::error::ApiError;
 use crate::limits::{WRITE_ATTEMPTS, WRITE_RETRY_PAUSE_MAX};
 use crate::store::Store;
+use crate::store::head::Moving;
 use crate::store::order::{Locked, Place};
 
 /// Why nothing, or nothing certain, was written.
@@ -147,7 +148,8 @@ impl Store {
     /// answers many callers with one commit; others use [`write`](Self::write).
     pub async fn begin_write(&self) -> Result<Transaction, DbErr> {
         let inner = self.writer.begin().await?;
-        Ok(Transaction(Arc::new(Open { inner, locked: Locked::default() })))
+        let heads = self.heads.as_ref().map(Moving::new);
+        Ok(Transaction(Arc::new(Open { inner, locked: Locked::default(), heads })))
     }
 }
 
@@ -160,12 +162,19 @@ pub struct Transaction(Arc<Open>);
 struct Open {
     inner: WriteTransaction,
     locked: Locked,
+    /// Of an embedded database.
+    heads: Option<Moving>,
 }
 
 impl Transaction {
     /// Whether the database is part of this process, so that nobody else writes.
     pub fn is_embedded(&self) -> bool {
         self.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// The heads that are remembered, and what this transaction makes of them.
+    pub(in crate::store) fn heads(&self) -> Option<&Moving> {
+        self.0.heads.as_ref()
     }
 
     /// Notes that rows of a table are locked now.
@@ -182,7 +191,11 @@ impl Transaction {
             // Whoever else has it may write until it is dropped.
             return Err(DbErr::Custom("a transaction is committed while it is used".to_owned()));
         };
-        open.inner.commit().await
+        let committed = open.inner.commit().await;
+        if let Some(heads) = open.heads {
+            heads.ended(committed.is_ok());
+        }
+        committed
     }
 
     /// See [`WriteTransaction::rollback`].

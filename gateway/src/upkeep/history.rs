@@ -55,11 +55,11 @@ pub async fn renew_all(store: &Store) -> Result<u64, DbErr> {
     let renewed = store.write(|tx| async move {
         let (mut after, mut renewed) = (String::new(), 0);
         loop {
-            let heads = store::head::page(&tx, &after, STREAMS_PER_STEP).await?;
-            let Some(last) = heads.last() else { return Ok(renewed) };
-            after.clone_from(&last.stream);
-            for head in &heads {
-                store::head::renew_epoch(&tx, &head.stream, &new_epoch()).await?;
+            let names = store::head::names(&tx, &after, STREAMS_PER_STEP).await?;
+            let Some(last) = names.last() else { return Ok(renewed) };
+            after.clone_from(last);
+            for name in &names {
+                store::head::renew_epoch(&tx, name, &new_epoch()).await?;
                 renewed += 1;
             }
         }

@@ -16,6 +16,7 @@ use tidegate_protocol::command::Priority;
 use tidegate_protocol::entry::kind;
 
 use crate::store::bulk::packed;
+use crate::store::head::seq_of;
 use crate::store::portion::{BYTES, Cost, Portion, single, size};
 
 /// An entry with what delivery must know of its command.
@@ -118,7 +119,7 @@ pub async fn page(
     let mut end = CommonTableExpression::new();
     end.query(portion.last_of(["seq"], sizes)).column("seq").table_name(PAGE_END);
     let mut statement = entries(stream, after);
-    statement.union(UnionType::All, head(stream));
+    statement.union(UnionType::All, head(stream, db.get_database_backend()));
     if let Some(user_id) = user_id {
         statement.union(UnionType::All, commands(user_id, after));
     }
@@ -189,9 +190,9 @@ fn entries(stream: &str, after: i64) -> SelectStatement {
         .take()
 }
 
-fn head(stream: &str) -> SelectStatement {
+fn head(stream: &str, backend: DatabaseBackend) -> SelectStatement {
     let mut head = Query::select();
-    head.expr(Expr::cust("0")).columns([stream_head::Column::Epoch, stream_head::Column::Seq]);
+    head.expr(Expr::cust("0")).column(stream_head::Column::Epoch).expr(seq_of(backend));
     head.expr(Expr::cust("''")).exprs([Expr::cust("NULL"), Expr::cust("NULL")]);
     head.exprs([Expr::cust("NULL"), Expr::cust("NULL")]).column(stream_head::Column::Trimmed);
     head.exprs([Expr::cust("NULL"), Expr::cust("NULL"), Expr::cust("NULL")]);
