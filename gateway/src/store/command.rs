@@ -30,7 +30,7 @@ pub async fn lock(db: &Transaction, ids: &[String]) -> Result<Vec<Model>, DbErr>
     let mut found = Vec::new();
     for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(one_of(Column::Id, chunk.iter().copied()))
+            .filter(one_of(db, Column::Id, chunk.iter().copied()))
             .order_by_asc(Column::Id)
             .lock_exclusive();
         found.extend(query.all(db).await?);
@@ -49,7 +49,7 @@ pub async fn owners(
             .select_only()
             .column(Column::Id)
             .column(Column::UserId)
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)));
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)));
         found.extend(query.into_tuple::<(String, String)>().all(db).await?);
     }
     Ok(found)
@@ -231,7 +231,7 @@ pub async fn note_delivery(
     };
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let mut update = Entity::update_many()
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN));
         if step.is_sent {
             update = update.col_expr(Column::Status, Expr::value(CommandStatus::Sent));
@@ -262,7 +262,7 @@ pub async fn mark_pushed(
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::PushedBy, Expr::value(provider))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN))
             .exec(db)
             .await?;
@@ -355,7 +355,7 @@ pub async fn closed_before(
 pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }
