@@ -1,6 +1,7 @@
 //! Lists of keys, which PostgreSQL is given as arrays.
 
 use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait as _, DatabaseBackend, Statement};
 use serde_json::Value;
 use tidegate::store;
 use tidegate::store::device::DeviceKey;
@@ -71,4 +72,24 @@ async fn hostile_idempotency_keys_are_found() {
     let first = made().await;
     assert!(first.iter().all(Value::is_string), "{first:?}");
     assert_eq!(made().await, first);
+}
+
+/// The plan that a connection keeps was made when the table was empty.
+#[tokio::test]
+async fn plans_made_for_small_tables_use_the_index() {
+    let Some(gateway) = on_postgres().await else { return };
+    let store = &gateway.running().state().store;
+    let writing = store.begin_write().await.unwrap();
+    for statement in [
+        "SET LOCAL plan_cache_mode = force_generic_plan",
+        "PREPARE small(text) AS SELECT id FROM command WHERE id = ANY($1::text::text[])",
+    ] {
+        writing.execute_unprepared(statement).await.unwrap();
+    }
+    let explain = Statement::from_string(DatabaseBackend::Postgres, "EXPLAIN EXECUTE small('{a}')");
+    let plan = writing.query_all_raw(explain).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.try_get_by_index(0).unwrap()).collect();
+    assert!(plan.iter().any(|line| line.contains("command_pkey")), "{plan:?}");
+    writing.execute_unprepared("DEALLOCATE small").await.unwrap();
+    writing.rollback().await;
 }
