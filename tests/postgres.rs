@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Caller, Gateway, Setup, eventually};
 
 mod history;
+mod keys;
 mod locks;
 mod network;
 

@@ -38,7 +38,7 @@ pub async fn before(
 /// Forgets rows.
 pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let these = one_of(Column::Id, chunk.iter().map(String::as_str));
+        let these = one_of(db, Column::Id, chunk.iter().map(String::as_str));
         Entity::delete_many().filter(these).exec(db).await?;
     }
     Ok(())

@@ -1,24 +1,28 @@
-//! Statements about many rows or keys, in few sizes.
+//! Statements about many rows or keys, in few texts.
 //!
 //! A statement a row would cost a hand-off to the connection's thread each.
 //! Connections keep the statements they have prepared; one of a size of its
 //! own would have to be prepared anew, which for hundreds of rows takes as long
-//! as running it. So rows go by a few sizes, and lists of keys are filled up to
-//! one.
+//! as running it. So SQLite is given rows by a few sizes, and lists of keys that
+//! are filled up to one. PostgreSQL is given arrays: a column, or a list of keys,
+//! is one value, and the text is the same for any number of them.
 
 use std::fmt::{Display, Write as _};
 
 use sea_orm::sea_query::{
-    Expr, ExprTrait, Func, OnConflict, PostgresQueryBuilder, Query, SelectStatement,
-    SqliteQueryBuilder,
+    Expr, Func, OnConflict, PostgresQueryBuilder, Query, SelectStatement, SqliteQueryBuilder,
 };
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, Condition, ConnectionTrait, DatabaseBackend, DbErr,
-    EntityTrait, Iterable, Statement, Value,
+    ActiveModelTrait, ActiveValue, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait,
+    FromQueryResult, Iterable, Statement, Value,
 };
 use serde::de::DeserializeOwned;
 
-/// Most keys in one `IN` list.
+mod keys;
+
+pub(super) use keys::{in_pairs, one_of};
+
+/// Most keys in one list.
 pub(super) const KEYS_PER_STATEMENT: usize = 1_024;
 
 /// Most values bound to one statement: far below what the databases take,
@@ -35,19 +39,12 @@ const fn step(size: usize) -> usize {
 }
 
 /// How many of `left` rows the next statement takes.
-fn rows_of_next<E: EntityTrait>(left: usize) -> usize {
+fn rows_of_next<E: EntityTrait>(backend: DatabaseBackend, left: usize) -> usize {
     let most = left.min(BINDS_MAX / E::Column::iter().count());
-    most - most % step(most)
-}
-
-/// Rows of a table by statements.
-pub(super) fn in_sizes<E: EntityTrait, T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
-    let mut left = rows;
-    std::iter::from_fn(move || {
-        let (next, rest) = left.split_at(rows_of_next::<E>(left.len()));
-        left = rest;
-        (!next.is_empty()).then_some(next)
-    })
+    match backend {
+        DatabaseBackend::Postgres => most,
+        _ => most - most % step(most),
+    }
 }
 
 /// Inserts rows. All of them have the same columns set.
@@ -59,12 +56,42 @@ pub(super) async fn insert_rows<A>(
 where
     A: ActiveModelTrait + Send,
 {
+    let backend = db.get_database_backend();
     while rows.len() > 0 {
-        let count = rows_of_next::<A::Entity>(rows.len());
-        let statement = insert(db.get_database_backend(), rows.by_ref().take(count), on_conflict);
+        let count = rows_of_next::<A::Entity>(backend, rows.len());
+        let statement = insert(backend, rows.by_ref().take(count), on_conflict, Answer::Nothing);
         db.execute_raw(statement).await?;
     }
     Ok(())
+}
+
+/// As [`insert_rows`]; the rows as they are then.
+pub(super) async fn insert_and_read<A>(
+    db: &impl ConnectionTrait,
+    mut rows: impl ExactSizeIterator<Item = A> + Send,
+    on_conflict: Option<&OnConflict>,
+) -> Result<Vec<<A::Entity as EntityTrait>::Model>, DbErr>
+where
+    A: ActiveModelTrait + Send,
+{
+    let backend = db.get_database_backend();
+    let mut written = Vec::with_capacity(rows.len());
+    while rows.len() > 0 {
+        let count = rows_of_next::<A::Entity>(backend, rows.len());
+        let statement = insert(backend, rows.by_ref().take(count), on_conflict, Answer::Rows);
+        for row in db.query_all_raw(statement).await? {
+            written.push(FromQueryResult::from_query_result(&row, "")?);
+        }
+    }
+    Ok(written)
+}
+
+/// What a statement that inserts answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Nothing,
+    /// The rows as they are then.
+    Rows,
 }
 
 /// The statement that inserts these rows. Written by hand: SeaORM would make an
@@ -73,6 +100,7 @@ fn insert<A: ActiveModelTrait>(
     backend: DatabaseBackend,
     rows: impl ExactSizeIterator<Item = A>,
     on_conflict: Option<&OnConflict>,
+    answer: Answer,
 ) -> Statement {
     let count = rows.len();
     let mut columns: Vec<<A::Entity as EntityTrait>::Column> = Vec::new();
@@ -92,7 +120,7 @@ fn insert<A: ActiveModelTrait>(
         }
     }
     debug_assert_eq!(values.len(), columns.len() * count);
-    let (before, after) = insert_sql::<A::Entity>(backend, &columns, on_conflict);
+    let (before, after) = insert_sql::<A::Entity>(backend, &columns, on_conflict, answer);
     if backend == DatabaseBackend::Postgres
         && let Some(arrays) = arrays(&values, columns.len())
     {
@@ -111,12 +139,16 @@ fn insert_sql<E: EntityTrait>(
     backend: DatabaseBackend,
     columns: &[E::Column],
     on_conflict: Option<&OnConflict>,
+    answer: Answer,
 ) -> (String, String) {
     let mut insert = Query::insert();
     insert.into_table(E::default().table_ref()).columns(columns.iter().copied());
     insert.values_panic(columns.iter().map(|_| Expr::cust("?")));
     if let Some(on_conflict) = on_conflict {
         insert.on_conflict(on_conflict.clone());
+    }
+    if answer == Answer::Rows {
+        insert.returning(Query::returning().columns(E::Column::iter()));
     }
     let one = match backend {
         DatabaseBackend::Postgres => insert.to_string(PostgresQueryBuilder),
@@ -217,71 +249,41 @@ pub(super) async fn packed<T: DeserializeOwned>(
     serde_json::from_str(&packed).map_err(|error| DbErr::Json(error.to_string()))
 }
 
-/// Keys filled up to a size by repeating the last one.
-fn filled<K: Clone>(
-    keys: impl ExactSizeIterator<Item = K> + Clone,
-) -> impl Iterator<Item = K> + Clone {
-    let count = keys.len();
-    let size = count.next_multiple_of(step(count));
-    let last = keys.clone().last();
-    keys.chain(std::iter::repeat_n(last, size - count).flatten())
-}
-
-/// Picks rows whose column is one of these keys.
-pub(super) fn one_of<'a, C: ColumnTrait>(
-    column: C,
-    keys: impl ExactSizeIterator<Item = &'a str> + Clone,
-) -> Expr {
-    column.is_in(filled(keys))
-}
-
-/// Picks rows by pairs of columns that begin an index. The first column is
-/// named by itself too: SQLite looks pairs up by no index, and would read the
-/// whole table.
-pub(super) fn in_pairs<'a, C: ColumnTrait>(
-    [first, second]: [C; 2],
-    pairs: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
-) -> Condition {
-    let pairs = filled(pairs);
-    let owned = pairs.clone().map(|(first, second)| (first.to_owned(), second.to_owned()));
-    Condition::all()
-        .add(first.is_in(pairs.map(|(first, _)| first)))
-        .add(Expr::tuple([Expr::col(first), Expr::col(second)]).in_tuples(owned))
-}
-
 #[cfg(test)]
 mod tests {
-    use sea_orm::{Database, QueryFilter, QueryTrait};
-    use tidegate_entity::{command, device, stream_head};
+    use sea_orm::QueryTrait;
+    use tidegate_entity::{command, stream_head};
 
     use super::*;
 
-    #[tokio::test]
-    async fn pairs_are_looked_up_by_the_index() {
-        let db = Database::connect("sqlite::memory:").await.unwrap();
-        let schema = sea_orm::Schema::new(DatabaseBackend::Sqlite);
-        db.execute(&schema.create_table_from_entity(device::Entity)).await.unwrap();
-        let columns = [device::Column::UserId, device::Column::DeviceId];
-        let keys = [("u1", "a"), ("u2", "b"), ("u1", "c")];
-        let query = device::Entity::find().filter(in_pairs(columns, keys.into_iter()));
-        let mut explain = query.build(DatabaseBackend::Sqlite);
-        explain.sql.insert_str(0, "EXPLAIN QUERY PLAN ");
-        let plan = db.query_all_raw(explain).await.unwrap();
-        let plan: Vec<String> = plan.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
-        assert!(plan[0].starts_with("SEARCH device USING"), "{plan:?}");
+    fn split<E: EntityTrait>(backend: DatabaseBackend, mut left: usize) -> Vec<usize> {
+        let next = || {
+            (left > 0).then(|| {
+                let count = rows_of_next::<E>(backend, left);
+                left -= count;
+                count
+            })
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
     fn rows_go_by_few_sizes() {
-        fn split<E: EntityTrait>(count: usize) -> Vec<usize> {
-            in_sizes::<E, _>(&vec![(); count]).map(<[()]>::len).collect()
-        }
-        assert_eq!(split::<stream_head::Entity>(7), [7]);
-        assert_eq!(split::<stream_head::Entity>(9), [8, 1]);
-        assert_eq!(split::<stream_head::Entity>(127), [96, 24, 7]);
+        let heads = |count| split::<stream_head::Entity>(DatabaseBackend::Sqlite, count);
+        let commands = |count| split::<command::Entity>(DatabaseBackend::Sqlite, count);
+        assert_eq!(heads(7), [7]);
+        assert_eq!(heads(9), [8, 1]);
+        assert_eq!(heads(127), [96, 24, 7]);
         // Twenty columns: 200 rows are the most.
-        assert_eq!(split::<command::Entity>(301), [192, 96, 12, 1]);
-        assert_eq!(split::<command::Entity>(0), [0_usize; 0]);
+        assert_eq!(commands(301), [192, 96, 12, 1]);
+        assert_eq!(commands(0), [0_usize; 0]);
+    }
+
+    #[test]
+    fn postgres_is_given_any_number_of_rows() {
+        let commands = |count| split::<command::Entity>(DatabaseBackend::Postgres, count);
+        assert_eq!(commands(127), [127]);
+        assert_eq!(commands(301), [200, 101]);
     }
 
     #[test]
@@ -295,16 +297,19 @@ mod tests {
         };
         let heads = || ["a", "b"].map(|stream| stream_head::ActiveModel::from(head(stream)));
         let once = OnConflict::column(stream_head::Column::Stream).do_nothing().to_owned();
-        let ours = insert(DatabaseBackend::Sqlite, heads().into_iter(), Some(&once));
+        let ours =
+            insert(DatabaseBackend::Sqlite, heads().into_iter(), Some(&once), Answer::Nothing);
         let theirs = stream_head::Entity::insert_many(heads()).on_conflict(once.clone());
         assert_eq!(ours, theirs.build(DatabaseBackend::Sqlite));
-        let ours = insert(DatabaseBackend::Postgres, heads().into_iter(), Some(&once));
+        let ours =
+            insert(DatabaseBackend::Postgres, heads().into_iter(), Some(&once), Answer::Rows);
         assert_eq!(
             ours.sql,
             "INSERT INTO \"stream_head\" (\"stream\", \"epoch\", \"seq\", \"trimmed\", \
              \"pending\") SELECT * FROM unnest($1::text::text[], $2::text::text[], \
              $3::text::int8[], $4::text::int8[], $5::text::int8[]) \
-             ON CONFLICT (\"stream\") DO NOTHING"
+             ON CONFLICT (\"stream\") DO NOTHING \
+             RETURNING \"stream\", \"epoch\", \"seq\", \"trimmed\", \"pending\""
         );
     }
 
@@ -315,14 +320,5 @@ mod tests {
         let arrays = arrays(&rows, 2).unwrap();
         assert_eq!(arrays[0], ("text", r#"{"a\"b\\c\\\"","NULL"}"#.to_owned()));
         assert_eq!(arrays[1], ("int8", "{7,NULL}".to_owned()));
-    }
-
-    #[test]
-    fn lists_are_filled_up() {
-        let sizes = |count: usize| filled(vec!["k"; count].iter()).count();
-        let sizes = [0, 1, 7, 8, 9, 100, KEYS_PER_STATEMENT].map(sizes);
-        assert_eq!(sizes, [0, 1, 7, 8, 12, 128, KEYS_PER_STATEMENT]);
-        let keys = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
-        assert_eq!(filled(keys.iter()).skip(7).copied().collect::<String>(), "hiiii");
     }
 }

@@ -34,7 +34,7 @@ pub async fn lock(db: &Transaction, ids: &[String]) -> Result<Vec<Model>, DbErr>
     let mut found = Vec::new();
     for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(one_of(Column::Id, chunk.iter().copied()))
+            .filter(one_of(db, Column::Id, chunk.iter().copied()))
             .order_by_asc(Column::Id)
             .lock_exclusive();
         found.extend(query.all(db).await?);
@@ -53,7 +53,7 @@ pub async fn owners(
             .select_only()
             .column(Column::Id)
             .column(Column::UserId)
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)));
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)));
         found.extend(query.into_tuple::<(String, String)>().all(db).await?);
     }
     Ok(found)
@@ -220,7 +220,7 @@ pub async fn start_retry_clock(
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::DueAt, Expr::value(due_at))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN))
             .filter(Column::Attempt.eq(attempt))
             .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
@@ -240,7 +240,7 @@ pub async fn mark_pushed(
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::PushedBy, Expr::value(provider))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN))
             .exec(db)
             .await?;
@@ -360,7 +360,7 @@ pub async fn remove(db: &Transaction, ids: &[String]) -> Result<(), DbErr> {
     }
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

@@ -47,7 +47,7 @@ fn of_editor(user_id: &str) -> SelectStatement {
 pub async fn load(db: &impl ConnectionTrait, ids: &[String]) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let query = Entity::find().filter(one_of(Column::Id, chunk.iter().map(String::as_str)));
+        let query = Entity::find().filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)));
         found.extend(query.all(db).await?);
     }
     Ok(found)
@@ -155,10 +155,10 @@ pub async fn resolved_before(
 /// Forgets conflicts.
 pub async fn remove(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
-        let these = one_of(Column::Id, chunk.iter().map(String::as_str));
+        let these = one_of(db, Column::Id, chunk.iter().map(String::as_str));
         Entity::delete_many().filter(these).exec(db).await?;
         let of_these =
-            one_of(conflict_editor::Column::ConflictId, chunk.iter().map(String::as_str));
+            one_of(db, conflict_editor::Column::ConflictId, chunk.iter().map(String::as_str));
         conflict_editor::Entity::delete_many().filter(of_these).exec(db).await?;
     }
     Ok(())

@@ -89,6 +89,13 @@ const PEER_SILENCE: [(&str, &str); 4] = [
     ("tcp_user_timeout", "20000"),
 ];
 
+/// A statement that is kept keeps its plan too, and one that was planned while
+/// a table was small reads all of it, until the server looks at the table again:
+/// a minute, in which a new deployment is written to by thousands. All lookups
+/// have their index; what has none is read whole as before, but must not be
+/// compiled for what that pretends to cost.
+const PLANS_LAST: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
+
 pub(super) fn postgres_options(options: &StoreOptions, role: PostgresRole) -> ConnectOptions {
     let connections = match role {
         PostgresRole::Writers => WRITERS,
@@ -106,12 +113,12 @@ pub(super) fn postgres_options(options: &StoreOptions, role: PostgresRole) -> Co
             PostgresRole::Migrator => postgres,
             // The server gives up when the gateway does, and lets go of what a
             // node that is stopped half-way had locked.
-            PostgresRole::Writers => postgres.options([
+            PostgresRole::Writers => postgres.options(PLANS_LAST).options([
                 ("statement_timeout", statement.as_str()),
                 ("idle_in_transaction_session_timeout", statement.as_str()),
                 ("lock_timeout", lock.as_str()),
             ]),
-            PostgresRole::Readers => postgres.options([
+            PostgresRole::Readers => postgres.options(PLANS_LAST).options([
                 ("statement_timeout", statement.as_str()),
                 ("default_transaction_read_only", "on"),
             ]),

@@ -33,7 +33,7 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .order_by_asc(Column::CommandId)
             .order_by_asc(Column::DeviceId)
             .order_by_asc(Column::Attempt);
@@ -67,7 +67,7 @@ impl Table for Entity {
 pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

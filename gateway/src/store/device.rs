@@ -57,7 +57,7 @@ async fn select(
     let mut found = Vec::new();
     for chunk in users.chunks(KEYS_PER_STATEMENT) {
         let query = device::Entity::find()
-            .filter(one_of(device::Column::UserId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, device::Column::UserId, chunk.iter().map(String::as_str)))
             .order_by_asc(device::Column::UserId)
             .order_by_asc(device::Column::DeviceId);
         found.extend(with(query).all(db).await?);
@@ -74,7 +74,7 @@ pub async fn existing(
     const COLUMNS: [Column; 3] = [Column::UserId, Column::DeviceId, Column::LastSeenAt];
     let mut found = HashMap::new();
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let of_devices = in_pairs([Column::UserId, Column::DeviceId], pairs(chunk));
+        let of_devices = in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk));
         let mut query = device::Entity::find().select_only().columns(COLUMNS).filter(of_devices);
         let rows: Vec<(String, String, i64)> = match db.get_database_backend() {
             DatabaseBackend::Sqlite => {
@@ -185,7 +185,7 @@ pub async fn mark_stale(
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
         device::Entity::update_many()
             .col_expr(Column::PushState, Expr::value(PushState::Stale))
-            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .filter(in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk)))
             .filter(Column::PushState.eq(PushState::Active))
             .filter(Column::PushRefreshedAt.lt(before))
             .exec(db)
@@ -226,7 +226,7 @@ pub async fn touch(db: &impl ConnectionTrait, devices: &[DeviceKey], at: i64) ->
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
         device::Entity::update_many()
             .col_expr(Column::LastSeenAt, Expr::value(at))
-            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .filter(in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk)))
             // Not the bare column: its index would find every device there is.
             .filter(
                 Condition::any()
@@ -256,7 +256,7 @@ pub async fn remove_cursors(db: &impl ConnectionTrait, devices: &[DeviceKey]) ->
     use device_cursor::Column;
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
         device_cursor::Entity::delete_many()
-            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .filter(in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk)))
             .exec(db)
             .await?;
     }
@@ -281,7 +281,7 @@ pub async fn cursors(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result
     use device_cursor::Column;
     let mut found = CursorMap::new();
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
-        let of_devices = in_pairs([Column::UserId, Column::DeviceId], pairs(chunk));
+        let of_devices = in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk));
         let query = device_cursor::Entity::find().filter(of_devices);
         for row in query.all(db).await? {
             let key = DeviceKey { user_id: row.user_id.clone(), device_id: row.device_id.clone() };

@@ -48,7 +48,7 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .order_by_asc(Column::Id);
         found.extend(query.all(db).await?);
     }
@@ -59,7 +59,7 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
 pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

@@ -16,7 +16,7 @@ use sea_orm::{
 use tidegate_entity::journal_entry;
 use tidegate_entity::stream_head::{ActiveModel, Column, Entity, Model};
 
-use crate::store::bulk::{KEYS_PER_STATEMENT, in_sizes, insert_rows, one_of, packed};
+use crate::store::bulk::{KEYS_PER_STATEMENT, insert_and_read, insert_rows, one_of, packed};
 use crate::store::order::Place;
 use crate::store::portion::single;
 use crate::store::write::Transaction;
@@ -111,7 +111,7 @@ pub async fn settle(db: &Transaction, streams: &[String]) -> Result<(), DbErr> {
     for chunk in streams.chunks(KEYS_PER_STATEMENT) {
         Entity::update_many()
             .col_expr(Column::Seq, current(Column::Seq))
-            .filter(one_of(Column::Stream, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Stream, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }
@@ -141,7 +141,7 @@ async fn load_packed(db: &impl ConnectionTrait, streams: &[String]) -> Result<He
         }
         let rows = rows
             .from(Entity)
-            .and_where(one_of(Column::Stream, chunk.iter().map(String::as_str)))
+            .and_where(one_of(db, Column::Stream, chunk.iter().map(String::as_str)))
             .take();
         let rows: Vec<(String, String, i64, i64, i64)> =
             packed(db, rows, COLUMNS.map(|column| column.as_str())).await?;
@@ -162,7 +162,7 @@ async fn select(
     let mut heads = Heads::new();
     for chunk in sorted.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(one_of(Column::Stream, chunk.iter().copied()))
+            .filter(one_of(db, Column::Stream, chunk.iter().copied()))
             .order_by_asc(Column::Stream);
         for head in with(query).all(db).await? {
             heads.insert(head.stream.clone(), head);
@@ -195,11 +195,9 @@ pub async fn advance(
         head.pending += advance.pending;
         heads.insert(stream.clone(), head);
     }
-    for chunk in in_sizes::<Entity, _>(&new) {
-        let rows = Entity::insert_many(chunk.iter().map(row_of)).on_conflict(add_to_known());
-        let created = rows.exec_with_returning(db).await?;
-        heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
-    }
+    let rows: Vec<ActiveModel> = new.iter().map(row_of).collect();
+    let created = insert_and_read(db, rows.into_iter(), Some(&add_to_known())).await?;
+    heads.extend(created.into_iter().map(|head| (head.stream.clone(), head)));
     if let Some(moving) = db.heads() {
         moving.moved(&heads);
     }

@@ -21,8 +21,8 @@ pub async fn load(
         let pairs = chunk.iter().map(|(caller, key)| (caller.as_str(), key.as_str()));
         let query = Entity::find()
             // One caller may have millions of keys.
-            .filter(one_of(Column::Key, chunk.iter().map(|(_, key)| key.as_str())))
-            .filter(in_pairs([Column::Caller, Column::Key], pairs));
+            .filter(one_of(db, Column::Key, chunk.iter().map(|(_, key)| key.as_str())))
+            .filter(in_pairs(db, [Column::Caller, Column::Key], pairs));
         found.extend(query.all(db).await?);
     }
     Ok(found)
@@ -52,8 +52,8 @@ pub async fn remove_expired(
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
         let pairs = chunk.iter().map(|(caller, key)| (caller.as_str(), key.as_str()));
         Entity::delete_many()
-            .filter(one_of(Column::Key, chunk.iter().map(|(_, key)| key.as_str())))
-            .filter(in_pairs([Column::Caller, Column::Key], pairs))
+            .filter(one_of(db, Column::Key, chunk.iter().map(|(_, key)| key.as_str())))
+            .filter(in_pairs(db, [Column::Caller, Column::Key], pairs))
             // Not the bare column: its index would find every expired key.
             .filter(Expr::col(Column::ExpiresAt).add(0).lte(now))
             .exec(db)

@@ -29,17 +29,17 @@ pub type ItemKey = (Kind, String);
 pub async fn load(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<Model>, DbErr> {
     let mut found = Vec::new();
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
-        found.extend(these(chunk).all(db).await?);
+        found.extend(these(db, chunk).all(db).await?);
     }
     Ok(found)
 }
 
-fn these(keys: &[ItemKey]) -> Select<Entity> {
+fn these(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Select<Entity> {
     let pairs = keys.iter().map(|(kind, id)| (kind.as_str(), id.as_str()));
     Entity::find()
         // All items are of one of two kinds.
-        .filter(one_of(Column::Id, keys.iter().map(|(_, id)| id.as_str())))
-        .filter(in_pairs([Column::Kind, Column::Id], pairs))
+        .filter(one_of(db, Column::Id, keys.iter().map(|(_, id)| id.as_str())))
+        .filter(in_pairs(db, [Column::Kind, Column::Id], pairs))
 }
 
 /// What a local edit left on an item.
@@ -62,7 +62,7 @@ pub async fn edited(db: &impl ConnectionTrait, keys: &[ItemKey]) -> Result<Vec<E
         .add(Column::ConflictId.is_not_null());
     let mut found = Vec::new();
     for chunk in keys.chunks(KEYS_PER_STATEMENT) {
-        let rows: Vec<EditedRow> = these(chunk)
+        let rows: Vec<EditedRow> = these(db, chunk)
             .select_only()
             .columns([Column::EditedBy, Column::Editors, Column::ConflictId])
             .filter(is_edited.clone())

@@ -12,7 +12,7 @@ pub async fn of_commands(db: &impl ConnectionTrait, ids: &[String]) -> Result<Ve
     let mut found = Vec::new();
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .order_by_asc(Column::At)
             // Of the same millisecond: those that counted went first.
             .order_by_asc(Column::Late)
@@ -33,7 +33,7 @@ pub async fn settled_by(
         let query = Entity::find()
             .select_only()
             .column(Column::CommandId)
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .filter(Column::DeviceId.eq(device_id))
             .filter(Column::Settles.eq(true));
         found.extend(query.into_tuple::<String>().all(db).await?);
@@ -50,7 +50,7 @@ pub async fn insert(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 pub async fn remove_of(db: &impl ConnectionTrait, ids: &[String]) -> Result<(), DbErr> {
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(one_of(Column::CommandId, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::CommandId, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
     }

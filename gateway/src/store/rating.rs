@@ -111,7 +111,7 @@ pub async fn redate(
     for chunk in found.chunks(KEYS_PER_STATEMENT) {
         let done = Entity::update_many()
             .col_expr(Column::DueAt, Expr::value(now))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .exec(db)
             .await?;
         redated += done.rows_affected;

@@ -33,7 +33,7 @@ pub async fn load(db: &impl ConnectionTrait, keys: &[RecordKey]) -> Result<Vec<M
             let query = Entity::find()
                 .filter(Column::Stream.eq(stream))
                 .filter(Column::Collection.eq(collection))
-                .filter(one_of(Column::Id, chunk.iter().copied()));
+                .filter(one_of(db, Column::Id, chunk.iter().copied()));
             found.extend(query.all(db).await?);
         }
     }

@@ -233,7 +233,7 @@ async fn lock(
             .select_only()
             .column(Column::UserId)
             .column(Column::DeviceId)
-            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .filter(in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk)))
             .order_by_asc(Column::UserId)
             .order_by_asc(Column::DeviceId)
             .lock_exclusive()
@@ -308,7 +308,7 @@ pub async fn redate(
         let done = Entity::update_many()
             .col_expr(Column::DueAt, Expr::value(now))
             .col_expr(Column::NotBefore, Expr::value(now))
-            .filter(in_pairs([Column::UserId, Column::DeviceId], keys))
+            .filter(in_pairs(db, [Column::UserId, Column::DeviceId], keys))
             .exec(db)
             .await?;
         redated += done.rows_affected;
@@ -349,7 +349,7 @@ pub async fn next_due(
 pub async fn remove(db: &impl ConnectionTrait, devices: &[DeviceKey]) -> Result<(), DbErr> {
     for chunk in devices.chunks(KEYS_PER_STATEMENT) {
         Entity::delete_many()
-            .filter(in_pairs([Column::UserId, Column::DeviceId], pairs(chunk)))
+            .filter(in_pairs(db, [Column::UserId, Column::DeviceId], pairs(chunk)))
             .exec(db)
             .await?;
     }

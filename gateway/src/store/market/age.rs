@@ -38,7 +38,7 @@ pub async fn confirm(
         Entity::update_many()
             .col_expr(Column::ListedAt, Expr::value(at))
             .filter(Column::Kind.eq(kind))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::RemoteData.is_not_null())
             .filter(Column::Fault.is_null())
             .filter(Column::WithdrawnAt.is_null())
@@ -131,7 +131,7 @@ pub async fn count_as_listed(
     for chunk in ids.chunks(KEYS_PER_STATEMENT) {
         let query = Entity::find()
             .filter(Column::Kind.eq(kind))
-            .filter(one_of(Column::Id, chunk.iter().map(String::as_str)))
+            .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::RemoteData.is_not_null())
             .filter(Column::ConfirmedAt.lte(as_of))
             .filter(Column::Fault.is_null())
