@@ -9,6 +9,10 @@ use uuid::Uuid;
 
 use crate::limits::MAX_SAFE_INTEGER;
 
+pub use epoch::Epoch;
+
+mod epoch;
+
 /// Why a text is not the identifier it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -85,10 +89,6 @@ fn is_visible(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn is_epoch(text: &str) -> bool {
-    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-}
-
 text_id!(
     /// One app install: a client-made UUID, taken in any case and spelled in
     /// lower case ever after (iOS writes UUIDs in capitals). Unique per user
@@ -119,12 +119,6 @@ text_id!(
     StreamName,
     is_stream_name,
     "a stream is named by 1 to 128 visible ASCII characters"
-);
-text_id!(
-    /// The life of a stream's numbering: 8 characters of `[0-9a-z]`.
-    Epoch,
-    is_epoch,
-    "an epoch is 8 characters of [0-9a-z]"
 );
 
 impl StreamName {

@@ -52,7 +52,8 @@ impl Signal {
         poll_fn(|context| self.poll_woken(context)).await;
     }
 
-    fn poll_woken(&self, context: &Context<'_>) -> Poll<()> {
+    /// Ready at the next wake-up or order.
+    pub fn poll_woken(&self, context: &Context<'_>) -> Poll<()> {
         if !self.is_woken.load(Ordering::Acquire) {
             self.waker.register(context.waker());
         }

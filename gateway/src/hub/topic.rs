@@ -38,10 +38,9 @@ struct Watchers {
     signals: Slab<Arc<Signal>>,
     /// The place whose turn it is.
     at: usize,
-    /// Places whose turn has to come before everybody was woken for the head.
+    /// Places whose turn has to come before everybody was woken for the head;
+    /// while there are any, a task goes round.
     left: usize,
-    /// Whether a task goes round.
-    is_going: bool,
 }
 
 impl Topic {
@@ -92,13 +91,13 @@ impl Topic {
             return;
         }
         let mut watchers = lock(&self.watchers);
+        let is_going = watchers.left > 0;
         watchers.left = watchers.signals.capacity();
-        if watchers.is_going {
+        if is_going {
             return;
         }
         watchers.wake_slice();
         if watchers.left > 0 {
-            watchers.is_going = true;
             runtime.spawn(Arc::clone(self).go_round());
         }
     }
@@ -127,7 +126,6 @@ impl Topic {
             let mut watchers = lock(&self.watchers);
             watchers.wake_slice();
             if watchers.left == 0 {
-                watchers.is_going = false;
                 return;
             }
         }

@@ -1,49 +1,48 @@
 //! A live session: one loop that delivers, listens and keeps time.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use rand::Rng;
 use tidegate_entity::device;
 use tidegate_protocol::code::CloseReason;
-use tidegate_protocol::command::Channel;
 use tidegate_protocol::id::{Seq, UserId};
-use tidegate_protocol::limits::PAGE_ENTRIES;
 use tidegate_protocol::server::{AuthOk, Drain, Ping, ServerMessage};
-use tidegate_protocol::time::Timestamp;
-use tokio::time::Instant;
+use tokio::time::Sleep;
 use uuid::Uuid;
 
-use crate::error::ApiError;
 use crate::hub::presence::Presence;
 use crate::hub::signal::{Order, Signal};
 use crate::journal::frame::EventsFrame;
 use crate::journal::{Attempt, Viewer};
 use crate::metrics::label::{FrameOut, SocketEnd};
 use crate::session::stream::Head as _;
-use crate::session::{Due, Moment, ReadPlan, Session};
+use crate::session::{Due, Moment, Session};
 use crate::state::AppState;
 use crate::store::device::DeviceKey;
 use crate::transport::open;
-use crate::transport::read::{Fed, Found, Reader, SentSnapshot};
 use crate::transport::ws::end::End;
 use crate::transport::ws::socket::{Incoming, Socket};
-use crate::transport::ws::work::{Parsed, Work};
+use crate::transport::ws::work::{Next, Parsed, Work};
 
-/// Pages sent before the session listens again.
-const PAGES_PER_TURN: usize = 8;
-
-/// What a turn still has to do after the pages in memory.
-enum Turn {
-    /// Nothing.
-    Done,
-    /// To listen first.
+/// What a session waited for.
+enum Event {
+    /// Something may be new, or an order was given.
+    Woken,
+    /// A frame is to be answered or acted on.
+    Next(Box<Next>),
+    /// The client said something.
+    Heard(Incoming),
+    /// Something is due by time.
+    Due,
+    /// There was more to send all the time.
     More,
-    /// To write what was queued first.
-    Write,
-    /// To ask the database.
-    Ask(ReadPlan),
 }
 
 /// A session with its socket.
@@ -59,8 +58,8 @@ pub(super) struct Live {
     pub(super) unacked: VecDeque<(Seq, Attempt)>,
     /// Frames that are not answered yet.
     pub(super) work: Work,
-    presence: Presence,
-    id: Uuid,
+    pub(super) presence: Presence,
+    pub(super) id: Uuid,
 }
 
 impl Live {
@@ -103,13 +102,13 @@ impl Live {
         open::device_key(&key.user_id, &key.device_id)
     }
 
-    /// Lives until the end and closes. What is awaited here and in
-    /// [`Self::live`] is memory of every idle session: rare work is boxed.
+    /// Lives until the end and closes. What is held over an await here and in
+    /// [`Self::live`] is memory of every idle session: what is rare is boxed.
     pub(super) async fn run(mut self: Box<Self>) {
         self.state.metrics.sessions.inc();
         let end = self.live().await;
         self.state.metrics.sessions.dec();
-        Box::pin(self.finish(end)).await;
+        self.finish(end).boxed().await;
     }
 
     async fn finish(self: Box<Self>, end: End) {
@@ -136,60 +135,90 @@ impl Live {
     }
 
     async fn live(&mut self) -> End {
-        let timer = tokio::time::sleep(Duration::ZERO);
-        tokio::pin!(timer);
-        let mut timer_due = Instant::now();
+        let mut timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             let now = self.state.now();
-            let mut pages = 0;
-            let delivered = match self.at_hand(now, &mut pages) {
-                Ok(Turn::Done) => self.socket.flush().await.map(|()| false).map_err(End::from),
-                // Boxed: it is done while the session is idle.
-                Ok(turn) => Box::pin(self.deliver(turn, pages)).await,
+            let delivered = match self.turn(now) {
+                Ok(None) => {
+                    self.set_timer(timer.as_mut(), now);
+                    self.socket.flush().await.map(|()| false).map_err(End::from)
+                }
+                Ok(Some(rest)) => {
+                    let delivered = self.deliver(*rest).boxed().await;
+                    self.set_timer(timer.as_mut(), self.state.now());
+                    delivered
+                }
                 Err(end) => Err(end),
             };
             let more = match delivered {
                 Ok(more) => more,
                 Err(end) => return end,
             };
-            let due_ms = now.mono_ms.saturating_add(self.session.due_in_ms(now));
-            let due = self.state.started + Duration::from_millis(due_ms);
-            // Firing early is harmless, so the timer moves only forward in
-            // time when something became due sooner.
-            if due < timer_due || timer.is_elapsed() {
-                timer.as_mut().reset(due);
-                timer_due = due;
-            }
-            let listens = self.work.has_room();
-            if !listens {
+            if !self.work.has_room() {
                 // It is not the client that is silent.
-                self.session.excuse(now);
+                self.session.excuse(self.state.now());
             }
-            let turn = tokio::select! {
-                // An order comes before what the client says: a replaced
-                // session must not act any more. Then what was said before,
-                // and the client, so that acks open the window. Then time, and
-                // then what else there is to send: a long snapshot must not
-                // keep the session from hearing.
-                biased;
-                () = self.signal.woken() => match self.signal.order() {
-                    None => Ok(()),
-                    Some(order) => Box::pin(self.obey(order)).await,
-                },
-                next = self.work.next() => Box::pin(self.go_on(next)).await,
-                incoming = self.socket.next(), if listens => match self.hear(incoming) {
-                    Ok(None) => Ok(()),
-                    // Boxed: an idle session must not have room for it.
-                    Ok(Some(frame)) => Box::pin(self.act(*frame)).await,
-                    Err(end) => Err(end),
-                },
-                () = &mut timer => Box::pin(self.keep_time()).await,
-                () = std::future::ready(()), if more => Ok(()),
+            let event = poll_fn(|context| self.poll(timer.as_mut(), more, context)).await;
+            let acted = match self.begin(event) {
+                Ok(None) => Ok(()),
+                Ok(Some(acting)) => acting.await,
+                Err(end) => Err(end),
             };
-            if let Err(end) = turn {
+            if let Err(end) = acted {
                 return end;
             }
         }
+    }
+
+    /// Sets the timer. Firing early is harmless, so it is moved only where
+    /// something became due sooner, or when it has fired.
+    fn set_timer(&self, timer: Pin<&mut Sleep>, now: Moment) {
+        let due_ms = now.mono_ms.saturating_add(self.session.due_in_ms(now));
+        let due = self.state.started + Duration::from_millis(due_ms);
+        if due < timer.deadline() || timer.is_elapsed() {
+            timer.reset(due);
+        }
+    }
+
+    /// An order comes before what the client says: a replaced session must not
+    /// act any more. Then what was said before, and the client, so that acks
+    /// open the window. Then time, and then what else there is to send: a long
+    /// snapshot must not keep the session from hearing.
+    ///
+    /// One function and no `select!`, whose futures would be memory of every
+    /// idle session.
+    fn poll(
+        &mut self,
+        timer: Pin<&mut Sleep>,
+        more: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<Event> {
+        if self.signal.poll_woken(context).is_ready() {
+            return Poll::Ready(Event::Woken);
+        }
+        if let Poll::Ready(next) = self.work.poll(context) {
+            return Poll::Ready(Event::Next(next));
+        }
+        if self.work.has_room()
+            && let Poll::Ready(incoming) = self.socket.poll_next(context)
+        {
+            return Poll::Ready(Event::Heard(incoming));
+        }
+        if timer.poll(context).is_ready() {
+            return Poll::Ready(Event::Due);
+        }
+        if more { Poll::Ready(Event::More) } else { Poll::Pending }
+    }
+
+    /// Takes what was waited for; what is still to be done about it.
+    fn begin(&mut self, event: Event) -> Result<Option<BoxFuture<'_, Result<(), End>>>, End> {
+        Ok(match event {
+            Event::Woken => self.signal.order().map(|order| self.obey(order).boxed()),
+            Event::Next(next) => Some(self.go_on(*next).boxed()),
+            Event::Heard(incoming) => self.hear(incoming)?.map(|frame| self.act(*frame).boxed()),
+            Event::Due => Some(self.keep_time().boxed()),
+            Event::More => None,
+        })
     }
 
     /// Acts on an order: every one ends the session.
@@ -245,9 +274,9 @@ impl Live {
             #[expect(clippy::cast_precision_loss, reason = "a figure for a histogram")]
             self.state.metrics.journal_lag_entries.observe(lag.max(0) as f64);
         }
-        let mut pages = 0;
-        let turn = self.at_hand(self.state.now(), &mut pages)?;
-        self.deliver(turn, pages).await?;
+        if let Some(rest) = self.turn(self.state.now())? {
+            self.deliver(*rest).await?;
+        }
         // Entries kept ready were read by now: thousands of idle users must
         // not keep them. Another session of the user reads the database.
         for stream in self.session.streams().iter().filter(|s| s.id.name.owner().is_some()) {
@@ -266,126 +295,5 @@ impl Live {
         self.socket.feed_message(&ping, None).await?;
         self.socket.flush().await?;
         Ok(())
-    }
-
-    /// Queues the pages that memory holds; what is to be done then. Not async:
-    /// most turns need nothing more, and an idle session no memory for it.
-    fn at_hand(&mut self, now: Moment, pages: &mut usize) -> Result<Turn, End> {
-        while let Some(plan) = self.session.next_read(now) {
-            // An answer goes before the entries that follow from it.
-            if *pages >= PAGES_PER_TURN || self.work.has_answer() {
-                return Ok(Turn::More);
-            }
-            if self.socket.is_full() {
-                return Ok(Turn::Write);
-            }
-            *pages += 1;
-            let Some(found) = self.reader(now.wall).ready(&self.session, &plan) else {
-                return Ok(Turn::Ask(plan));
-            };
-            if matches!(self.take(&plan, found, now.wall)?, Fed::Nothing) {
-                break;
-            }
-        }
-        Ok(Turn::Done)
-    }
-
-    /// Sends what may be sent, up to a turn's share, and writes it in one go;
-    /// whether there is more.
-    async fn deliver(&mut self, mut turn: Turn, mut pages: usize) -> Result<bool, End> {
-        let more = loop {
-            match turn {
-                Turn::Done => break false,
-                Turn::More => break true,
-                Turn::Write => self.socket.flush().await?,
-                Turn::Ask(plan) => {
-                    let found = self.stored(&plan).await?;
-                    match self.take(&plan, found, self.state.clock.now())? {
-                        Fed::Snapshot(page) => {
-                            self.send_snapshot(*page).await?;
-                            break true;
-                        }
-                        Fed::Nothing => break false,
-                        Fed::Events(_) | Fed::Silent | Fed::Overtaken => {}
-                    }
-                }
-            }
-            turn = self.at_hand(self.state.now(), &mut pages)?;
-        };
-        self.socket.flush().await?;
-        Ok(more)
-    }
-
-    /// Moves past what was found, and queues what of it is entries.
-    fn take(&mut self, plan: &ReadPlan, found: Found, now: Timestamp) -> Result<Fed, End> {
-        if self.signal.order() == Some(Order::Close(CloseReason::Overtaken)) {
-            // It may pass over what the device has become eligible for.
-            return Err(CloseReason::Overtaken.into());
-        }
-        let reader = reader(&self.state, &self.viewer, &self.presence, now);
-        let fed = reader.feed(&mut self.session, plan, found);
-        match &fed {
-            Fed::Events(frame) => self.queue(frame),
-            Fed::Nothing => tracing::warn!("a head was announced that is not stored"),
-            Fed::Overtaken => return Err(CloseReason::Overtaken.into()),
-            Fed::Snapshot(_) | Fed::Silent => {}
-        }
-        Ok(fed)
-    }
-
-    fn reader(&self, now: Timestamp) -> Reader<'_> {
-        reader(&self.state, &self.viewer, &self.presence, now)
-    }
-
-    /// Reads from the database. What waits is written first: the read may take
-    /// its time.
-    async fn stored(&mut self, plan: &ReadPlan) -> Result<Found, End> {
-        self.socket.flush().await?;
-        let stream = &self.session.streams()[plan.index];
-        let found = self.reader(self.state.clock.now()).stored(stream, &plan.what).await;
-        found.map_err(|error| self.broken(&error))
-    }
-
-    fn queue(&mut self, frame: &EventsFrame) {
-        self.socket.push(FrameOut::Events, &frame.frame);
-        if let Some(committed) = frame.committed {
-            self.state.metrics.delivery_seconds.observe(committed.elapsed().as_secs_f64());
-        }
-        self.unacked
-            .extend(frame.commands.iter().map(|command| (command.seq, command.attempt.clone())));
-    }
-
-    /// Writes a page of current state: the next one is read when it is written.
-    async fn send_snapshot(&mut self, page: SentSnapshot) -> Result<(), End> {
-        self.socket.feed_message(&page.message, None).await?;
-        self.socket.flush().await?;
-        let at_head = page.commands.into_iter().map(|attempt| (page.seq, attempt));
-        self.unacked.extend(at_head);
-        Ok(())
-    }
-
-    /// The database failed: the client comes back and resumes.
-    fn broken<E: std::fmt::Display + 'static>(&self, error: &E) -> End {
-        tracing::debug!(session.id = %self.id, "session could not read the journal");
-        ApiError::internal(error).close_reason().into()
-    }
-}
-
-/// Reads for the device of a session.
-fn reader<'a>(
-    state: &'a AppState,
-    viewer: &'a Viewer,
-    presence: &'a Presence,
-    now: Timestamp,
-) -> Reader<'a> {
-    Reader {
-        store: &state.store,
-        behind: state.ingest.behind(),
-        metrics: &state.metrics,
-        user_id: &presence.key().user_id,
-        viewer,
-        channel: Channel::Socket,
-        now,
-        items: PAGE_ENTRIES,
     }
 }

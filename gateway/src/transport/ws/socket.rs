@@ -62,7 +62,21 @@ impl Socket {
     /// The next frame. Safe to drop while waiting: nothing is taken from the
     /// connection that is not kept.
     pub(crate) async fn next(&mut self) -> Incoming {
-        match poll_fn(|context| self.poll_next(context)).await {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next frame. What waits is written beside: a pong, while nothing else
+    /// is to be said.
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
+        if let Poll::Ready(Err(Lost)) = self.poll_flush(context) {
+            return Poll::Ready(Incoming::Gone);
+        }
+        let message = ready!(self.reader.poll_next(Pin::new(&mut self.io), context));
+        Poll::Ready(self.take(message))
+    }
+
+    fn take(&mut self, message: Result<Message, Fault>) -> Incoming {
+        match message {
             Ok(Message::Text(text)) => {
                 self.metrics.socket_bytes_received.inc_by(text.len() as u64);
                 Incoming::Frame(text)
@@ -85,14 +99,6 @@ impl Socket {
             Err(Fault::Protocol) => Incoming::Refused(CloseReason::ProtocolError),
             Err(Fault::Gone) => Incoming::Gone,
         }
-    }
-
-    /// What waits is written beside: a pong, while nothing else is to be said.
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Message, Fault>> {
-        if let Poll::Ready(Err(Lost)) = self.poll_flush(context) {
-            return Poll::Ready(Err(Fault::Gone));
-        }
-        self.reader.poll_next(Pin::new(&mut self.io), context)
     }
 
     fn decode(&self, bytes: &[u8]) -> Incoming {

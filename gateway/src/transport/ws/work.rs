@@ -8,7 +8,6 @@
 //! hears the same.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -117,12 +116,8 @@ impl Work {
         awaited.is_some_and(|awaited| (&mut awaited.done).now_or_never().is_some())
     }
 
-    /// Waits for what is to be done next. Safe to drop while waiting.
-    pub(super) async fn next(&mut self) -> Next {
-        poll_fn(|context| self.poll(context)).await
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+    /// What is to be done next.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Box<Next>> {
         let Some(busy) = &mut self.0 else { return Poll::Pending };
         let next = if let Some(awaited) = &mut busy.awaited {
             let mut done = Pin::new(&mut awaited.done);
@@ -139,7 +134,7 @@ impl Work {
         if busy.waiting.is_empty() {
             self.0 = None;
         }
-        Poll::Ready(next)
+        Poll::Ready(Box::new(next))
     }
 
     fn busy(&mut self) -> &mut Busy {
