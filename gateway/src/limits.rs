@@ -41,7 +41,7 @@ pub const SWEEP_COMMANDS: u64 = 500;
 /// Positions one trim step removes, so that it holds the write lock briefly.
 pub const TRIM_POSITIONS: i64 = 5_000;
 
-/// Heads of an embedded database that are remembered: some 20 MB.
+/// Heads of an embedded database that are remembered: some 10 MB.
 pub const HEADS_KNOWN: usize = 100_000;
 
 /// Streams looked at by one step of a sweep over all streams.

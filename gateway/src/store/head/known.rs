@@ -6,16 +6,43 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tidegate_entity::stream_head::Model;
+use tidegate_protocol::id::Epoch;
 
 use crate::limits::HEADS_KNOWN;
 use crate::store::head::Heads;
 
 /// Heads by stream name.
 #[derive(Clone, Debug, Default)]
-pub(in crate::store) struct Known(Arc<Mutex<HashMap<String, Model>>>);
+pub(in crate::store) struct Known(Arc<Mutex<HashMap<Box<str>, Head>>>);
+
+/// A [`Model`] in 32 bytes: there is one for each user who was here.
+#[derive(Clone, Debug)]
+struct Head {
+    epoch: Epoch,
+    seq: i64,
+    trimmed: i64,
+    pending: i64,
+}
+
+impl Head {
+    fn of(row: &Model) -> Option<Self> {
+        let epoch = Epoch::parse(&row.epoch).ok()?;
+        Some(Self { epoch, seq: row.seq, trimmed: row.trimmed, pending: row.pending })
+    }
+
+    fn row(&self, stream: &str) -> Model {
+        Model {
+            stream: stream.to_owned(),
+            epoch: self.epoch.as_str().to_owned(),
+            seq: self.seq,
+            trimmed: self.trimmed,
+            pending: self.pending,
+        }
+    }
+}
 
 impl Known {
-    fn map(&self) -> MutexGuard<'_, HashMap<String, Model>> {
+    fn map(&self) -> MutexGuard<'_, HashMap<Box<str>, Head>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -25,8 +52,8 @@ impl Known {
         let (mut known, mut others) = (Heads::new(), Vec::new());
         let map = self.map();
         for stream in streams {
-            match map.get(stream) {
-                Some(head) => drop(known.insert(stream.clone(), head.clone())),
+            match map.get(stream.as_str()) {
+                Some(head) => drop(known.insert(stream.clone(), head.row(stream))),
                 None => others.push(stream.clone()),
             }
         }
@@ -39,7 +66,12 @@ impl Known {
         if map.len() + heads.len() > HEADS_KNOWN {
             map.clear();
         }
-        map.extend(heads);
+        for (stream, row) in heads {
+            match Head::of(&row) {
+                Some(head) => drop(map.insert(stream.into_boxed_str(), head)),
+                None => drop(map.remove(stream.as_str())),
+            }
+        }
     }
 
     fn forget<'a>(&self, streams: impl IntoIterator<Item = &'a str>) {
