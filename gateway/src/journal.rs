@@ -42,8 +42,9 @@ pub struct Attempt {
     pub id: CommandId,
     /// Which attempt: from 1.
     pub number: i32,
-    /// When it was made, or before.
-    pub made_at: Timestamp,
+    /// When it is looked at next, where that is known and not its end: whether
+    /// it was acked, and must be tried again.
+    pub look_at: Option<Timestamp>,
 }
 
 /// A command that an entry carries.
@@ -53,6 +54,17 @@ pub struct EntryCommand {
     pub seq: Seq,
     /// Which attempt of which command.
     pub attempt: Attempt,
+    /// End of its life.
+    pub expires_at: Timestamp,
+}
+
+/// What is told of the command that an entry carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OfCommand {
+    /// Which attempt it is.
+    pub attempt: i32,
+    /// As [`Attempt::look_at`].
+    pub look_at: Option<Timestamp>,
     /// End of its life.
     pub expires_at: Timestamp,
 }
@@ -77,33 +89,24 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// From a stored row. `attempt` and `expires_at` matter for entries that
-    /// carry a command.
-    pub fn from_row(row: &journal_entry::Model, attempt: i32, expires_at: Timestamp) -> Arc<Self> {
-        Arc::new(Self::new(row, attempt, expires_at, None))
+    /// From a stored row. What is told of a command matters for entries that
+    /// carry one.
+    pub fn from_row(row: &journal_entry::Model, told: OfCommand) -> Arc<Self> {
+        Arc::new(Self::new(row, told, None))
     }
 
     /// From a row that was just committed.
-    pub fn committed(
-        row: &journal_entry::Model,
-        attempt: i32,
-        expires_at: Timestamp,
-        at: Instant,
-    ) -> Arc<Self> {
-        Arc::new(Self::new(row, attempt, expires_at, Some(at)))
+    pub fn committed(row: &journal_entry::Model, told: OfCommand, at: Instant) -> Arc<Self> {
+        Arc::new(Self::new(row, told, Some(at)))
     }
 
-    fn new(
-        row: &journal_entry::Model,
-        attempt: i32,
-        expires_at: Timestamp,
-        committed: Option<Instant>,
-    ) -> Self {
+    fn new(row: &journal_entry::Model, told: OfCommand, committed: Option<Instant>) -> Self {
         let command_id = row.command_id.as_deref().and_then(|id| CommandId::parse(id).ok());
         let (command, closes) = match (row.kind.as_str(), command_id) {
             (kind::COMMAND, Some(id)) => {
-                let made_at = Timestamp::from_millis(row.at);
-                let attempt = Attempt { id, number: attempt, made_at };
+                let (number, look_at) = (told.attempt, told.look_at);
+                let attempt = Attempt { id, number, look_at };
+                let expires_at = told.expires_at;
                 (Some(EntryCommand { seq: Seq::new(row.seq), attempt, expires_at }), None)
             }
             (kind::COMMAND_CLOSED, closes) => (None, closes),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tidegate_entity::command;
 use tidegate_protocol::id::Seq;
 use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use crate::hub::topic::Topic;
 use crate::ingest::unit::UnitOfWork;
 use crate::ingest::writer::Writer;
-use crate::journal::Ready;
+use crate::journal::{OfCommand, Ready};
 use crate::metrics::label::EntryKind;
 
 impl Writer {
@@ -39,15 +40,22 @@ impl Writer {
                 // As it reads later: its first attempt is told by its row.
                 row.at = state.row.created_at;
             }
-            let (attempt, expires_at) =
-                command.map_or((0, 0), |state| (state.row.attempt, state.row.expires_at));
-            let expires_at = Timestamp::from_millis(expires_at);
-            let ready = Ready::committed(&row, attempt, expires_at, committed);
+            let told = command.map_or_else(OfCommand::default, |state| told(&state.row));
+            let ready = Ready::committed(&row, told, committed);
             followed.entry(row.stream).or_insert((topic, Vec::new())).1.push(ready);
         }
         for (topic, entries) in followed.into_values() {
             let head = entries.last().map_or(Seq::ZERO, |entry| entry.seq);
             self.hub.publish(&topic, entries, head);
         }
+    }
+}
+
+fn told(row: &command::Model) -> OfCommand {
+    let is_before_end = row.due_at < row.expires_at;
+    OfCommand {
+        attempt: row.attempt,
+        look_at: is_before_end.then(|| Timestamp::from_millis(row.due_at)),
+        expires_at: Timestamp::from_millis(row.expires_at),
     }
 }

@@ -4,7 +4,6 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -16,7 +15,6 @@ use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::hub::lock;
-use crate::ingest::IngestOptions;
 use crate::journal::Attempt;
 use crate::limits::{BEHIND_CURSORS, BEHIND_EVENTS, BEHIND_SLICE_ROWS, BEHIND_SLICES};
 use crate::metrics::Metrics;
@@ -65,8 +63,8 @@ struct Delivery {
     socket: Option<Timestamp>,
     poll: Option<Timestamp>,
     acked: Option<Timestamp>,
-    /// When the attempt was made, or before.
-    made: Timestamp,
+    /// As [`Attempt::look_at`].
+    look_at: Option<Timestamp>,
 }
 
 impl Delivery {
@@ -75,22 +73,17 @@ impl Delivery {
         self.socket = self.socket.or(later.socket);
         self.poll = self.poll.or(later.poll);
         self.acked = self.acked.or(later.acked);
-        self.made = self.made.min(later.made);
+        self.look_at = self.look_at.or(later.look_at);
     }
 
     /// Whether the command's row must say when it is tried again: another
-    /// attempt is left, and no look at it will find this ack.
-    fn starts_clock(&self, attempt: i32, ahead: &RangeInclusive<Timestamp>) -> bool {
-        self.acked.is_some() && attempt < COMMAND_ATTEMPTS && !ahead.contains(&self.made)
+    /// attempt is left, and it is not certain that a look is to come which finds
+    /// the row of this ack. As seen at `until`: half of the wait is left for what
+    /// is written late and for the clocks of other nodes.
+    fn starts_clock(&self, attempt: i32, until: Timestamp) -> bool {
+        let is_to_come = self.look_at.is_some_and(|look_at| look_at >= until);
+        self.acked.is_some() && attempt < COMMAND_ATTEMPTS && !is_to_come
     }
-}
-
-/// When attempts were made whose first look is certainly still to come, as seen
-/// at `latest`: see [`first_look`](crate::ingest::commands::first_look). It finds
-/// the row of an ack that is written before it, so that no other need be. Half of
-/// the wait is left for what is written late and for the clocks of other nodes.
-fn not_looked_at(latest: Timestamp, options: &IngestOptions) -> RangeInclusive<Timestamp> {
-    latest.plus_millis(1 - options.result_timeout_ms())..=latest
 }
 
 /// What came of a wake-up by push.
@@ -139,9 +132,10 @@ impl BehindBatch {
     }
 
     /// The commands whose rows it changes.
-    fn commands(&self, ahead: &RangeInclusive<Timestamp>) -> impl Iterator<Item = String> {
-        let starts =
-            |(key, delivery): &(&DeliveryKey, &Delivery)| delivery.starts_clock(key.attempt, ahead);
+    fn commands(&self, until: Timestamp) -> impl Iterator<Item = String> {
+        let starts = move |(key, delivery): &(&DeliveryKey, &Delivery)| {
+            delivery.starts_clock(key.attempt, until)
+        };
         let acked = self.deliveries.iter().filter(starts).map(|(key, _)| &key.command_id);
         let pushed = self.pushed.iter().flat_map(|note| &note.commands);
         acked.chain(pushed).map(|id| id.as_str().to_owned())
@@ -289,9 +283,9 @@ impl Behind {
         delivery: Delivery,
     ) {
         let mut batch = lock(&self.batch);
-        for Attempt { id: command_id, number: attempt, made_at } in attempts {
+        for Attempt { id: command_id, number: attempt, look_at } in attempts {
             let device_id = device.device_id.clone();
-            let delivery = Delivery { made: made_at, ..delivery };
+            let delivery = Delivery { look_at, ..delivery };
             if !batch.deliver(DeliveryKey { command_id, device_id, attempt }, delivery) {
                 self.metrics.behind_dropped.inc();
             }

@@ -14,7 +14,7 @@ use tidegate_protocol::time::Timestamp;
 
 use crate::journal::frame::EventsFrame;
 use crate::journal::ring::Stretch;
-use crate::journal::{Ready, Viewer};
+use crate::journal::{OfCommand, Ready, Viewer};
 use crate::store::journal::{FirstAttempt, JournalPage, JournalRow};
 use crate::store::portion::{Cost, Portion};
 use crate::store::{self, Store};
@@ -185,7 +185,7 @@ fn visible(
         return None;
     }
     if entry.kind != kind::COMMAND {
-        return Some(Ready::from_row(entry, 0, Timestamp::default()));
+        return Some(Ready::from_row(entry, OfCommand::default()));
     }
     let state = row.command?;
     let is_settled = entry.command_id.as_ref().is_some_and(|id| settled.contains(id));
@@ -194,11 +194,13 @@ fn visible(
     }
     let expires_at = Timestamp::from_millis(state.expires_at);
     let Some(first) = &row.first else {
-        return Some(Ready::from_row(entry, attempt_of(&entry.body), expires_at));
+        let told = OfCommand { attempt: attempt_of(&entry.body), look_at: None, expires_at };
+        return Some(Ready::from_row(entry, told));
     };
     let body = first_body(entry, first, expires_at)?;
     let body = serde_json::to_string(&body).ok()?;
-    Some(Ready::from_row(&Model { body, ..entry.clone() }, 1, expires_at))
+    let told = OfCommand { attempt: 1, look_at: None, expires_at };
+    Some(Ready::from_row(&Model { body, ..entry.clone() }, told))
 }
 
 /// What the entry of a command's first attempt tells. `None` if a stored value

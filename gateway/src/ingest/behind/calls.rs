@@ -8,7 +8,7 @@ use tidegate_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::behind::{Behind, BehindBatch, not_looked_at};
+use crate::ingest::behind::{Behind, BehindBatch};
 use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::{Pending, Queued, Write};
 use crate::ingest::{Ingest, IngestOptions, stopping};
@@ -97,7 +97,8 @@ impl Write for WriteBehind {
             for user_id in self.batch.users() {
                 reads.rows.want::<device::Entity>(store::device::Wanted::Of { user_id });
             }
-            for id in self.batch.commands(&not_looked_at(self.latest, options)) {
+            let until = self.latest.plus_millis(options.result_timeout_ms());
+            for id in self.batch.commands(until) {
                 reads.rows.want::<command::Entity>(store::command::Wanted::Id(id));
             }
         }

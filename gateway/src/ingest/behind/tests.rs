@@ -5,7 +5,7 @@ use tidegate_protocol::id::{Epoch, Seq};
 use super::*;
 
 fn attempt(id: &str) -> Attempt {
-    Attempt { id: CommandId::parse(id).unwrap(), number: 1, made_at: Timestamp::default() }
+    Attempt { id: CommandId::parse(id).unwrap(), number: 1, look_at: None }
 }
 
 #[test]

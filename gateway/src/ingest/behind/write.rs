@@ -1,7 +1,6 @@
 //! Writing a batch of what may be late, inside the caller's transaction.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::RangeInclusive;
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{command, command_delivery, device, device_cursor};
@@ -10,7 +9,7 @@ use tidegate_protocol::id::CommandId;
 use tidegate_protocol::time::Timestamp;
 
 use crate::ingest::IngestOptions;
-use crate::ingest::behind::{BehindBatch, Delivery, DeliveryKey, PushNote, not_looked_at};
+use crate::ingest::behind::{BehindBatch, Delivery, DeliveryKey, PushNote};
 use crate::ingest::commands::is_eligible;
 use crate::store;
 use crate::store::command::AckedRange;
@@ -42,7 +41,8 @@ pub(crate) async fn write(
         store::command::mark_pushed(db, &ids, provider).await?;
     }
     let due_at = now.plus_millis(options.retry_after_ms()).millis();
-    for (attempt, ids) in &acked_late(&deliveries, &not_looked_at(latest, options)) {
+    for (attempt, ids) in &acked_late(&deliveries, latest.plus_millis(options.result_timeout_ms()))
+    {
         store::command::start_retry_clock(db, ids, *attempt, due_at).await?;
     }
     let long_ago = now.millis() - SEEN_BY_ACK_MS;
@@ -71,11 +71,11 @@ fn delivery_row(key: &DeliveryKey, delivery: &Delivery) -> command_delivery::Mod
 /// The commands whose retry clock an ack starts, by the attempt acked.
 fn acked_late(
     deliveries: &BTreeMap<DeliveryKey, Delivery>,
-    ahead: &RangeInclusive<Timestamp>,
+    until: Timestamp,
 ) -> BTreeMap<i32, Vec<String>> {
     let mut acked: BTreeMap<i32, Vec<String>> = BTreeMap::new();
     for (key, delivery) in deliveries {
-        if delivery.starts_clock(key.attempt, ahead) {
+        if delivery.starts_clock(key.attempt, until) {
             acked.entry(key.attempt).or_default().push(key.command_id.as_str().to_owned());
         }
     }
@@ -203,8 +203,7 @@ fn pass(
                 device_id: device_id.clone(),
                 attempt: command.attempt,
             };
-            let made = Timestamp::from_millis(command.created_at);
-            acked.push((key, Delivery { acked: Some(step.at), made, ..Delivery::default() }));
+            acked.push((key, Delivery { acked: Some(step.at), ..Delivery::default() }));
         }
     }
     acked

@@ -97,7 +97,7 @@ fn create(unit: &mut UnitOfWork, command: &NewCommand) -> ApiResult<(String, boo
     unit.add_pending(stream, 1);
     append_command(unit, row, kind::COMMAND, command.body.clone());
     wakes::for_command(unit, row);
-    let due_at = first_look(row, row.created_at, unit.options.retry_after_ms());
+    let due_at = first_look(unit, row);
     let row = command::Model { due_at, ..row.clone() };
     unit.rows.put::<command::Entity>(Command::new(row));
     Ok((command.row.id.clone(), true))

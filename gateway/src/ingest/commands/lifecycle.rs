@@ -98,13 +98,16 @@ fn tier(row: &command::Model, reported_by: Channel) -> Channel {
     })
 }
 
-/// When an attempt made at `now` is looked at for the first time: as soon as it
-/// may be tried again, were it acked at once. Until then an ack is written
-/// nowhere but in the row of its delivery: most commands are closed by then.
-pub(in crate::ingest) fn first_look(row: &command::Model, now: i64, wait_ms: i64) -> i64 {
-    let may_be_tried_again = row.attempt < COMMAND_ATTEMPTS;
-    if may_be_tried_again {
-        row.expires_at.min(now.saturating_add(wait_ms))
+/// When an attempt made now is looked at for the first time. Where somebody
+/// follows the user's stream here, as soon as it may be tried again, were it acked
+/// at once: until then an ack is written nowhere but in the row of its delivery,
+/// and most commands are closed by then. Others wait for their end, and an ack
+/// sets the time.
+pub(in crate::ingest) fn first_look(unit: &UnitOfWork, row: &command::Model) -> i64 {
+    let is_followed = || unit.hub.topic(&user_stream(&row.user_id)).is_some();
+    if row.attempt < COMMAND_ATTEMPTS && is_followed() {
+        let at = unit.now.plus_millis(unit.options.retry_after_ms());
+        row.expires_at.min(at.millis())
     } else {
         row.expires_at
     }
@@ -112,12 +115,14 @@ pub(in crate::ingest) fn first_look(row: &command::Model, now: i64, wait_ms: i64
 
 /// Makes another attempt of an open command.
 pub(in crate::ingest) fn retry(unit: &mut UnitOfWork, id: &String) {
-    let (now, wait_ms) = (unit.now.millis(), unit.options.retry_after_ms());
     let Some(state) = unit.edit_command(id) else { return };
     debug_assert!(state.row.open && state.row.attempt < COMMAND_ATTEMPTS);
     state.row.attempt += 1;
-    state.row.due_at = first_look(&state.row, now, wait_ms);
-    let row = state.row.clone();
+    let mut row = state.row.clone();
+    row.due_at = first_look(unit, &row);
+    if let Some(state) = unit.edit_command(id) {
+        state.row.due_at = row.due_at;
+    }
     append_attempt(unit, &row);
 }
 

@@ -56,8 +56,8 @@ impl Source for Commands {
             if let Some((command_id, item)) = command_item(row) {
                 bytes += item.body.get().len();
                 part.items.push(item);
-                let made_at = Timestamp::from_millis(row.created_at);
-                part.commands.push(Attempt { id: command_id, number: row.attempt, made_at });
+                let (number, look_at) = (row.attempt, None);
+                part.commands.push(Attempt { id: command_id, number, look_at });
             }
         }
         if !is_last {
