@@ -3,7 +3,7 @@
 //! The last position of a user's stream is that of the user's newest command or
 //! entry, and so it is in their indexes already. On SQLite its row is not written
 //! for each of them: it says what is true without rows that were removed, and
-//! [`current`] says the rest. Who removes rows notes the head before: see
+//! `current` says the rest. Who removes rows notes the head before: see
 //! [`settle`]. On PostgreSQL the row must be locked anyway, and says all of it.
 
 use std::collections::BTreeMap;
