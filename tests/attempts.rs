@@ -126,6 +126,25 @@ async fn the_wait_begins_with_the_ack() {
     }
 }
 
+/// A clock that ran an hour ahead when the command was made delays no attempt.
+#[tokio::test]
+async fn a_wrong_clock_does_not_delay_another_attempt() {
+    let gateway = Gateway::start().await;
+    gateway.stop_clock();
+    let (phone, backend) = (gateway.device("phone", "u1"), gateway.backend());
+    let mut socket = phone.open().await;
+    gateway.move_clock(Duration::from_hours(1));
+    let id = backend.make("u1", "steps").await;
+    let events = socket.expect("events").await;
+    gateway.set_clock_back(Duration::from_hours(1));
+    socket.ack(&events).await;
+    backend.timeline(&id, 3).await;
+    gateway.move_clock(Duration::from_secs(20));
+    gateway.pass_time(Duration::from_secs(1)).await;
+    let events = socket.expect("events").await;
+    assert_eq!(events["entries"][0]["body"]["attempt"], 2);
+}
+
 /// A device that refused for good does not get later attempts.
 #[tokio::test]
 async fn a_device_that_refused_is_left_out_of_later_attempts() {

@@ -29,6 +29,22 @@ async fn each_command_is_judged_by_itself() {
     check!("rows", gateway.said());
 }
 
+/// A row's key counts however its name is written in JSON.
+#[tokio::test]
+async fn a_key_may_be_named_with_escapes() {
+    let gateway = Gateway::start().await;
+    let backend = gateway.backend().quiet();
+    let mut ids = Vec::new();
+    for name in ["idempotency_key", r"idempotency\u005fkey", r"\u0069dempotency_key"] {
+        let row = format!(r#"{{"user_id":"u1","data_type":"t","value":1,"{name}":"k"}}"#);
+        let batch = format!(r#"{{"commands":[{row}]}}"#);
+        let answer = backend.post_text(PATH, &batch).await.expect(207);
+        ids.push(answer["results"][0]["command"]["command_id"].as_str().unwrap().to_owned());
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+}
+
 /// What JSON must not hold refuses the command that holds it, not the others.
 #[tokio::test]
 async fn unacceptable_json_refuses_only_its_row() {

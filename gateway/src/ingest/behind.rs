@@ -4,6 +4,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +24,7 @@ use crate::store::device::DeviceKey;
 mod calls;
 mod write;
 
+use write::looks_to_come;
 pub(super) use write::write;
 
 /// Collects what is written late.
@@ -77,11 +79,10 @@ impl Delivery {
     }
 
     /// Whether the command's row must say when it is tried again: another
-    /// attempt is left, and it is not certain that a look is to come which finds
-    /// the row of this ack. As seen at `until`: half of the wait is left for what
-    /// is written late and for the clocks of other nodes.
-    fn starts_clock(&self, attempt: i32, until: Timestamp) -> bool {
-        let is_to_come = self.look_at.is_some_and(|look_at| look_at >= until);
+    /// attempt is left, and it is not certain that a look is to come in time
+    /// which finds the row of this ack.
+    fn starts_clock(&self, attempt: i32, looks: &RangeInclusive<Timestamp>) -> bool {
+        let is_to_come = self.look_at.is_some_and(|look_at| looks.contains(&look_at));
         self.acked.is_some() && attempt < COMMAND_ATTEMPTS && !is_to_come
     }
 }
@@ -132,10 +133,9 @@ impl BehindBatch {
     }
 
     /// The commands whose rows it changes.
-    fn commands(&self, until: Timestamp) -> impl Iterator<Item = String> {
-        let starts = move |(key, delivery): &(&DeliveryKey, &Delivery)| {
-            delivery.starts_clock(key.attempt, until)
-        };
+    fn commands(&self, looks: &RangeInclusive<Timestamp>) -> impl Iterator<Item = String> {
+        let starts =
+            |(key, delivery): &(&DeliveryKey, &Delivery)| delivery.starts_clock(key.attempt, looks);
         let acked = self.deliveries.iter().filter(starts).map(|(key, _)| &key.command_id);
         let pushed = self.pushed.iter().flat_map(|note| &note.commands);
         acked.chain(pushed).map(|id| id.as_str().to_owned())

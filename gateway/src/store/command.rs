@@ -208,9 +208,9 @@ pub async fn update(db: &impl ConnectionTrait, rows: Vec<Model>) -> Result<(), D
 /// more than a few ids, and reads every open command there is.
 const OPEN: [CommandStatus; 2] = [CommandStatus::Pending, CommandStatus::Sent];
 
-/// Starts the clock for another attempt, at `due_at` unless life ends first. Only
-/// the first ack of the current attempt counts, and only where the first look at
-/// it is over: that look finds earlier acks.
+/// Starts the clock for another attempt, at `due_at` unless life ends first. Of
+/// the current attempt the first ack counts, and a look that comes before finds
+/// this one too.
 pub async fn start_retry_clock(
     db: &impl ConnectionTrait,
     ids: &[String],
@@ -223,8 +223,7 @@ pub async fn start_retry_clock(
             .filter(one_of(db, Column::Id, chunk.iter().map(String::as_str)))
             .filter(Column::Status.is_in(OPEN))
             .filter(Column::Attempt.eq(attempt))
-            .filter(Expr::col(Column::DueAt).equals(Column::ExpiresAt))
-            .filter(Column::ExpiresAt.gt(due_at))
+            .filter(Column::DueAt.gt(due_at))
             .exec(db)
             .await?;
     }

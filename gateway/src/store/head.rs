@@ -39,10 +39,13 @@ pub struct Advance {
 /// Heads by stream name, in the order that every transaction locks them.
 pub type Heads = BTreeMap<String, Model>;
 
-/// The heads of these streams; streams without a row are missing.
+/// The heads of these streams; streams without a row are missing. How many
+/// commands are pending is told by [`lock`] only: counting them takes longer.
 pub async fn load(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
     match db.get_database_backend() {
-        DatabaseBackend::Sqlite => load_packed(db, streams).await,
+        DatabaseBackend::Sqlite => {
+            load_packed(db, streams, Expr::col((Entity, Column::Pending))).await
+        }
         _ => select(db, streams, |query| query).await,
     }
 }
@@ -57,9 +60,13 @@ pub async fn lock(db: &Transaction, streams: &[String]) -> Result<Heads, DbErr> 
     let (mut heads, others) = moving.known().split(streams);
     if cfg!(debug_assertions) {
         let known: Vec<String> = heads.keys().cloned().collect();
-        debug_assert_eq!(heads, load_packed(db, &known).await?, "what is remembered is true");
+        debug_assert_eq!(
+            heads,
+            load_packed(db, &known, current(Column::Pending)).await?,
+            "what is remembered is true"
+        );
     }
-    let loaded = load_packed(db, &others).await?;
+    let loaded = load_packed(db, &others, current(Column::Pending)).await?;
     moving.known().keep(loaded.clone());
     heads.extend(loaded);
     Ok(heads)
@@ -125,19 +132,25 @@ pub async fn lock_free(db: &Transaction, streams: &[String]) -> Result<Heads, Db
         query.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked)
     };
     match db.get_database_backend() {
-        DatabaseBackend::Sqlite => load_packed(db, streams).await,
+        DatabaseBackend::Sqlite => load(db, streams).await,
         _ => select(db, streams, skip).await,
     }
 }
 
-async fn load_packed(db: &impl ConnectionTrait, streams: &[String]) -> Result<Heads, DbErr> {
+async fn load_packed(
+    db: &impl ConnectionTrait,
+    streams: &[String],
+    pending: Expr,
+) -> Result<Heads, DbErr> {
     const COLUMNS: [Column; 5] =
         [Column::Stream, Column::Epoch, Column::Seq, Column::Trimmed, Column::Pending];
     let mut heads = Heads::new();
     for chunk in streams.chunks(KEYS_PER_STATEMENT) {
         let mut rows = Query::select();
         for column in COLUMNS {
-            rows.expr_as(current(column), column.as_str());
+            let value =
+                if matches!(column, Column::Pending) { pending.clone() } else { current(column) };
+            rows.expr_as(value, column.as_str());
         }
         let rows = rows
             .from(Entity)

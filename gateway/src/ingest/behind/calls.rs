@@ -8,7 +8,7 @@ use tidegate_protocol::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::error::{ApiError, ApiResult};
-use crate::ingest::behind::{Behind, BehindBatch};
+use crate::ingest::behind::{Behind, BehindBatch, looks_to_come};
 use crate::ingest::unit::{ReadSet, UnitOfWork};
 use crate::ingest::write::{Pending, Queued, Write};
 use crate::ingest::{Ingest, IngestOptions, stopping};
@@ -64,8 +64,9 @@ impl Ingest {
         let batch = Arc::new(batch);
         self.behind.hand_in(&batch);
         let behind = Arc::clone(&self.behind);
-        let latest = behind.latest(self.clock.now());
-        let write = WriteBehind { batch, behind, latest, locks: !self.is_alone };
+        let now = self.clock.now();
+        let latest = behind.latest(now);
+        let write = WriteBehind { batch, behind, now, latest, locks: !self.is_alone };
         let (pending, answer) = Pending::new(write);
         place.send(Box::new(pending));
         answer.await.map_err(|_| stopping())?
@@ -76,7 +77,8 @@ impl Ingest {
 struct WriteBehind {
     batch: Arc<BehindBatch>,
     behind: Arc<Behind>,
-    /// The latest time seen when it was handed in.
+    /// When it was handed in, and the latest time seen until then.
+    now: Timestamp,
     latest: Timestamp,
     /// Whether its rows are locked with the others, in the order in which all
     /// nodes lock rows: taken at the end, one kind after the other, two nodes
@@ -97,8 +99,8 @@ impl Write for WriteBehind {
             for user_id in self.batch.users() {
                 reads.rows.want::<device::Entity>(store::device::Wanted::Of { user_id });
             }
-            let until = self.latest.plus_millis(options.result_timeout_ms());
-            for id in self.batch.commands(until) {
+            let looks = looks_to_come(self.now, self.latest, options);
+            for id in self.batch.commands(&looks) {
                 reads.rows.want::<command::Entity>(store::command::Wanted::Id(id));
             }
         }

@@ -1,6 +1,8 @@
 //! Writing a batch of what may be late, inside the caller's transaction.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 
 use sea_orm::{ConnectionTrait, DbErr};
 use tidegate_entity::{command, command_delivery, device, device_cursor};
@@ -24,9 +26,10 @@ pub(crate) async fn write(
     latest: Timestamp,
     options: &IngestOptions,
 ) -> Result<(), DbErr> {
-    let mut deliveries = batch.deliveries.clone();
+    let mut deliveries = Cow::Borrowed(&batch.deliveries);
     for (key, delivery) in looked_up(db, batch).await? {
-        deliveries.entry(key).and_modify(|known| known.extend(delivery)).or_insert(delivery);
+        let known = deliveries.to_mut().entry(key);
+        known.and_modify(|known| known.extend(delivery)).or_insert(delivery);
     }
     let mut cursors = cursor_rows(batch);
     let devices: Vec<DeviceKey> = batch.acks.keys().map(|(device, _)| device.clone()).collect();
@@ -41,8 +44,7 @@ pub(crate) async fn write(
         store::command::mark_pushed(db, &ids, provider).await?;
     }
     let due_at = now.plus_millis(options.retry_after_ms()).millis();
-    for (attempt, ids) in &acked_late(&deliveries, latest.plus_millis(options.result_timeout_ms()))
-    {
+    for (attempt, ids) in &acked_late(&deliveries, &looks_to_come(now, latest, options)) {
         store::command::start_retry_clock(db, ids, *attempt, due_at).await?;
     }
     let long_ago = now.millis() - SEEN_BY_ACK_MS;
@@ -68,14 +70,26 @@ fn delivery_row(key: &DeliveryKey, delivery: &Delivery) -> command_delivery::Mod
     }
 }
 
+/// The looks that are certainly to come and not too late. Half of the wait is left
+/// for what is written late and for the clocks of other nodes; a look farther ahead
+/// than the wait was set by a clock that was wrong.
+pub(super) fn looks_to_come(
+    now: Timestamp,
+    latest: Timestamp,
+    options: &IngestOptions,
+) -> RangeInclusive<Timestamp> {
+    let first = latest.plus_millis(options.result_timeout_ms());
+    first..=now.plus_millis(options.retry_after_ms())
+}
+
 /// The commands whose retry clock an ack starts, by the attempt acked.
 fn acked_late(
     deliveries: &BTreeMap<DeliveryKey, Delivery>,
-    until: Timestamp,
+    looks: &RangeInclusive<Timestamp>,
 ) -> BTreeMap<i32, Vec<String>> {
     let mut acked: BTreeMap<i32, Vec<String>> = BTreeMap::new();
     for (key, delivery) in deliveries {
-        if delivery.starts_clock(key.attempt, until) {
+        if delivery.starts_clock(key.attempt, looks) {
             acked.entry(key.attempt).or_default().push(key.command_id.as_str().to_owned());
         }
     }
