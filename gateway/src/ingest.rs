@@ -24,6 +24,7 @@ mod announce;
 pub mod behind;
 pub mod commands;
 pub mod devices;
+pub mod health;
 pub mod history;
 pub mod idempotency;
 mod locked;

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod error;
 pub mod file;
+pub mod health;
 pub mod http;
 pub mod hub;
 pub mod ingest;

@@ -7,7 +7,7 @@ use crate::tidy::{check, report};
 
 /// Lowest first.
 const LAYERS: [&[&str]; 10] = [
-    &["budget", "limits", "resolve"],
+    &["budget", "health", "limits", "resolve"],
     &["config", "metrics", "error", "retry", "file"],
     &["store", "auth"],
     &["journal"],
