@@ -7,7 +7,10 @@
 
 pub mod activity;
 pub mod date;
+pub mod day;
 pub mod fact;
 pub mod field;
 pub mod item;
+pub mod night;
 pub mod source;
+pub mod walk;
