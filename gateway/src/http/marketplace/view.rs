@@ -10,6 +10,7 @@ use tidegate_protocol::time::Timestamp;
 use crate::config::marketplace::Marketplace;
 use crate::error::ApiError;
 use crate::marketplace::cache::{self, Age, Freshness};
+use crate::http::tag::short_hash;
 use crate::state::AppState;
 use crate::store::market::shown::{confirmed_at, shown};
 
@@ -100,11 +101,4 @@ fn tag(row: &market_item::Model, freshness: Freshness) -> String {
     }
     tag.push('"');
     tag
-}
-
-/// The beginning of a hash, for tags.
-pub(super) fn short_hash(bytes: &[u8]) -> String {
-    let mut hash = format!("{:x}", Sha256::digest(bytes));
-    hash.truncate(24);
-    hash
 }
