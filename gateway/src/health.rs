@@ -9,5 +9,6 @@ pub mod activity;
 pub mod date;
 pub mod fact;
 pub mod field;
+pub mod format;
 pub mod item;
 pub mod source;
