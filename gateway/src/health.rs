@@ -10,6 +10,7 @@ pub mod date;
 pub mod day;
 pub mod fact;
 pub mod field;
+pub mod format;
 pub mod item;
 pub mod night;
 pub mod source;

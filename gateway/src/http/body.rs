@@ -204,7 +204,7 @@ where
         let checked = move || {
             let text = String::from_utf8(bytes).map_err(|_| not_utf8())?;
             let IgnoredObject = parse_json(&text)?;
-            Ok(text)
+            ApiResult::Ok(text)
         };
         // Large ones take long enough to hold others up.
         let text = tokio::task::spawn_blocking(checked).await;

@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use tidegate_entity::market_item::Kind;
 use tidegate_entity::skill_rating::UploadState;
@@ -18,8 +18,8 @@ use utoipa::IntoParams;
 
 use crate::error::{ApiError, ApiResult};
 use crate::http::body::{Admin, Anyone, Sent};
-use crate::http::tag::{expected_version, short_hash, tagged};
 use crate::http::extract::{Caller, PathOf, QueryOf};
+use crate::http::tag::{expected_version, short_hash, tagged};
 use crate::ingest::market::{SkillEdit, WithdrawnRating};
 use crate::marketplace::cache::Freshness;
 use crate::marketplace::ratings;

@@ -58,6 +58,7 @@ pub struct FieldSource {
     /// `manual`, `apple_health`, …
     pub source: String,
     /// When it was measured, or arrived.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
 }
 
@@ -92,6 +93,7 @@ pub struct DailyEntry {
     /// Where a person said otherwise.
     pub overridden: Vec<Overridden>,
     /// When it changed.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub updated_at: Timestamp,
     /// The fields: `steps`, `weight_kg`, `notes`, …
     #[serde(flatten)]
@@ -134,15 +136,18 @@ pub struct SleepNight {
     pub asleep_rem_minutes: Option<i64>,
     /// When it began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub sleep_start: Option<Timestamp>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub sleep_end: Option<Timestamp>,
     /// What recorded it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source_devices: Vec<String>,
     /// When it was measured, where the sender said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub measured_at: Option<Timestamp>,
 }
 
@@ -166,8 +171,10 @@ pub struct Activity {
     /// The local day it started on, `yyyy-mm-dd`.
     pub date: String,
     /// When it started.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub start: Timestamp,
     /// When it ended.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub end: Timestamp,
     /// Moving time where the source has it.
     pub duration_s: i64,
@@ -211,6 +218,7 @@ pub struct BodyMetric {
     #[cfg_attr(feature = "openapi", schema(value_type = f64))]
     pub value: serde_json::Number,
     /// When it was measured, or arrived.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub at: Timestamp,
     /// Who says so.
     pub source: String,
@@ -243,7 +251,7 @@ pub struct HealthProfile {
 #[serde(deny_unknown_fields)]
 pub struct ProfileChange {
     /// IANA name; null forgets it.
-    #[serde(default, deserialize_with = "double_option", skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "double_option", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub time_zone: Option<Option<String>>,
 }

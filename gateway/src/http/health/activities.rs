@@ -19,7 +19,7 @@ use crate::health::source::Source;
 use crate::http::extract::{PathOf, QueryOf};
 use crate::http::health::{DaysQuery, Subject, UserQuery, internal, list_text};
 use crate::http::tag::{tagged_text, tagged_version};
-use crate::ingest::health::activity_json;
+use crate::journal::health::activity_row;
 use crate::state::AppState;
 use crate::store::health::activity::{Filter, duplicates_of, one, page, raw};
 
@@ -57,13 +57,12 @@ pub(in crate::http) async fn list(
     let source = source.transpose()?;
     let filter = Filter { days, source, is_canonical: which.canonical.unwrap_or(true) };
     let db = state.store.readers();
-    let mut rows =
-        page(db, &subject.user_id, filter, below, limit + 1).await.map_err(internal)?;
+    let mut rows = page(db, &subject.user_id, filter, below, limit + 1).await.map_err(internal)?;
     let has_more = rows.len() as u64 > limit;
     rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = rows.last().filter(|_| has_more).map(next_position);
     let items: Vec<String> =
-        rows.iter().map(|row| Json::Object(activity_json(row)).to_string()).collect();
+        rows.iter().map(|row| Json::Object(activity_row(row)).to_string()).collect();
     Ok(tagged_text(&headers, list_text(&items, next.as_deref())))
 }
 
@@ -103,7 +102,7 @@ pub(in crate::http) async fn get(
     members.extend(row.duplicate_of.clone());
     members.retain(|member| *member != id);
     members.sort_unstable();
-    let mut body = activity_json(&row);
+    let mut body = activity_row(&row);
     body.insert("members".to_owned(), members.into());
     let raw = raw(db, user_id, &id).await.map_err(internal)?;
     let raw = raw.and_then(|raw| RawValue::from_string(raw).ok());

@@ -62,8 +62,8 @@ pub(in crate::http) async fn get(
     let key = (subject.user_id, day_of(&date)?.to_string());
     let rows = store::health::day::load(state.store.readers(), &[key]).await;
     let row = rows.map_err(internal)?.pop();
-    let row = row
-        .ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is nothing on this day"))?;
+    let row =
+        row.ok_or_else(|| ApiError::new(ErrorCode::NotFound, "there is nothing on this day"))?;
     Ok(tagged_version(&headers, row.version, row.body))
 }
 

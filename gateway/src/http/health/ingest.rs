@@ -90,9 +90,6 @@ impl FromRequestParts<AppState> for Exporter {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         let PathOf(name) = PathOf::from_request_parts(parts, state).await?;
         match name.as_str() {
-            "health-auto-export" => Ok(Self(Format::HealthAutoExport)),
-            "hc-webhook" => Ok(Self(Format::HcWebhook)),
-            "open-wearables" => Ok(Self(Format::OpenWearables)),
             _ => Err(ApiError::new(ErrorCode::NotFound, "there is no such format")),
         }
     }
@@ -140,7 +137,8 @@ async fn take_in<D: Door + Send + 'static>(
     let read = tokio::task::spawn_blocking(read).await;
     // The body keeps its place in memory until all of it is stored.
     let (facts, _sent) = read.map_err(|error| ApiError::internal(&error))?;
-    let Facts { facts, total, ignored, mut errors, counts } = facts.map_err(refused)?;
+    let Facts { facts, total, ignored, mut errors, unlisted: _, counts } =
+        facts.map_err(refused)?;
     let sums: Vec<Option<&str>> = facts.iter().map(|fact| sum_of(&fact.what)).collect();
     let tally = state.ingest.take_in(&subject.user_id, facts, subject.by.as_deref()).await?;
     for (at, reason) in &tally.refused {
@@ -180,7 +178,8 @@ impl Taken {
     fn answer(self) -> (StatusCode, Json<Ingested>) {
         let Tally { created, updated, unchanged, .. } = self.tally;
         let status = if self.errors.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
-        let fault = |ItemError { list, index, field, reason}| ItemFault { list, index, field, reason };
+        let fault =
+            |ItemError { list, index, field, reason }| ItemFault { list, index, field, reason };
         let body = Ingested {
             success: true,
             processed: created + updated + unchanged,
