@@ -10,4 +10,5 @@ pub mod date;
 pub mod fact;
 pub mod field;
 pub mod item;
+pub mod provider;
 pub mod source;
