@@ -69,10 +69,10 @@ pub struct Overridden {
     /// The field.
     pub field: String,
     /// What the person said.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub manual: Box<RawValue>,
     /// What would count without it.
-    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[cfg_attr(feature = "openapi", schema(value_type = serde_json::Value))]
     pub device: Box<RawValue>,
     /// Who says that.
     pub source: String,
@@ -97,7 +97,7 @@ pub struct DailyEntry {
     pub updated_at: Timestamp,
     /// The fields: `steps`, `weight_kg`, `notes`, …
     #[serde(flatten)]
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, Object>, additional_properties))]
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, serde_json::Value>, additional_properties))]
     pub fields: BTreeMap<String, serde_json::Value>,
 }
 
