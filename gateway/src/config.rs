@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_protocol::id::StreamName;
 use tidegate_services::webpush::address::Policy;
 
+use crate::config::health::{Health, Providers, Sealing};
 use crate::config::marketplace::{Audit, Conflicts, Marketplace};
 
 mod alias;
 pub mod check;
+pub mod health;
 pub mod load;
 pub mod marketplace;
 pub mod mask;
@@ -45,6 +47,12 @@ pub struct Config {
     pub marketplace: Marketplace,
     /// How conflicts are judged.
     pub conflicts: Conflicts,
+    /// What senders of health data may send.
+    pub health: Health,
+    /// Keys for what is stored sealed.
+    pub sealing: Sealing,
+    /// Cloud providers of health data.
+    pub providers: Providers,
     /// Who did what.
     pub audit: Audit,
     /// How sessions are kept.

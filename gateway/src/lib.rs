@@ -21,6 +21,7 @@ pub mod push;
 pub mod resolve;
 pub mod retry;
 pub mod schedule;
+pub mod sealing;
 pub mod serve;
 pub mod session;
 pub mod state;

@@ -7,13 +7,13 @@ use crate::tidy::{check, report};
 
 /// Lowest first.
 const LAYERS: [&[&str]; 10] = [
-    &["budget", "health", "limits", "resolve"],
+    &["budget", "health", "limits", "resolve", "sealing"],
     &["config", "metrics", "error", "retry", "file"],
     &["store", "auth"],
     &["journal"],
     &["ingest", "hub"],
     &["session", "leader", "schedule"],
-    &["push", "marketplace", "upkeep"],
+    &["push", "marketplace", "providers", "upkeep"],
     &["state", "transport"],
     &["http", "serve"],
     &["app", "cli", "log", "main"],

@@ -157,3 +157,48 @@ pub const ATOM_WRITE_BUFFER_BYTES: usize = 1024;
 
 /// Most bytes waiting to be written: many times what can be owed at once.
 pub const ATOM_WRITE_BUFFER_MAX_BYTES: usize = 16 * 1024;
+
+/// Largest page of a provider of health data in bytes: 10,000 points of Google,
+/// the most it gives, of some 700 bytes each.
+pub const PROVIDER_PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Activities of Strava on a page: the most it gives.
+pub const STRAVA_PAGE_ITEMS: u32 = 200;
+
+/// Exercises or nights of Google on a page: the most it gives.
+pub const GOOGLE_SESSIONS: u32 = 25;
+
+/// Other points of Google on a page: half of the most it gives, which leaves
+/// room in [`PROVIDER_PAGE_BYTES`].
+pub const GOOGLE_POINTS: u32 = 5000;
+
+/// Activities of Fitbit on a page: the most it gives.
+pub const FITBIT_PAGE_ITEMS: u32 = 100;
+
+/// Days that Fitbit gives nights of at once.
+pub const FITBIT_DAYS: u64 = 100;
+
+/// Longest position of a page in bytes: it is stored, and goes back in an
+/// address.
+pub const PROVIDER_POSITION_BYTES: usize = 2048;
+
+/// Longest id of an item or of a user in bytes: both become keys. Real ones
+/// have at most 36.
+pub const PROVIDER_ID_BYTES: usize = 128;
+
+/// Longest token of a provider in bytes: it is stored, and goes back in a
+/// header. Google reserves 2,048.
+pub const PROVIDER_TOKEN_BYTES: usize = 4096;
+
+/// Life of an access token that names no end: the shortest of the four.
+pub const PROVIDER_TOKEN_LIFE: Duration = Duration::from_hours(1);
+
+/// Longest life of an access token that is believed.
+pub const PROVIDER_TOKEN_LIFE_MAX: Duration = Duration::from_hours(90 * 24);
+
+/// Longest wait that a provider's `Retry-After` or window can ask for: the
+/// longest windows are days.
+pub const PROVIDER_WAIT_MAX: Duration = Duration::from_hours(24);
+
+/// How old a signed event may be, and how far ahead its clock.
+pub const SIGNATURE_TOLERANCE: Duration = Duration::from_mins(5);

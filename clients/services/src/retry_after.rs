@@ -14,9 +14,14 @@ use crate::limits::RETRY_AFTER_MAX;
 /// past means zero. A date is measured from the answer's own `Date` where it
 /// has one: our clock may be wrong.
 pub fn from_headers(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    within(headers, clock, RETRY_AFTER_MAX)
+}
+
+/// As [`from_headers`], with another bound.
+pub(crate) fn within(headers: &HeaderMap, clock: &Clock, longest: Duration) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let sent = || text(DATE).and_then(retry_after::date).or_else(|| Some(clock.now()));
-    Some(retry_after::wait(text(RETRY_AFTER)?, sent)?.min(RETRY_AFTER_MAX))
+    Some(retry_after::wait(text(RETRY_AFTER)?, sent)?.min(longest))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use tracing_subscriber::EnvFilter;
 use crate::config::marketplace::Marketplace;
 use crate::config::{Auth, Config, Environment, Http, Push, Synchronous};
 
+mod health;
+
 /// Shortest HS256 secret in bytes: the length of the hash (RFC 7518, 3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
 
@@ -56,6 +58,17 @@ pub(crate) const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("marketplace.ws_messages_per_s", 1..=10_000),
     ("marketplace.lease_s", 5..=300),
     ("conflicts.retention_d", 31..=3_650),
+    ("health.items_per_call", 1..=10_000),
+    ("health.body_bytes", 65_536..=104_857_600),
+    ("health.format_body_bytes", 65_536..=268_435_456),
+    ("health.snapshot_d", 1..=3_650),
+    ("providers.interval_s", 1..=86_400),
+    ("providers.refresh_interval_s", 1..=86_400),
+    ("providers.refresh_before_s", 1..=86_400),
+    ("providers.reread_d", 0..=365),
+    ("providers.first_sync_d", 1..=3_650),
+    ("providers.timeout_s", 1..=300),
+    ("providers.reserve_percent", 0..=90),
     ("audit.retention_d", 1..=3_650),
     ("session.hello_timeout_ms", 100..=60_000),
     ("session.ack_timeout_ms", 1_000..=600_000),
@@ -108,6 +121,8 @@ pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     shared_streams(config, &mut refuse);
     push(&config.push, &mut refuse);
     marketplace(&config.marketplace, &mut refuse);
+    health::sealing(&config.sealing, &mut refuse);
+    health::providers(config, &mut refuse);
     if config.data_dir.as_os_str().is_empty() {
         refuse("data_dir", "a folder is needed");
     }
@@ -242,6 +257,9 @@ pub fn warnings(config: &Config) -> Vec<String> {
     if production && market.is_on() && market.base_url.starts_with("http://") {
         warn("`marketplace.base_url` is called without TLS: its token can be read on the way");
     }
+    if production && health::has_open_address(&config.providers) {
+        warn("a provider is called without TLS: users' tokens can be read on the way");
+    }
     if config.http.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
         warn("`http.trusted_proxies` lets every client choose its own address");
     }
@@ -284,4 +302,13 @@ fn is_web_url(text: &str) -> bool {
 
 fn is_origin(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| url.origin().ascii_serialization() == text)
+}
+
+/// A web URL to which paths can be appended as text.
+fn is_origin_and_path(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| {
+        let is_bare = url.query().is_none() && url.fragment().is_none();
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        is_bare && is_plain && is_web_url(text) && !text.ends_with('/')
+    })
 }

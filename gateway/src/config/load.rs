@@ -31,6 +31,14 @@ const SECRETS: &[&str] = &[
     "marketplace.base_url",
     "marketplace.token",
     "marketplace.ws_url",
+    "providers.fitbit.client_secret",
+    "providers.google_health.client_secret",
+    "providers.google_health.webhook_secret",
+    "providers.oura.client_secret",
+    "providers.oura.verify_token",
+    "providers.strava.client_secret",
+    "providers.strava.verify_token",
+    "sealing.keys",
 ];
 
 /// Merges and checks. `file` is a path, for errors, and the text found there;

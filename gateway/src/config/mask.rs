@@ -10,6 +10,17 @@ pub(crate) fn secret<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(if text.is_empty() { "" } else { MASK })
 }
 
+/// Serialises secrets: how many are set, and nothing of them.
+pub(crate) fn secrets<S: Serializer>(texts: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(texts.iter().map(|_| MASK))
+}
+
+/// Serialises a secret that not all of its kind have.
+#[expect(clippy::ref_option, reason = "serde gives the field")]
+pub(crate) fn some<S: Serializer>(text: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    secret(text.as_deref().unwrap_or_default(), serializer)
+}
+
 /// Serialises a URL without what may be secret in it.
 pub(crate) fn url<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&masked_url(text))

@@ -21,6 +21,7 @@ use crate::store::portion::{Cost, Portion, Portioned};
 
 mod commands;
 mod conflicts;
+mod health;
 mod market;
 mod records;
 
@@ -29,8 +30,15 @@ pub use conflicts::conflict_body;
 
 /// Where current state comes from. A stream's snapshot holds its sources in
 /// this order.
-const SOURCES: [&dyn AnySource; 4] =
-    [&commands::Commands, &conflicts::Conflicts, &market::Items, &records::Records];
+const SOURCES: [&dyn AnySource; 7] = [
+    &commands::Commands,
+    &conflicts::Conflicts,
+    &health::Days,
+    &health::Nights,
+    &health::Activities,
+    &market::Items,
+    &records::Records,
+];
 
 /// A kind of current state.
 pub(crate) trait Source: Send + Sync {
@@ -59,6 +67,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) stream: &'a StreamId,
     pub(crate) viewer: &'a Viewer,
     pub(crate) now: Timestamp,
+    /// Days of health data that are current.
+    pub(crate) days: u32,
 }
 
 /// What one source gives to a page.
@@ -187,17 +197,14 @@ pub struct SnapshotPage {
 }
 
 /// Reads a page of current state of a stream.
-pub async fn snapshot(
-    store: &Store,
-    stream: &StreamId,
+pub(crate) async fn snapshot(
+    reading: Reading<'_>,
     at: &SnapshotAt,
     limit: usize,
-    viewer: &Viewer,
-    now: Timestamp,
 ) -> Result<SnapshotPage, DbErr> {
+    let Reading { store, stream, .. } = reading;
     let _turn = store.turn().await;
     let limit = limit.min(PAGE_ENTRIES);
-    let reading = Reading { store, stream, viewer, now };
     let mut page =
         SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost: Cost::default() };
     let (first, mut after) = match at {
@@ -285,6 +292,9 @@ mod tests {
             r#""start""#,
             r#"{"commands":5}"#,
             r#"{"conflicts":"0197"}"#,
+            r#"{"days":"2026-11-21"}"#,
+            r#"{"nights":"2026-11-21"}"#,
+            r#"{"activities":["2026-11-21","0197"]}"#,
             r#"{"records":["notes","a"]}"#,
             r#"{"market":["skill","s1"]}"#,
         ] {
