@@ -2,6 +2,7 @@
 
 mod activities;
 mod day;
+mod exporters;
 mod ingest;
 mod nights;
 mod profile;
