@@ -8,6 +8,7 @@
 
 mod accounts;
 pub mod answer;
+pub mod callback;
 pub mod fitbit;
 pub mod google_health;
 mod hook;

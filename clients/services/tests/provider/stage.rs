@@ -11,7 +11,7 @@ use tidegate_fakes::provider::strava::FakeStrava;
 use tidegate_fakes::provider::{CLIENT_ID, CLIENT_SECRET, Service};
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::provider::{
-    Answer, Failed, Kind, Page, Provider, ProviderClient, ProviderOptions, Span, defaults,
+    Kind, Page, Provider, ProviderClient, ProviderOptions, Span, defaults,
 };
 
 use crate::stage::START_MS;
@@ -123,9 +123,5 @@ impl<F: Deref<Target: Deref<Target = Service>>> Stage<F> {
             let Some(next) = next else { return (items, pages) };
             position = Some(next);
         }
-    }
-
-    pub(super) async fn first(&self, token: &str, kind: Kind) -> Result<Answer<Page>, Failed> {
-        self.client.list(token, kind, &days(30), None).await
     }
 }
