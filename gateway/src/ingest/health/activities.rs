@@ -44,14 +44,12 @@ pub(super) fn id_of_source(user_id: &str, source: Source, source_id: &str) -> St
 }
 
 fn plain_id(user_id: &str, activity: &Activity) -> String {
-    match &activity.source_id {
-        Some(source_id) => id_of_source(user_id, activity.source, source_id),
-        None => {
-            let space = format!("{} without id", activity.source);
-            let kind = activity.activity_type.as_str();
-            id_of(user_id, &space, &format!("{kind} {} {}", activity.start_ms, activity.end_ms))
-        }
+    if let Some(source_id) = &activity.source_id {
+        return id_of_source(user_id, activity.source, source_id);
     }
+    let space = format!("{} without id", activity.source);
+    let kind = activity.activity_type.as_str();
+    id_of(user_id, &space, &format!("{kind} {} {}", activity.start_ms, activity.end_ms))
 }
 
 /// The command that may have made a device write it.
