@@ -12,7 +12,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::health::date;
 use crate::health::field::{Field, Shape, Value};
 use crate::health::item::{self, Item};
-use crate::http::body::{HealthData, SentText};
+use crate::http::body::{Anyone, SentText};
 use crate::http::extract::{PathOf, QueryOf};
 use crate::http::health::{DaysQuery, Subject, UserQuery, internal, list_text};
 use crate::http::page::next_cursor;
@@ -79,7 +79,7 @@ pub(in crate::http) async fn correct(
     subject: Subject,
     headers: HeaderMap,
     PathOf(date): PathOf,
-    sent: SentText<HealthData>,
+    sent: SentText<Anyone>,
 ) -> ApiResult<Response> {
     let date = day_of(&date)?;
     if !date::has_begun(date, state.clock.now()) {
