@@ -129,7 +129,7 @@ fn rate(unit: &str) -> Option<f64> {
 
 /// `ml/(kg·min)` is written in many ways.
 fn is_oxygen_uptake(unit: &str) -> bool {
-    let mut letters: String = unit.chars().filter(|c| c.is_ascii_alphabetic()).collect();
+    let mut letters: String = unit.chars().filter(char::is_ascii_alphabetic).collect();
     letters.make_ascii_lowercase();
     matches!(letters.as_str(), "mlkgmin" | "mlminkg")
 }
