@@ -170,9 +170,12 @@ impl Nights {
             .into_values()
             .flat_map(|(devices, spans)| periods(&devices, spans))
             .partition(|period| period.spans.iter().any(|span| span.stage.is_sleep()));
+        slept.sort_by_key(|period| period.start_ms);
         lain.retain_mut(|period| {
+            let later = slept.partition_point(|other| other.start_ms < period.end_ms);
             let overlap = |other: &&mut Recorded| other.overlap_ms(period);
-            match slept.iter_mut().max_by_key(overlap).filter(|other| overlap(other) > 0) {
+            let near = slept[later.saturating_sub(NEAR)..later].iter_mut();
+            match near.max_by_key(overlap).filter(|other| overlap(other) > 0) {
                 Some(other) => other.absorb(period),
                 None => return true,
             }
@@ -188,13 +191,22 @@ impl Nights {
     }
 }
 
+/// How many periods of sleep that began before its end a time in bed is compared
+/// with: more than anybody has devices, and few enough for a body that is all
+/// periods.
+const NEAR: usize = 32;
+
 /// A period of sleep, or in bed, as it was recorded.
 struct Recorded {
     /// What it was told in.
     items: u32,
     devices: Vec<String>,
-    /// At least one, in the order of their starts.
+    /// At least one.
     spans: Vec<Span>,
+    /// Of what its own origin recorded.
+    start_ms: i64,
+    end_ms: i64,
+    has_bed: bool,
 }
 
 /// Spans of one origin, parted at long gaps.
@@ -205,22 +217,32 @@ fn periods(devices: &[String], mut spans: Vec<Span>) -> Vec<Recorded> {
     while !rest.is_empty() {
         let (first, after) = rest.split_at(first_period(rest));
         rest = after;
-        let items = u32::try_from(first.len()).unwrap_or(u32::MAX);
-        periods.push(Recorded { items, devices: devices.to_vec(), spans: first.to_vec() });
+        periods.push(Recorded::new(devices, first));
     }
     periods
 }
 
 impl Recorded {
+    fn new(devices: &[String], spans: &[Span]) -> Self {
+        Self {
+            items: u32::try_from(spans.len()).unwrap_or(u32::MAX),
+            devices: devices.to_vec(),
+            start_ms: spans.iter().map(|span| span.start_ms).min().unwrap_or_default(),
+            end_ms: spans.iter().map(|span| span.end_ms).max().unwrap_or_default(),
+            has_bed: spans.iter().any(|span| span.stage == Stage::InBed),
+            spans: spans.to_vec(),
+        }
+    }
+
     fn overlap_ms(&self, other: &Self) -> i64 {
-        let ends = |period: &Self| range(&period.spans, |_| true);
-        let (Some(own), Some(others)) = (ends(self), ends(other)) else { return 0 };
-        own.1.at_ms.min(others.1.at_ms) - own.0.max(others.0)
+        let end_ms = self.end_ms.min(other.end_ms);
+        end_ms.saturating_sub(self.start_ms.max(other.start_ms))
     }
 
     fn absorb(&mut self, other: &mut Self) {
         self.items += other.items;
-        if self.spans.iter().all(|span| span.stage != Stage::InBed) {
+        if !self.has_bed {
+            self.has_bed = true;
             self.devices.append(&mut other.devices);
             self.spans.extend(other.spans.drain(..).filter(|span| span.stage == Stage::InBed));
         }
