@@ -162,21 +162,102 @@ impl Nights {
         }
     }
 
-    /// A fact for each period of sleep.
+    /// A fact for each period of sleep. Time in bed that one device recorded belongs
+    /// to the sleep that another recorded in it.
     pub(super) fn finish(self, context: &Context, taken: &mut Taken) {
-        for (devices, mut spans) in self.origins.into_values() {
-            spans.sort_by_key(|span| (span.start_ms, span.end_ms));
-            let mut rest = &mut spans[..];
-            while !rest.is_empty() {
-                let (spans, after) = rest.split_at_mut(first_period(rest));
-                rest = after;
-                let items = u32::try_from(spans.len()).unwrap_or(u32::MAX);
-                match night_of(self.source, &devices, spans, context) {
-                    Some(night) => taken.fact(items, What::Night(Box::new(night))),
-                    None => taken.ignore(spans.len()),
-                }
+        let (mut slept, mut lain): (Vec<_>, Vec<_>) = self
+            .origins
+            .into_values()
+            .flat_map(|(devices, spans)| periods(&devices, spans))
+            .partition(|period| period.spans.iter().any(|span| span.stage.is_sleep()));
+        slept.sort_by_key(|period| period.start_ms);
+        lain.retain_mut(|period| {
+            let later = slept.partition_point(|other| other.start_ms < period.end_ms);
+            let overlap = |other: &&mut Recorded| other.overlap_ms(period);
+            let near = slept[later.saturating_sub(NEAR)..later].iter_mut();
+            match near.max_by_key(overlap).filter(|other| overlap(other) > 0) {
+                Some(other) => other.absorb(period),
+                None => return true,
+            }
+            false
+        });
+        for period in slept.into_iter().chain(lain) {
+            let items = period.items;
+            match period.night(self.source, context) {
+                Some(night) => taken.fact(items, What::Night(Box::new(night))),
+                None => taken.ignore(items as usize),
             }
         }
+    }
+}
+
+/// How many periods of sleep that began before its end a time in bed is compared
+/// with: more than anybody has devices, and few enough for a body that is all
+/// periods.
+const NEAR: usize = 32;
+
+/// A period of sleep, or in bed, as it was recorded.
+struct Recorded {
+    /// What it was told in.
+    items: u32,
+    devices: Vec<String>,
+    /// At least one.
+    spans: Vec<Span>,
+    /// Of what its own origin recorded.
+    start_ms: i64,
+    end_ms: i64,
+    has_bed: bool,
+}
+
+/// Spans of one origin, parted at long gaps.
+fn periods(devices: &[String], mut spans: Vec<Span>) -> Vec<Recorded> {
+    spans.sort_by_key(|span| (span.start_ms, span.end_ms));
+    let mut periods = Vec::new();
+    let mut rest = &spans[..];
+    while !rest.is_empty() {
+        let (first, after) = rest.split_at(first_period(rest));
+        rest = after;
+        periods.push(Recorded::new(devices, first));
+    }
+    periods
+}
+
+impl Recorded {
+    fn new(devices: &[String], spans: &[Span]) -> Self {
+        Self {
+            items: u32::try_from(spans.len()).unwrap_or(u32::MAX),
+            devices: devices.to_vec(),
+            start_ms: spans.iter().map(|span| span.start_ms).min().unwrap_or_default(),
+            end_ms: spans.iter().map(|span| span.end_ms).max().unwrap_or_default(),
+            has_bed: spans.iter().any(|span| span.stage == Stage::InBed),
+            spans: spans.to_vec(),
+        }
+    }
+
+    fn overlap_ms(&self, other: &Self) -> i64 {
+        let end_ms = self.end_ms.min(other.end_ms);
+        end_ms.saturating_sub(self.start_ms.max(other.start_ms))
+    }
+
+    fn absorb(&mut self, other: &mut Self) {
+        self.items += other.items;
+        if !self.has_bed {
+            self.has_bed = true;
+            self.devices.append(&mut other.devices);
+            self.spans.extend(other.spans.drain(..).filter(|span| span.stage == Stage::InBed));
+        }
+    }
+
+    /// It belongs to the day on which the sleep, or else the time in bed, ended.
+    fn night(mut self, source: Source, context: &Context) -> Option<Night> {
+        let spans = &self.spans;
+        let (_, end) = range(spans, Stage::is_sleep).or_else(|| range(spans, |_| true))?;
+        let night = Night {
+            source_devices: self.devices,
+            at: Some(sent::at(end)),
+            ..Night::of(source, end.day(context)?)
+        };
+        Some(fill(night, &mut self.spans))
     }
 }
 
@@ -190,20 +271,4 @@ fn first_period(spans: &[Span]) -> usize {
         until = if index == 0 { span.end_ms } else { until.max(span.end_ms) };
     }
     spans.len()
-}
-
-/// It belongs to the day on which the sleep, or else the time in bed, ended.
-fn night_of(
-    source: Source,
-    devices: &[String],
-    spans: &mut [Span],
-    context: &Context,
-) -> Option<Night> {
-    let (_, end) = range(spans, Stage::is_sleep).or_else(|| range(spans, |_| true))?;
-    let night = Night {
-        source_devices: devices.to_vec(),
-        at: Some(sent::at(end)),
-        ..Night::of(source, end.day(context)?)
-    };
-    Some(fill(night, spans))
 }

@@ -333,19 +333,18 @@ fn stages_make_up_nights_and_what_overlaps_counts_once() {
         .collect();
     let day = "2026-05-19".to_owned();
     let expected = [
-        (day.clone(), "Phone A".to_owned(), [None, Some(370), None, None, None, None]),
         (
             day.clone(),
-            "Watch A".to_owned(),
-            [Some(270), None, Some(10), Some(120), Some(60), Some(60)],
+            "Watch A+Phone A".to_owned(),
+            [Some(270), Some(370), Some(10), Some(120), Some(60), Some(60)],
         ),
         (day, "Watch A".to_owned(), [Some(30), None, None, None, None, None]),
     ];
     assert_eq!(short, expected);
-    let night = nights(&facts)[1];
+    let night = nights(&facts)[0];
     assert_eq!(night.sleep_start_ms, Some(ms("2026-05-18T23:00:00-07:00")));
     assert_eq!(night.sleep_end_ms, Some(ms("2026-05-19T03:40:00-07:00")));
-    assert_eq!(facts.facts[1].items, 6 + 1);
+    assert_eq!(facts.facts[0].items, 7 + 1);
 }
 
 #[test]
