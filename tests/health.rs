@@ -1,6 +1,7 @@
 //! Health data, from what a sender brings to what devices hold.
 
 mod activities;
+mod commands;
 mod day;
 mod ingest;
 mod nights;

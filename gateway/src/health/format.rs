@@ -10,13 +10,13 @@ mod entry;
 mod lists;
 mod names;
 mod profile;
-mod sent;
+pub(super) mod sent;
 mod sleep;
 mod steps;
 mod taken;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(super) mod units;
 mod workouts;
 mod zuralog;
 

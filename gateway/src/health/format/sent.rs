@@ -24,14 +24,17 @@ pub(super) const ID: usize = 255;
 const TIME: &str = "a time with an offset is required";
 
 /// Minutes in 30 days: what a period of sleep lasts at most.
-const SLEEP_MINUTES: f64 = 43_200.0;
+pub(in crate::health) const SLEEP_MINUTES: f64 = 43_200.0;
 
 /// Seconds in a year: what a workout lasts at most.
-const WORKOUT_S: f64 = 31_622_400.0;
+pub(in crate::health) const WORKOUT_S: f64 = 31_622_400.0;
 
 /// Most metres and kcal of a workout: no sender says what is possible, and
 /// thousandths of them are exact.
-const MEASURE: f64 = 1e9;
+pub(in crate::health) const MEASURE: f64 = 1e9;
+
+/// Beats per minute that a heart has during a workout, both inclusive.
+pub(in crate::health) const HEART_RATE: (f64, f64) = (30.0, 250.0);
 
 /// A field without which an item says nothing.
 pub(super) fn there<T>(found: Option<T>, name: &str) -> Result<T, Wrong> {
@@ -209,7 +212,7 @@ pub(super) fn measured(number: f64, name: &str) -> Result<i64, Wrong> {
 
 /// Beats per minute, in thousandths.
 pub(super) fn heart_rate(item: &Item<'_>, name: &str) -> Result<Option<i64>, Wrong> {
-    Ok(number(item, name, 30.0, 250.0)?.map(thousandths))
+    Ok(number(item, name, HEART_RATE.0, HEART_RATE.1)?.map(thousandths))
 }
 
 /// A text of at most so many characters, not empty.
