@@ -6,6 +6,7 @@ mod day;
 mod ingest;
 mod nights;
 mod profile;
+mod random;
 mod reads;
 mod stream;
 mod world;

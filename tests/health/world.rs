@@ -44,6 +44,26 @@ impl World {
         self.phone.get(&format!("/api/v1/entries/{date}")).await.expect(200)
     }
 
+    /// Starts the gateway anew on the same data.
+    pub(super) async fn restart(&mut self) {
+        self.gateway.restart().await;
+        self.phone = self.gateway.caller("phone", &Token::device(USER).sign()).quiet();
+        self.coach = self.gateway.caller("coach", &Token::service("coach").sign()).quiet();
+    }
+
+    /// All items of a list, page by page.
+    pub(super) async fn pages(&self, path: &str) -> Vec<Value> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        let joint = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let path = format!("/api/v1/{path}{joint}limit=7{cursor}");
+            let page = self.phone.get(&path).await.expect(200);
+            items.extend(page["items"].as_array().unwrap().iter().cloned());
+            let Some(next) = page["next_cursor"].as_str() else { return items };
+            cursor = format!("&cursor={next}");
+        }
+    }
+
     /// Corrects a day by hand.
     pub(super) async fn correct(&self, date: &str, fields: Value) -> Answer {
         patch(&self.phone, &format!("/api/v1/entries/{date}"), &fields).await

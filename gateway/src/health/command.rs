@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use crate::health::field::{Field, Shape, above, real};
-use crate::health::format::sent::{HEART_RATE, MEASURE, SLEEP_MINUTES, WORKOUT_S};
+use crate::health::format::sent::{BEATS, LONGEST_S, MEASURE, SLEEP_MINUTES};
 use crate::health::format::units::Quantity;
 use crate::health::item::{Item, Wrong};
 
@@ -22,7 +22,7 @@ const fn known(names: &'static [&'static str], shape: Shape) -> Known {
 }
 
 const MINUTES: Shape = real(0.0, SLEEP_MINUTES);
-const BEATS: Shape = real(HEART_RATE.0, HEART_RATE.1);
+const HEART_RATE: Shape = real(*BEATS.start(), *BEATS.end());
 
 const STEPS: &[Known] = &[known(&["count", "steps", "total_steps"], Field::Steps.shape())];
 
@@ -44,10 +44,10 @@ const WEIGHT: &[Known] = &[
 ];
 
 const WORKOUT: &[Known] = &[
-    known(&["duration_seconds"], above(0.0, WORKOUT_S)),
+    known(&["duration_seconds"], above(0.0, LONGEST_S)),
     known(&["distance_meters"], real(0.0, MEASURE)),
     known(&["calories", "calories_active"], real(0.0, MEASURE)),
-    known(&["avg_heart_rate", "max_heart_rate"], BEATS),
+    known(&["avg_heart_rate", "max_heart_rate"], HEART_RATE),
 ];
 
 const SLEEP: &[Known] = &[

@@ -90,6 +90,9 @@ impl FromRequestParts<AppState> for Exporter {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         let PathOf(name) = PathOf::from_request_parts(parts, state).await?;
         match name.as_str() {
+            "health-auto-export" => Ok(Self(Format::HealthAutoExport)),
+            "hc-webhook" => Ok(Self(Format::HcWebhook)),
+            "open-wearables" => Ok(Self(Format::OpenWearables)),
             _ => Err(ApiError::new(ErrorCode::NotFound, "there is no such format")),
         }
     }
