@@ -253,6 +253,13 @@ mod tests {
         assert_eq!(Value::Real(-1).json().to_string(), "-0.001");
     }
 
+    /// What the protocol's types call the fields.
+    #[test]
+    fn senders_may_name_each_field() {
+        let names: Vec<_> = Field::ALL.iter().map(|field| field.as_str()).collect();
+        assert_eq!(names, tidegate_protocol::rest::health::day::CorrectDay::NAMES);
+    }
+
     #[test]
     fn each_field_is_found_by_its_name() {
         for field in Field::ALL {

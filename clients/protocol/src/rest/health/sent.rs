@@ -2,10 +2,9 @@
 //! offset; days are `yyyy-mm-dd` as the user lived them. Null says nothing.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use crate::rest::health::day::DayFields;
+use crate::rest::health::day::SentEntry;
 
 /// An id or a type: a text, or a number of any size that stands for one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -194,24 +193,6 @@ pub struct SentMetric {
     pub measured_at: String,
 }
 
-/// A day's fields from one source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SentEntry {
-    /// The local day.
-    pub date: String,
-    /// `manual` (default), or as in [`SendSteps`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// When it was measured; absent: on receipt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(format = DateTime))]
-    pub measured_at: Option<String>,
-    /// At least one of them.
-    #[serde(flatten)]
-    pub fields: DayFields,
-}
-
 /// Fields of several days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -232,33 +213,4 @@ pub enum SendEntry {
     Several(SentEntries),
     /// One.
     One(Box<SentEntry>),
-}
-
-/// `POST /api/v1/health/ingest` and `/api/v1/ingest/zuralog`: 1 to 500 items in
-/// all lists together.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct SendAll {
-    /// As in [`SendSteps`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// Workouts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workouts: Option<Vec<PlainWorkout>>,
-    /// Nights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sleep: Option<Vec<PlainNight>>,
-    /// What was eaten on a day: `calories`, `protein_grams`, `carbs_grams`,
-    /// `fat_grams`, `fiber_grams`, or the fields' own names.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<PlainDay>>))]
-    pub nutrition: Option<Vec<Box<RawValue>>>,
-    /// `weight_kg` of a day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<PlainDay>>))]
-    pub weight: Option<Vec<Box<RawValue>>>,
-    /// Any fields of a day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<PlainDay>>))]
-    pub daily_metrics: Option<Vec<Box<RawValue>>>,
 }
