@@ -3,6 +3,7 @@
 mod activities;
 mod commands;
 mod day;
+mod docs;
 mod ingest;
 mod nights;
 mod profile;
