@@ -15,14 +15,14 @@ mod lists;
 mod names;
 mod open_wearables;
 mod profile;
-mod sent;
+pub(super) mod sent;
 mod sleep;
 mod stages;
 mod steps;
 mod taken;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(super) mod units;
 mod workouts;
 mod zuralog;
 

@@ -24,18 +24,18 @@ pub(super) const ID: usize = 255;
 pub(super) const TIME: &str = "a time with an offset is required";
 
 /// Minutes in 30 days: what a period of sleep lasts at most.
-const SLEEP_MINUTES: f64 = 43_200.0;
+pub(in crate::health) const SLEEP_MINUTES: f64 = 43_200.0;
 
 /// Seconds in a year: what a workout, or anything else, lasts at most.
-const LONGEST_S: f64 = 31_622_400.0;
+pub(in crate::health) const LONGEST_S: f64 = 31_622_400.0;
 const LONGEST_MS: i64 = 31_622_400_000;
 
 /// Most metres and kcal of a workout: no sender says what is possible, and
 /// thousandths of them are exact.
-const MEASURE: f64 = 1e9;
+pub(in crate::health) const MEASURE: f64 = 1e9;
 
 /// Beats per minute that are possible.
-const BEATS: std::ops::RangeInclusive<f64> = 30.0..=250.0;
+pub(in crate::health) const BEATS: std::ops::RangeInclusive<f64> = 30.0..=250.0;
 
 /// A field without which an item says nothing.
 pub(super) fn there<T>(found: Option<T>, name: &str) -> Result<T, Wrong> {

@@ -8,6 +8,10 @@ use axum::extract::{FromRequestParts, State};
 use http::StatusCode;
 use http::request::Parts;
 use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::rest::health::plain::SendAll;
+use tidegate_protocol::rest::health::sent::{
+    SendEntry, SendMetrics, SendSleep, SendSteps, SendWorkouts,
+};
 use tidegate_protocol::rest::health::{Ingested, ItemFault};
 
 use crate::auth::Role;
@@ -27,10 +31,11 @@ const FAULTS_MAX: usize = 100;
 type Answer = ApiResult<(StatusCode, Json<Ingested>)>;
 
 macro_rules! native {
-    ($($(#[$doc:meta])* $name:ident: $path:literal, $format:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($body:ident): $path:literal, $format:expr;)+) => {$(
         $(#[$doc])*
         #[utoipa::path(post, path = $path, tag = "health", params(UserQuery),
-            security(("bearer" = ["device"])), request_body = serde_json::Value,
+            operation_id = concat!("ingest_", stringify!($name)),
+            security(("bearer" = ["device", "service"])), request_body = $body,
             responses((status = 200, body = Ingested),
                 (status = 207, description = "Some items are wrong", body = Ingested)))]
         pub(in crate::http) async fn $name(
@@ -46,23 +51,24 @@ macro_rules! native {
 }
 
 native! {
-    /// Steps of days: `{source?, steps: [{date, total_steps, source_devices?, measured_at?}]}`.
-    steps: "/api/v1/ingest/steps", Format::Steps;
-    /// Nights: `{source?, sleep_records: [{date, total_sleep_minutes, …}]}`.
-    sleep: "/api/v1/ingest/sleep", Format::Sleep;
-    /// Workouts: `{source?, workouts: [{workout_type, start_time, end_time, …}], deleted?: [source_id]}`.
-    workouts: "/api/v1/ingest/workouts", Format::Workouts;
-    /// Measurements of a body: `{source?, metrics: [{metric, value, unit, measured_at}]}`.
-    profile: "/api/v1/ingest/profile", Format::Profile;
-    /// A day's fields, or those of several: `{date, source?, …}` or `{entries: […]}`; `manual` by default.
-    entry: "/api/v1/ingest/entry", Format::Entry;
+    /// Steps of days.
+    steps(SendSteps): "/api/v1/ingest/steps", Format::Steps;
+    /// Nights, and other periods of sleep.
+    sleep(SendSleep): "/api/v1/ingest/sleep", Format::Sleep;
+    /// Workouts, and ids of those that are gone.
+    workouts(SendWorkouts): "/api/v1/ingest/workouts", Format::Workouts;
+    /// Measurements of a body.
+    profile(SendMetrics): "/api/v1/ingest/profile", Format::Profile;
+    /// Fields of a day or of several, by hand unless it says otherwise.
+    entry(SendEntry): "/api/v1/ingest/entry", Format::Entry;
     /// All kinds at once, as Zuralog's apps send them.
-    zuralog: "/api/v1/ingest/zuralog", Format::Zuralog;
+    zuralog(SendAll): "/api/v1/ingest/zuralog", Format::Zuralog;
 }
 
 /// As `POST /api/v1/ingest/zuralog`, with a sentence and counts by list.
 #[utoipa::path(post, path = "/api/v1/health/ingest", tag = "health", params(UserQuery),
-    security(("bearer" = ["device"])), request_body = serde_json::Value,
+    operation_id = "ingest_all",
+    security(("bearer" = ["device", "service"])), request_body = SendAll,
     responses((status = 200, body = Ingested),
         (status = 207, description = "Some items are wrong", body = Ingested)))]
 pub(in crate::http) async fn all(
@@ -101,8 +107,9 @@ impl FromRequestParts<AppState> for Exporter {
 /// A body in an exporter's own format: `health-auto-export`, `hc-webhook` or
 /// `open-wearables`. Its items are not counted.
 #[utoipa::path(post, path = "/api/v1/ingest/{format}", tag = "health",
+    operation_id = "ingest_export",
     params(UserQuery, ("format" = String, Path)),
-    security(("bearer" = ["device"])), request_body = serde_json::Value,
+    security(("bearer" = ["device", "service"])), request_body = BTreeMap<String, serde_json::Value>,
     responses((status = 200, body = Ingested),
         (status = 207, description = "Some items are wrong", body = Ingested)))]
 pub(in crate::http) async fn export(
