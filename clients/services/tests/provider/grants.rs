@@ -166,6 +166,7 @@ async fn revoked_tokens_are_dead() {
         let revoke = async || client.revoke(&pair.access_token, &pair.refresh_token).await;
         assert_eq!(revoke().await, Ok(()), "{:?}", client.provider());
         assert!(fake.pairs_of(USER).is_empty());
+        assert_eq!(fake.calls_of(USER, Some("revoke")), 1);
         assert_eq!(revoke().await, Ok(()), "{:?}: already", client.provider());
         fake.script().extend("revoke", [Answer::Status(503)]);
         assert_eq!(revoke().await.unwrap_err().as_str(), "unavailable");

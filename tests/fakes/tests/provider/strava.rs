@@ -88,9 +88,9 @@ async fn every_answer_of_the_api_says_how_the_windows_stand() {
     let free = ask("/athlete", &token).await;
     assert_eq!((free.status, free.header("x-readratelimit-usage")), (200, "1,103"));
     fake.spend(USER, 900);
-    hands.advance(Duration::from_secs(15 * 60));
+    hands.advance(Duration::from_mins(15));
     assert_eq!(ask("/athlete", &token).await.status, 429, "the day is spent");
-    hands.advance(Duration::from_secs(12 * 3600 + 45 * 60));
+    hands.advance(Duration::from_mins(12 * 60 + 45));
     let token = fake.connect(USER).access_token;
     assert_eq!(ask("/athlete", &token).await.header("x-ratelimit-usage"), "1,1", "midnight UTC");
     fake.spend(USER, 5000);
