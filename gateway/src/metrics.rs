@@ -14,6 +14,7 @@ use tidegate_durable::Fault;
 use tidegate_protocol::command::{Channel, Outcome};
 
 use crate::metrics::family::{Family, Register, Spec};
+use crate::metrics::label::health::HealthItem;
 use crate::metrics::label::{
     AuthFailure, CommitResult, ConnectionRefusal, EntryKind, FinalStatus, FrameIn, FrameOut,
     JournalSource, PushOutcome, SocketEnd, SyncResult, UploadResult, UpstreamMessage,
@@ -161,6 +162,14 @@ table! {
     upstream_messages: Family<UpstreamMessage, IntCounter> = "tidegate_marketplace_messages_total", by "result";
     /// Uploads of ratings, by how they ended.
     rating_uploads: Family<UploadResult, IntCounter> = "tidegate_rating_uploads_total", by "result";
+    /// Items of health data that senders brought, by what became of them.
+    health_items: Family<HealthItem, IntCounter> = "tidegate_health_items_total", by "result";
+    /// Bytes of the bodies that health data came in.
+    health_body_bytes: IntCounter = "tidegate_health_body_bytes_total";
+    /// How long it took to read the items of such a body.
+    health_read_seconds: Histogram = "tidegate_health_read_seconds", in REQUEST_SECONDS;
+    /// From such a body, once it had come, to its answer.
+    health_ingest_seconds: Histogram = "tidegate_health_ingest_seconds", in REQUEST_SECONDS;
     /// Devices removed to make room for a new one of their user.
     devices_replaced: IntCounter = "tidegate_devices_replaced_total";
     /// Memory that bodies of requests take until they are answered.

@@ -62,6 +62,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Items that are stored, whether they said something new or not.
+    pub const fn stored(&self) -> u64 {
+        self.created + self.updated + self.unchanged
+    }
+
     fn count(&mut self, at: usize, items: u32, fate: Fate) {
         let items = u64::from(items);
         match fate {

@@ -13,6 +13,7 @@ use tidegate_protocol::rest::health::sent::{
     SendEntry, SendMetrics, SendSleep, SendSteps, SendWorkouts,
 };
 use tidegate_protocol::rest::health::{Ingested, ItemFault};
+use tokio::time::Instant;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
@@ -22,6 +23,8 @@ use crate::http::body::{Door, HealthData, HealthExport, SentText};
 use crate::http::extract::PathOf;
 use crate::http::health::{Subject, UserQuery, internal};
 use crate::ingest::health::Tally;
+use crate::metrics::Metrics;
+use crate::metrics::label::health::HealthItem;
 use crate::state::AppState;
 use crate::store;
 
@@ -142,11 +145,15 @@ async fn take_in<D: Door + Send + 'static>(
     let zone = profile.and_then(|profile| profile.time_zone?.parse().ok());
     let may_name_all = sent.caller.0.role.includes(Role::Service);
     let context = Context { now: state.clock.now(), zone, items_max, may_name_all };
+    let metrics = &state.metrics;
+    let began = Instant::now();
+    metrics.health_body_bytes.inc_by(sent.text().len() as u64);
     // A hundred thousand items take long enough to hold others up.
     let read = move || (format::read(format, sent.text(), &context), sent);
     let read = tokio::task::spawn_blocking(read).await;
     // The body keeps its place in memory until all of it is stored.
     let (facts, _sent) = read.map_err(|error| ApiError::internal(&error))?;
+    metrics.health_read_seconds.observe(began.elapsed().as_secs_f64());
     let Facts { facts, total, ignored, mut errors, unlisted: _, counts } =
         facts.map_err(refused)?;
     let sums: Vec<Option<&str>> = facts.iter().map(|fact| sum_of(&fact.what)).collect();
@@ -156,11 +163,13 @@ async fn take_in<D: Door + Send + 'static>(
         let reason = (*reason).to_owned();
         errors.push(ItemError { list, index: 0, field: String::new(), reason });
     }
-    let stored = tally.created + tally.updated + tally.unchanged;
-    if stored == 0 && !errors.is_empty() {
-        return Err(nothing_stored(&errors));
+    metrics.health_ingest_seconds.observe(began.elapsed().as_secs_f64());
+    let taken = Taken { tally, total, ignored, errors, counts };
+    taken.count(metrics);
+    if taken.tally.stored() == 0 && !taken.errors.is_empty() {
+        return Err(nothing_stored(&taken.errors));
     }
-    Ok(Taken { tally, total, ignored, errors, counts })
+    Ok(taken)
 }
 
 fn sum_of(what: &What) -> Option<&'static str> {
@@ -185,6 +194,19 @@ fn nothing_stored(errors: &[ItemError]) -> ApiError {
 }
 
 impl Taken {
+    fn count(&self, metrics: &Metrics) {
+        let Tally { created, updated, unchanged, .. } = self.tally;
+        for (result, items) in [
+            (HealthItem::Created, created),
+            (HealthItem::Updated, updated),
+            (HealthItem::Unchanged, unchanged),
+            (HealthItem::Refused, self.errors.len() as u64),
+            (HealthItem::Ignored, self.ignored),
+        ] {
+            metrics.health_items.of(result).inc_by(items);
+        }
+    }
+
     fn answer(self) -> (StatusCode, Json<Ingested>) {
         let Tally { created, updated, unchanged, .. } = self.tally;
         let status = if self.errors.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
@@ -192,7 +214,7 @@ impl Taken {
             |ItemError { list, index, field, reason }| ItemFault { list, index, field, reason };
         let body = Ingested {
             success: true,
-            processed: created + updated + unchanged,
+            processed: self.tally.stored(),
             total: self.total,
             created,
             updated,
