@@ -10,7 +10,7 @@ use crate::rest::health::sent::HealthId;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SendAll {
-    /// As in [`SendSteps`].
+    /// As in `SendSteps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// Workouts.

@@ -51,7 +51,7 @@ pub struct SentSteps {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SendSleep {
-    /// As in [`SendSteps`].
+    /// As in `SendSteps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// 1 to 500 periods.
@@ -109,7 +109,7 @@ pub struct SentSleep {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SendWorkouts {
-    /// As in [`SendSteps`].
+    /// As in `SendSteps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// At most 500 workouts.
@@ -170,7 +170,7 @@ pub struct SentWorkout {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SendMetrics {
-    /// As in [`SendSteps`].
+    /// As in `SendSteps`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// 1 to 500 measurements.
