@@ -2,7 +2,7 @@
 //! days, activities and which of them are the same workout.
 //!
 //! Pure: no database, no clock, no settings. What senders and providers say is
-//! read by [`format`] and [`provider`] into [`fact`]s, one way for all of them;
+//! read by [`mod@format`] and [`provider`] into [`fact`]s, one way for all of them;
 //! the writer merges facts into rows by [`day`], [`night`] and [`walk`].
 
 pub mod activity;
