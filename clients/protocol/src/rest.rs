@@ -15,6 +15,7 @@ use crate::server::StreamStatuses;
 use crate::time::Timestamp;
 
 pub mod history;
+pub mod integrations;
 pub mod marketplace;
 
 /// Every error answer.

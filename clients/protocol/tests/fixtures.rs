@@ -12,10 +12,13 @@ use tidegate_protocol::command::{
     Channel, CommandStatus, Outcome, Platform, Priority, PushProvider, TimelineEvent,
 };
 use tidegate_protocol::entry::{
-    CommandBody, CommandClosedBody, ConflictBody, ConflictStatus, Entry, ItemBody, RatingBody,
-    RecordBody, RecordOp,
+    CommandBody, CommandClosedBody, ConflictBody, ConflictStatus, Entry, IntegrationBody,
+    IntegrationError, IntegrationStatus, ItemBody, RatingBody, RecordBody, RecordOp,
 };
 use tidegate_protocol::rest::history::CommandView;
+use tidegate_protocol::rest::integrations::{
+    ConnectAnswer, ConnectIntegration, IntegrationView, SyncAccepted,
+};
 use tidegate_protocol::rest::marketplace::{
     Asked, CategoryPage, ChangeSyncConfig, FailedRating, ItemView, RateSkill, RatingView,
     RatingWithdrawn, SkillPage, SocketStatus, SyncConfig, SyncStatus, SyncTriggered,
@@ -115,6 +118,7 @@ fn entries_survive() {
             "skill" | "category" => again::<ItemBody>(body),
             "rating" => again::<RatingBody>(body),
             "conflict" => again::<ConflictBody>(body),
+            "integration" => again::<IntegrationBody>(body),
             _ => again::<Value>(body),
         };
         assert_eq!(written, body, "{name}");
@@ -157,6 +161,10 @@ fn http_bodies_survive() {
             "ChangeSyncConfig" => again::<ChangeSyncConfig>(&text),
             "SocketStatus" => again::<SocketStatus>(&text),
             "Asked" => again::<Asked>(&text),
+            "Page_of_IntegrationView" => again::<Page<IntegrationView>>(&text),
+            "ConnectIntegration" => again::<ConnectIntegration>(&text),
+            "ConnectAnswer" => again::<ConnectAnswer>(&text),
+            "SyncAccepted" => again::<SyncAccepted>(&text),
             "Page_of_FailedRating" => again::<Page<FailedRating>>(&text),
             other => panic!("no type for {other}"),
         };
@@ -179,7 +187,7 @@ fn codes_are_the_ones_in_the_tables() {
             Value::Object(rows.collect())
         }};
     }
-    let tables: [(&str, Value); 13] = [
+    let tables: [(&str, Value); 15] = [
         ("errors", numbers!(ErrorCode)),
         ("closes", numbers!(CloseReason)),
         ("verdicts", words!(Verdict)),
@@ -193,6 +201,8 @@ fn codes_are_the_ones_in_the_tables() {
         ("push_states", words!(PushState)),
         ("record_ops", words!(RecordOp)),
         ("conflict_statuses", words!(ConflictStatus)),
+        ("integration_statuses", words!(IntegrationStatus)),
+        ("integration_errors", words!(IntegrationError)),
     ];
     let mut expected: BTreeMap<String, String> =
         tables.into_iter().map(|(name, table)| (name.to_owned(), table.to_string())).collect();
