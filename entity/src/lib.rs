@@ -6,15 +6,21 @@
 //! text there and a type here: a wrong one cannot be written, and one that this
 //! version does not know is an error of the query that reads it.
 
+pub mod activity;
+pub mod activity_raw;
 pub mod audit_log;
+pub mod body_metric;
 pub mod command;
 pub mod command_delivery;
 pub mod command_event;
 pub mod command_outcome;
 pub mod conflict;
 pub mod conflict_editor;
+pub mod daily_entry;
+pub mod day_sample;
 pub mod device;
 pub mod device_cursor;
+pub mod health_profile;
 pub mod idempotency_key;
 pub mod integration;
 pub mod journal_entry;
@@ -25,6 +31,7 @@ pub mod push_wake;
 pub mod rate_window;
 pub mod shared_record;
 pub mod skill_rating;
+pub mod sleep_record;
 pub mod stream_head;
 pub mod sync_state;
 pub mod webhook_event;

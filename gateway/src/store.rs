@@ -31,6 +31,7 @@ pub mod device;
 pub mod event;
 pub mod file;
 pub mod head;
+pub mod health;
 pub mod idempotency;
 pub mod journal;
 pub mod lease;

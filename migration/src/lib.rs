@@ -13,6 +13,7 @@ mod m20261126_000001_write_probe;
 mod m20261126_000002_push_refusals;
 mod m20261126_000003_marketplace_care;
 mod m20261126_000004_command_delivery;
+mod m20261126_000005_health;
 mod m20261126_000006_integrations;
 mod schema;
 
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000002_push_refusals::Migration),
             Box::new(m20261126_000003_marketplace_care::Migration),
             Box::new(m20261126_000004_command_delivery::Migration),
+            Box::new(m20261126_000005_health::Migration),
             Box::new(m20261126_000006_integrations::Migration),
         ]
     }

@@ -25,6 +25,12 @@ pub mod kind {
     pub const RATING: &str = "rating";
     /// A conflict was opened or resolved: [`super::ConflictBody`].
     pub const CONFLICT: &str = "conflict";
+    /// A day of a user changed: the row, whole.
+    pub const DAILY_ENTRY: &str = "daily_entry";
+    /// The night that is shown for a day changed, or is gone: a row with `op`.
+    pub const SLEEP: &str = "sleep";
+    /// A workout changed, or is gone: a row with `op`.
+    pub const ACTIVITY: &str = "activity";
     /// An integration with a cloud provider changed: [`super::IntegrationBody`].
     pub const INTEGRATION: &str = "integration";
 }

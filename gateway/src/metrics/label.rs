@@ -141,6 +141,14 @@ labels! {
         Rating = "rating";
         /// A conflict opened or resolved.
         Conflict = "conflict";
+        /// A day of a user.
+        DailyEntry = "daily_entry";
+        /// A night of a user.
+        Sleep = "sleep";
+        /// A workout of a user.
+        Activity = "activity";
+        /// A user's connection with a provider.
+        Integration = "integration";
         /// Any other.
         Other = "other";
     }
@@ -286,6 +294,10 @@ impl EntryKind {
             kind::CATEGORY => Self::Category,
             kind::RATING => Self::Rating,
             kind::CONFLICT => Self::Conflict,
+            kind::DAILY_ENTRY => Self::DailyEntry,
+            kind::SLEEP => Self::Sleep,
+            kind::ACTIVITY => Self::Activity,
+            kind::INTEGRATION => Self::Integration,
             _ => Self::Other,
         }
     }

@@ -42,6 +42,13 @@ places! {
     MarketItem = "market_item",
     /// Times of `market_item` that are written without loading the item.
     MarketListing = "",
+    DailyEntry = "daily_entry",
+    SleepRecord = "sleep_record",
+    DaySample = "day_sample",
+    Activity = "activity",
+    ActivityRaw = "activity_raw",
+    BodyMetric = "body_metric",
+    HealthProfile = "health_profile",
     Conflict = "conflict",
     ConflictEditor = "conflict_editor",
     AuditLog = "audit_log",
