@@ -33,14 +33,17 @@ pub mod file;
 pub mod head;
 pub mod health;
 pub mod idempotency;
+pub mod integration;
 pub mod journal;
 pub mod lease;
 pub mod market;
+pub mod oauth_state;
 pub mod open;
 pub mod order;
 pub mod outcome;
 pub mod portion;
 pub mod probe;
+pub mod rate_window;
 pub mod rating;
 pub mod record;
 pub mod schema;
@@ -48,6 +51,7 @@ mod stamp;
 pub mod sync_state;
 pub mod table;
 pub mod wake;
+pub mod webhook_event;
 pub mod write;
 
 /// Where and how to keep data.

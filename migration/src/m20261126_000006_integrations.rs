@@ -108,8 +108,7 @@ fn webhook_event(schema: &Schema) -> TableCreateStatement {
 
 fn indexes() -> Vec<IndexCreateStatement> {
     vec![
-        // What is due of a provider, who waits for longest first.
-        index("integration_due", "integration", &["provider", "served_at", "user_id", "due_at"]),
+        index("integration_due", "integration", &["provider", "due_at"]),
         index("integration_expires", "integration", &["token_expires_at"]),
         index("integration_owner", "integration", &["provider", "owner_id"]),
         index("oauth_state_user", "oauth_state", &["user_id", "provider"]),

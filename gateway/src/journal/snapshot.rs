@@ -21,16 +21,17 @@ use crate::store::portion::{Cost, Portion, Portioned};
 
 mod commands;
 mod conflicts;
+mod integrations;
 mod market;
 mod records;
 
 pub use commands::command_body;
 pub use conflicts::conflict_body;
+pub use integrations::integration_body;
 
 /// Where current state comes from. A stream's snapshot holds its sources in
 /// this order.
-const SOURCES: [&dyn AnySource; 4] =
-    [&commands::Commands, &conflicts::Conflicts, &market::Items, &records::Records];
+const SOURCES: [&dyn AnySource; 5] = [&commands::Commands, &conflicts::Conflicts, &integrations::Integrations, &market::Items, &records::Records];
 
 /// A kind of current state.
 pub(crate) trait Source: Send + Sync {
@@ -285,6 +286,7 @@ mod tests {
             r#""start""#,
             r#"{"commands":5}"#,
             r#"{"conflicts":"0197"}"#,
+            r#"{"integrations":"oura"}"#,
             r#"{"records":["notes","a"]}"#,
             r#"{"market":["skill","s1"]}"#,
         ] {
