@@ -12,5 +12,6 @@ pub mod fact;
 pub mod field;
 pub mod item;
 pub mod night;
+pub mod provider;
 pub mod source;
 pub mod walk;

@@ -1,5 +1,14 @@
 //! Activities: a workout as one source tells of it.
 
+pub mod apple_health;
+pub mod fitbit;
+pub mod google_health;
+pub mod health_connect;
+pub mod native;
+pub mod oura;
+pub mod strava;
+mod table;
+
 use chrono::NaiveDate;
 
 use crate::health::source::Source;
@@ -77,3 +86,24 @@ pub struct Activity {
     /// The item as it came: JSON text.
     pub raw: String,
 }
+
+/// What a source's word, or its number as text, stands for. What a source's own
+/// table does not know may be a word that senders use with any source.
+pub fn type_of(source: Source, word: &str) -> ActivityType {
+    let own = match source {
+        // The word tells itself whose it is: senders mix them up.
+        _ if word.starts_with(apple_health::PREFIX) => apple_health::of(word),
+        _ if word.starts_with(health_connect::PREFIX) => health_connect::of(word),
+        Source::Manual => ActivityType::Unknown,
+        Source::AppleHealth => apple_health::of(word),
+        Source::HealthConnect => health_connect::of(word),
+        Source::GoogleHealth => google_health::of(word),
+        Source::Oura => oura::of(word),
+        Source::Strava => strava::of(word),
+        Source::Fitbit => fitbit::of(word),
+    };
+    if own == ActivityType::Unknown { native::of(word) } else { own }
+}
+
+#[cfg(test)]
+mod tests;
