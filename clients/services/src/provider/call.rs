@@ -47,13 +47,18 @@ impl Heard {
 impl ProviderClient {
     /// The provider's id of the user whose token this is.
     pub async fn owner(&self, access_token: &str) -> Result<Answer<String>, Failed> {
-        let (path, parse): (&[&str], fn(&[u8]) -> Option<String>) = match self.provider() {
-            Provider::Strava => (&["athlete"], strava::owner),
-            Provider::GoogleHealth => (&["users", "me", "identity"], google_health::owner),
-            Provider::Oura => (&["usercollection", "personal_info"], oura::owner),
-            Provider::Fitbit => (&["1", "user", "-", "profile.json"], fitbit::owner),
+        let path: &[&str] = match self.provider() {
+            Provider::Strava => &["athlete"],
+            Provider::GoogleHealth => &["users", "me", "identity"],
+            Provider::Oura => &["usercollection", "personal_info"],
+            Provider::Fitbit => &["1", "user", "-", "profile.json"],
         };
-        self.get(self.url(path), access_token).await?.read(parse)
+        self.get(self.url(path), access_token).await?.read(|body| match self.provider() {
+            Provider::Strava => strava::owner(body),
+            Provider::GoogleHealth => google_health::owner(body),
+            Provider::Oura => oura::owner(body),
+            Provider::Fitbit => fitbit::owner(body),
+        })
     }
 
     /// A page of what the user has of this kind and in this span; of APIs that
@@ -73,7 +78,7 @@ impl ProviderClient {
         let url = match self.provider() {
             Provider::Strava => strava::list(base, span, page),
             Provider::GoogleHealth => google_health::list(base, kind, span, page),
-            Provider::Oura => oura::list(base, kind, span, page),
+            Provider::Oura => Some(oura::list(base, kind, span, page)),
             Provider::Fitbit => fitbit::list(base, kind, span, page),
         };
         let url = url.ok_or_else(|| ProviderError::unsent("page"))?;
@@ -161,10 +166,12 @@ impl ProviderClient {
     /// An error whose word repeats no secret.
     fn without(&self, error: ProviderError, secrets: &[&str]) -> ProviderError {
         let ProviderError::Refused { status, said: Some(said) } = error else { return error };
-        let own = [self.options.client_secret.as_str()];
-        let repeats = |secret: &&str| said.contains(*secret) || secret.contains(&said);
-        let secrets = secrets.iter().chain(&own).filter(|secret| !secret.is_empty());
-        let is_clean = !secrets.copied().any(|secret| repeats(&secret));
+        let mut secrets = secrets.to_vec();
+        secrets.push(&self.options.client_secret);
+        let is_clean = secrets.iter().filter(|secret| !secret.is_empty()).all(|secret| {
+            let repeats = said.contains(secret) || secret.contains(&said);
+            !repeats
+        });
         ProviderError::Refused { status, said: is_clean.then_some(said) }
     }
 }

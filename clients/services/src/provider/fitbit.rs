@@ -8,7 +8,7 @@ use url::Url;
 use crate::limits::{FITBIT_DAYS, FITBIT_PAGE_ITEMS};
 use crate::provider::call::join;
 use crate::provider::dates::{self, Dates};
-use crate::provider::google_health::next;
+use crate::provider::raw::Misshapen;
 use crate::provider::{Defaults, Kind, Page, Span, raw};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
@@ -67,7 +67,8 @@ pub(super) fn page(body: &[u8], kind: Kind, span: &Span, page: Option<&str>) -> 
         Kind::Activity => {
             let listed: Activities = raw::object(body)?;
             let pagination: Pagination = raw::object(listed.pagination.get().as_bytes())?;
-            let next = next(query_of(pagination.next)?, page)?;
+            let next = query_of(pagination.next).ok()?;
+            let next = raw::next(next, page).ok()?;
             return Some(Page { items: listed.activities, next });
         }
         Kind::Sleep => raw::object::<Nights>(body)?.sleep,
@@ -79,11 +80,12 @@ pub(super) fn page(body: &[u8], kind: Kind, span: &Span, page: Option<&str>) -> 
 }
 
 /// What a link asks for. Where it leads is not looked at: the token goes to the
-/// host of the settings and to no other. `None`: not a link.
-fn query_of(link: Option<String>) -> Option<Option<String>> {
-    let Some(link) = link.filter(|link| !link.is_empty()) else { return Some(None) };
-    let url: Url = link.parse().ok()?;
-    Some(Some(url.query().filter(|query| !query.is_empty())?.to_owned()))
+/// host of the settings and to no other.
+fn query_of(link: Option<String>) -> Result<Option<String>, Misshapen> {
+    let Some(link) = link.filter(|link| !link.is_empty()) else { return Ok(None) };
+    let url: Url = link.parse().map_err(|_| Misshapen)?;
+    let query = url.query().filter(|query| !query.is_empty());
+    query.map(|query| Some(query.to_owned())).ok_or(Misshapen)
 }
 
 /// The dates of a page, and where the next one begins.

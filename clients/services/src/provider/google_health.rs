@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use crate::limits::{GOOGLE_POINTS, GOOGLE_SESSIONS, PROVIDER_POSITION_BYTES};
+use crate::limits::{GOOGLE_POINTS, GOOGLE_SESSIONS};
 use crate::provider::call::join;
 use crate::provider::dates::{self, Dates};
 use crate::provider::{Defaults, Kind, Page, Span, raw};
@@ -67,18 +67,8 @@ pub(super) fn page(body: &[u8], page: Option<&str>) -> Option<Page> {
     if listed.data_points.is_none() && listed.next_page_token.is_none() && !raw::is_empty(body) {
         return None;
     }
-    let next = next(listed.next_page_token, page)?;
+    let next = raw::next(listed.next_page_token, page).ok()?;
     Some(Page { items: listed.data_points.unwrap_or_default(), next })
-}
-
-/// A position that leads on, or none. One that leads back to this page never
-/// ends.
-pub(super) fn next(next: Option<String>, page: Option<&str>) -> Option<Option<String>> {
-    let next = next.filter(|next| !next.is_empty());
-    let leads_on = next.as_deref().is_none_or(|next| {
-        next.len() <= PROVIDER_POSITION_BYTES && !next.contains('\0') && Some(next) != page
-    });
-    leads_on.then_some(next)
 }
 
 /// By its id, or by the name it is listed with. Steps have neither.

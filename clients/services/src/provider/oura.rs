@@ -6,7 +6,6 @@ use url::Url;
 
 use crate::provider::call::join;
 use crate::provider::dates::Dates;
-use crate::provider::google_health::next;
 use crate::provider::{Defaults, Kind, Page, Span, raw};
 
 pub(super) const DEFAULTS: Defaults = Defaults {
@@ -17,7 +16,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
     scopes: &["personal", "daily", "workout"],
 };
 
-pub(super) fn list(base: &Url, kind: Kind, span: &Span, page: Option<&str>) -> Option<Url> {
+pub(super) fn list(base: &Url, kind: Kind, span: &Span, page: Option<&str>) -> Url {
     let Dates { first, last } = Dates::of(span);
     let mut url = join(base, &["usercollection", kind.as_str()]);
     let mut query = url.query_pairs_mut();
@@ -26,7 +25,7 @@ pub(super) fn list(base: &Url, kind: Kind, span: &Span, page: Option<&str>) -> O
         query.append_pair("next_token", page);
     }
     drop(query);
-    Some(url)
+    url
 }
 
 pub(super) fn page(body: &[u8], page: Option<&str>) -> Option<Page> {
@@ -37,7 +36,7 @@ pub(super) fn page(body: &[u8], page: Option<&str>) -> Option<Page> {
     }
 
     let listed: Listed = raw::object(body)?;
-    Some(Page { items: listed.data, next: next(listed.next_token, page)? })
+    Some(Page { items: listed.data, next: raw::next(listed.next_token, page).ok()? })
 }
 
 pub(super) fn one(kind: Kind, id: &str) -> Option<Vec<String>> {

@@ -5,7 +5,22 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::limits::PROVIDER_ID_BYTES;
+use crate::limits::{PROVIDER_ID_BYTES, PROVIDER_POSITION_BYTES};
+
+/// A part of an answer that is not what was documented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Misshapen;
+
+/// Where the next page is, or nothing. What leads back to this very page never
+/// ends.
+pub(super) fn next(next: Option<String>, page: Option<&str>) -> Result<Option<String>, Misshapen> {
+    let next = next.filter(|next| !next.is_empty());
+    let leads_on = next.as_deref().is_none_or(|next| {
+        let is_storable = next.len() <= PROVIDER_POSITION_BYTES && !next.contains('\0');
+        is_storable && Some(next) != page
+    });
+    if leads_on { Ok(next) } else { Err(Misshapen) }
+}
 
 /// A text that is an object, read. Structs would take lists too.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {

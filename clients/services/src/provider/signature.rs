@@ -83,7 +83,7 @@ mod tests {
 
     fn hex(secret: &str, signed: &str) -> String {
         let tag = hmac::sign(&Key::new(HMAC_SHA256, secret.as_bytes()), signed.as_bytes());
-        tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        tag.as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
     }
 
     fn body() -> &'static str {

@@ -107,8 +107,7 @@ impl ProviderClient {
         }
         let heard = self.send(request, About::Token, &[access_token, refresh_token]).await;
         match heard.body {
-            Ok(_) => Ok(()),
-            Err(ProviderError::DeadRefresh) => Ok(()),
+            Ok(_) | Err(ProviderError::DeadRefresh) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -118,13 +117,12 @@ impl ProviderClient {
         mut form: Serializer<'_, String>,
         traded: &str,
     ) -> Result<Tokens, ProviderError> {
+        form.append_pair("client_id", &self.options.client_id);
         let mut authorization = None;
         if self.provider() == Provider::Fitbit {
-            form.append_pair("client_id", &self.options.client_id);
             authorization = Some(self.basic());
         } else {
-            form.append_pair("client_id", &self.options.client_id)
-                .append_pair("client_secret", &self.options.client_secret);
+            form.append_pair("client_secret", &self.options.client_secret);
         }
         let mut request = Request::new(Method::POST, self.options.token_url.clone());
         set_form(&mut request, form);
