@@ -31,7 +31,13 @@ pub use integrations::integration_body;
 
 /// Where current state comes from. A stream's snapshot holds its sources in
 /// this order.
-const SOURCES: [&dyn AnySource; 5] = [&commands::Commands, &conflicts::Conflicts, &integrations::Integrations, &market::Items, &records::Records];
+const SOURCES: [&dyn AnySource; 5] = [
+    &commands::Commands,
+    &conflicts::Conflicts,
+    &integrations::Integrations,
+    &market::Items,
+    &records::Records,
+];
 
 /// A kind of current state.
 pub(crate) trait Source: Send + Sync {

@@ -4,15 +4,30 @@ use serde_json::value::RawValue;
 use tidegate_services::provider::{Kind, Provider};
 
 use crate::health::fact::{Context, Fact, Facts, What};
+use crate::health::provider::{fitbit, google_health, oura, strava};
 
-/// Reads a page.
+/// Reads a page. A kind that the provider does not have says nothing.
 pub(super) fn facts(
-    _provider: Provider,
-    _kind: Kind,
-    _items: &[Box<RawValue>],
-    _context: &Context,
+    provider: Provider,
+    kind: Kind,
+    items: &[Box<RawValue>],
+    context: &Context,
 ) -> Facts {
-    Facts::default()
+    let read: fn(&[Box<RawValue>], &Context) -> Facts = match (provider, kind) {
+        (Provider::Strava, Kind::Activity) => strava::activities,
+        (Provider::GoogleHealth, Kind::Exercise) => google_health::exercise,
+        (Provider::GoogleHealth, Kind::Sleep) => google_health::sleep,
+        (Provider::GoogleHealth, Kind::Steps) => google_health::steps,
+        (Provider::GoogleHealth, Kind::Weight) => google_health::weight,
+        (Provider::Oura, Kind::Workout) => oura::workout,
+        (Provider::Oura, Kind::Sleep) => oura::sleep,
+        (Provider::Oura, Kind::DailyActivity) => oura::daily_activity,
+        (Provider::Fitbit, Kind::Activity) => fitbit::activities,
+        (Provider::Fitbit, Kind::Sleep) => fitbit::sleep,
+        (Provider::Fitbit, Kind::Steps) => fitbit::steps,
+        _ => return Facts::default(),
+    };
+    read(items, context)
 }
 
 /// The newest start that facts tell of, milliseconds.

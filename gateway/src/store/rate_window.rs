@@ -25,25 +25,32 @@ pub async fn of(
         .await
 }
 
-/// The same, locked for the rest of the transaction; those that are not there yet
-/// are made first.
+/// The same, locked for the rest of the transaction; those of `fresh` that are not
+/// there yet are made.
 pub async fn lock(db: &Transaction, fresh: &[Model]) -> Result<Vec<Model>, DbErr> {
     db.locks(Place::RateWindow);
     let Some(first) = fresh.first() else { return Ok(Vec::new()) };
+    let find = || {
+        Entity::find()
+            .filter(Column::Provider.eq(&first.provider))
+            .filter(Column::UserId.eq(&first.user_id))
+            .order_by_asc(Column::Name)
+            .lock_exclusive()
+    };
+    let found = find().all(db).await?;
+    let is_known = |row: &&Model| found.iter().any(|known| known.name == row.name);
+    let missing: Vec<_> = fresh.iter().filter(|row| !is_known(row)).collect();
+    if missing.is_empty() {
+        return Ok(found);
+    }
     let known = OnConflict::columns([Column::Provider, Column::UserId, Column::Name])
         .do_nothing()
         .to_owned();
-    for row in fresh {
+    for row in missing {
         let insert = Entity::insert(row.clone().into_active_model());
         insert.on_conflict(known.clone()).exec_without_returning(db).await?;
     }
-    Entity::find()
-        .filter(Column::Provider.eq(&first.provider))
-        .filter(Column::UserId.eq(&first.user_id))
-        .order_by_asc(Column::Name)
-        .lock_exclusive()
-        .all(db)
-        .await
+    find().all(db).await
 }
 
 /// Writes windows, which this transaction has locked.

@@ -3,8 +3,7 @@
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel as _,
-    PaginatorTrait,
-    QueryFilter, QueryOrder, QuerySelect,
+    PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use tidegate_entity::webhook_event::{Column, Entity, Model, State};
 
@@ -21,10 +20,7 @@ pub async fn insert(db: &Transaction, row: Model) -> Result<bool, DbErr> {
 }
 
 /// How many wait; of one user, or in all.
-pub async fn pending_count(
-    db: &impl ConnectionTrait,
-    user_id: Option<&str>,
-) -> Result<u64, DbErr> {
+pub async fn pending_count(db: &impl ConnectionTrait, user_id: Option<&str>) -> Result<u64, DbErr> {
     let query = Entity::find().filter(Column::State.eq(State::Pending));
     match user_id {
         Some(user_id) => query.filter(Column::UserId.eq(user_id)).count(db).await,
