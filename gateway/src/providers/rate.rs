@@ -66,7 +66,7 @@ pub(super) struct Permit {
 
 /// How a provider's windows stand for runs of all users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub(super) struct Room {
     /// Until when they are closed, milliseconds; `None`: open.
     pub closed_until: Option<i64>,
     /// Requests that are left.
@@ -290,7 +290,7 @@ fn correct(window: &mut Model, spec: &Spec, permit: &Permit, usage: &Usage, now:
 
 /// How a provider's windows stand for runs; those of single users are not looked
 /// at.
-pub async fn room(handle: &ProvidersHandle, provider: Provider) -> Result<Room, DbErr> {
+pub(super) async fn room(handle: &ProvidersHandle, provider: Provider) -> Result<Room, DbErr> {
     if !is_shared(provider) {
         return Ok(Room { closed_until: None, left: u64::MAX });
     }
