@@ -26,6 +26,7 @@ mod ending;
 mod envelopes;
 mod epochs;
 mod events;
+mod health;
 mod heartbeat;
 mod hello;
 mod idempotency;

@@ -17,6 +17,7 @@ mod conflicts;
 mod dev;
 mod devices;
 pub mod extract;
+mod health;
 pub mod layers;
 mod marketplace;
 pub mod openapi;
@@ -24,6 +25,7 @@ mod operator;
 mod page;
 mod streams;
 mod sync;
+mod tag;
 
 /// All routes with their state, and the layers every request goes through.
 pub fn router(state: AppState) -> Router {
@@ -72,6 +74,24 @@ fn marketplace_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState
         .route("/api/v1/admin/conflicts/bulk-resolve", axum::routing::post(conflicts::bulk_resolve))
 }
 
+fn health_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    router
+        .routes(routes!(health::ingest::steps))
+        .routes(routes!(health::ingest::sleep))
+        .routes(routes!(health::ingest::workouts))
+        .routes(routes!(health::ingest::profile))
+        .routes(routes!(health::ingest::entry))
+        .routes(routes!(health::ingest::zuralog))
+        .routes(routes!(health::ingest::all))
+        .routes(routes!(health::ingest::export))
+        .routes(routes!(health::entries::list))
+        .routes(routes!(health::entries::get, health::entries::correct))
+        .routes(routes!(health::profile::get, health::profile::change))
+        .routes(routes!(health::sleep::list))
+        .routes(routes!(health::activities::list))
+        .routes(routes!(health::activities::get, health::activities::delete))
+}
+
 /// The routes that the OpenAPI document describes.
 fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
     let router = openapi::base()
@@ -92,7 +112,7 @@ fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
         .routes(routes!(operator::healthz))
         .routes(routes!(operator::readyz))
         .routes(routes!(operator::metrics));
-    let router = marketplace_routes(router);
+    let router = health_routes(marketplace_routes(router));
     match environment {
         crate::config::Environment::Development => router.routes(routes!(dev::trigger_write)),
         crate::config::Environment::Production => router,

@@ -14,6 +14,7 @@ use tidegate_protocol::time::Timestamp;
 use tokio::time::Instant;
 
 pub mod frame;
+pub mod health;
 pub mod read;
 pub mod ring;
 pub mod snapshot;

@@ -180,6 +180,7 @@ impl Device {
                 channel: Channel::Socket,
                 now: now.wall,
                 items: rng.random_range(1..6),
+                days: 90,
             };
             let from_ring = rng.random_bool(0.5);
             match reader.step(&mut connection.machine, &plan, from_ring).await.unwrap() {

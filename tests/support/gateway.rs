@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use serde_json::Value;
 use tempfile::TempDir;
 use tidegate::app::{self, Running};
 use tidegate::config::Config;
 use tidegate::config::load::load;
 use tidegate_clock::{Clock, Hands};
+use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::support::database::{self, PostgresDatabase};
@@ -74,6 +76,13 @@ impl Setup {
     /// As [`Gateway::stop_clock`], from before the start on.
     pub(crate) fn stop_clock(&self) -> i64 {
         self.hands.stand().millis()
+    }
+
+    /// The wall clock stands at this time, unless it is moved.
+    pub(crate) fn clock_at(self, time: &str) -> Self {
+        let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
+        self.hands.stand_at(Timestamp::from_millis(time.timestamp_millis()));
+        self
     }
 
     /// The gateway's clock, for what else the test starts.
@@ -219,6 +228,17 @@ impl Gateway {
     /// can be said exactly. Milliseconds.
     pub(crate) fn stop_clock(&self) -> i64 {
         self.hands.stand().millis()
+    }
+
+    /// What the audit log says of a subject, oldest first: who, what, detail.
+    pub(crate) async fn audited(&self, subject: &str) -> Vec<(String, String, Value)> {
+        let store = &self.running.as_ref().unwrap().state().store;
+        let mut rows = tidegate::store::audit::about(store.readers(), subject).await.unwrap();
+        rows.sort_by(|one, other| one.id.cmp(&other.id));
+        let detail = |text: Option<String>| {
+            text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap())
+        };
+        rows.into_iter().map(|row| (row.actor, row.action, detail(row.detail))).collect()
     }
 
     /// The gateway's wall clock, milliseconds.

@@ -56,7 +56,7 @@ enum Write {
 enum Shape {
     /// `{collection?, id, version, op, data | patch}`.
     Versioned,
-    /// The body is the value; this field is its id.
+    /// The body is the value, unless its `op` is `delete`; this field is its id.
     Whole(&'static str),
 }
 
@@ -113,7 +113,9 @@ impl Delta {
         };
         let version = fields.get("version").and_then(serde_json::Value::as_i64).unwrap_or_default();
         let key = Key { kind: kind.to_owned(), collection: String::new(), id };
-        Some(Self { key, version, write: Write::Put(body.to_owned()) })
+        let is_gone = fields.get("op").is_some_and(|op| op == "delete");
+        let write = if is_gone { Write::Delete } else { Write::Put(body.to_owned()) };
+        Some(Self { key, version, write })
     }
 
     /// Folds the change into what is held. Version 0 stands for kinds without

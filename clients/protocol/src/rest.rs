@@ -14,6 +14,7 @@ use crate::id::{CommandId, DeviceId, Seq, StreamName, UserId};
 use crate::server::StreamStatuses;
 use crate::time::Timestamp;
 
+pub mod health;
 pub mod history;
 pub mod integrations;
 pub mod marketplace;

@@ -55,6 +55,12 @@ impl Sent {
         Self { at_ms: self.at_ms.min(now.millis()), ..self }
     }
 
+    /// So many seconds later, at the same place.
+    #[must_use]
+    pub const fn plus_s(self, seconds: i64) -> Self {
+        Self { at_ms: self.at_ms.saturating_add(seconds.saturating_mul(1000)), ..self }
+    }
+
     /// The local day: by its own offset, else by the user's time zone, else UTC.
     /// `None` outside of what calendars hold.
     pub fn day(self, context: &Context) -> Option<NaiveDate> {

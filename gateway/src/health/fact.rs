@@ -108,6 +108,27 @@ pub struct Night {
     pub at: Option<Timestamp>,
 }
 
+impl Night {
+    /// A night of which nothing else is known.
+    pub const fn of(source: Source, date: NaiveDate) -> Self {
+        Self {
+            source,
+            date,
+            source_id: None,
+            total_sleep_minutes: None,
+            in_bed_minutes: None,
+            awake_minutes: None,
+            asleep_core_minutes: None,
+            asleep_deep_minutes: None,
+            asleep_rem_minutes: None,
+            sleep_start_ms: None,
+            sleep_end_ms: None,
+            source_devices: Vec::new(),
+            at: None,
+        }
+    }
+}
+
 /// An item that is not stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemError {
@@ -130,8 +151,13 @@ pub struct Facts {
     pub total: u64,
     /// Items of names that nobody knows.
     pub ignored: u64,
-    /// Items that are wrong.
+    /// Items that are wrong: the first of them.
     pub errors: Vec<ItemError>,
+    /// Items that are wrong beyond those, only counted: a body of commas alone
+    /// would otherwise become a hundred times as large.
+    pub unlisted: u64,
+    /// Items taken from each list, where the answer tells it.
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 /// Why nothing of a request is looked at.

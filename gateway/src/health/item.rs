@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Why a field cannot be taken: its name, and what is allowed.
@@ -37,6 +37,17 @@ impl<'a> Item<'a> {
     /// Where it is something else.
     pub fn read(raw: &'a RawValue) -> Result<Self, Wrong> {
         serde_json::from_str(raw.get()).map_err(|_| Wrong::new("", "an object is required"))
+    }
+
+    /// Reads those fields of an object whose names are asked for; what else it
+    /// holds takes no memory, however much it is.
+    ///
+    /// # Errors
+    /// Where it is something else.
+    pub fn pick(text: &'a str, is_asked: impl FnMut(&str) -> bool) -> Result<Self, Wrong> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read = Picked(is_asked).deserialize(&mut reader);
+        read.map_err(|_| Wrong::new("", "an object is required"))
     }
 
     /// A field that is there and not null.
@@ -91,10 +102,7 @@ impl<'a> Item<'a> {
     /// Where it is something else, or empty.
     pub fn id(&self, name: &str) -> Result<Option<Cow<'a, str>>, Wrong> {
         let Some(raw) = self.get(name) else { return Ok(None) };
-        let is_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
-        let found = if is_number { Some(Cow::Borrowed(raw.get())) } else { text(raw) };
-        let found = found.filter(|id| !id.is_empty());
-        found.map(Some).ok_or_else(|| Wrong::new(name, "a text or a number is required"))
+        id(raw).map(Some).ok_or_else(|| Wrong::new(name, "a text or a number is required"))
     }
 
     /// An object.
@@ -121,6 +129,13 @@ impl<'a> Item<'a> {
 fn number(text: &str) -> Option<f64> {
     let is_spelt = text.starts_with(|c: char| c == '-' || c.is_ascii_digit());
     text.parse().ok().filter(|number: &f64| is_spelt && number.is_finite())
+}
+
+/// An id: a text that is not empty, or a number of any size, as text.
+pub fn id(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let is_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let found = if is_number { Some(Cow::Borrowed(raw.get())) } else { text(raw) };
+    found.filter(|id| !id.is_empty())
 }
 
 /// A JSON string's text.
@@ -158,6 +173,41 @@ impl<'de> Deserialize<'de> for Item<'de> {
             }
         }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Reads the fields asked for, each once.
+struct Picked<F>(F);
+
+impl<'de, F: FnMut(&str) -> bool> DeserializeSeed<'de> for Picked<F> {
+    type Value = Item<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Item<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de, F: FnMut(&str) -> bool> Visitor<'de> for Picked<F> {
+    type Value = Item<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Item<'de>, A::Error> {
+        let mut fields: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            if !(self.0)(&name) {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = map.next_value()?;
+            match fields.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, last)) => *last = value,
+                None => fields.push((name, value)),
+            }
+        }
+        Ok(Item { fields })
     }
 }
 
@@ -214,5 +264,15 @@ mod tests {
         item.text("j").unwrap_err();
         item.list("j").unwrap_err();
         Item::read(raw("[]")).unwrap_err();
+    }
+
+    #[test]
+    fn only_what_is_asked_for_is_kept_and_the_last_of_a_name_counts() {
+        let item =
+            Item::pick(r#" {"a":1,"b":[1e999],"a":2,"c":null} "#, |name| name != "b").unwrap();
+        let names: Vec<_> = item.fields().map(|(name, raw)| (name, raw.get())).collect();
+        assert_eq!(names, [("a", "2"), ("c", "null")]);
+        Item::pick("[]", |_| true).unwrap_err();
+        Item::pick("1e999", |_| true).unwrap_err();
     }
 }

@@ -22,15 +22,18 @@ use tokio::time::timeout;
 
 use crate::auth::{Authenticator, Holder, Role};
 use crate::budget::{Budget, Full, Share};
+use crate::config::health::Health;
 use crate::config::{Config, Limits};
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{Caller, device_mismatch, parse_json, parse_unchecked};
 use crate::metrics::Metrics;
 use crate::state::AppState;
 
-/// How long a body may take, from the end of its head: the largest one allowed
-/// by default comes in time at 70 KB/s.
+/// How long a body may take at least, from the end of its head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How slowly the largest body that a door lets in may come: 70 KB/s.
+const SLOWEST_BYTES_PER_S: usize = 70_000;
 
 /// Memory that a body takes at first; it doubles as the body comes.
 const FIRST_BYTES: usize = 4 * 1024;
@@ -41,7 +44,7 @@ pub trait Door {
     const ROLE: Option<Role>;
 
     /// Most bytes of the body.
-    fn most(limits: &Limits) -> usize;
+    fn most(sizes: &Sizes) -> usize;
 }
 
 macro_rules! doors {
@@ -53,12 +56,26 @@ macro_rules! doors {
         impl Door for $name {
             const ROLE: Option<Role> = $role;
 
-            fn most(limits: &Limits) -> usize {
-                let most: fn(&Limits) -> usize = $most;
-                most(limits).min(limits.body_bytes)
+            fn most(sizes: &Sizes) -> usize {
+                let most: fn(&Sizes) -> usize = $most;
+                most(sizes)
             }
         }
     )+};
+}
+
+/// What doors are measured by.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    limits: Limits,
+    health: Health,
+}
+
+impl Sizes {
+    /// So many bytes, but never more than any body may have.
+    fn within(&self, most: usize) -> usize {
+        most.min(self.limits.body_bytes)
+    }
 }
 
 /// One command or item, with the JSON around it: what a frame holds.
@@ -66,19 +83,25 @@ const ONE_BYTES: usize = FRAME_BYTES;
 
 doors! {
     /// A device.
-    Device: Some(Role::Device), |limits| limits.device_body_bytes;
+    Device: Some(Role::Device), |sizes| sizes.within(sizes.limits.device_body_bytes);
     /// A device that sends what a frame of its socket may hold.
-    DeviceFrame: Some(Role::Device), |limits| limits.device_body_bytes.max(FRAME_BYTES);
+    DeviceFrame: Some(Role::Device), |sizes| {
+        sizes.within(sizes.limits.device_body_bytes.max(FRAME_BYTES))
+    };
     /// Whoever has a token.
-    Anyone: None, |limits| limits.device_body_bytes;
+    Anyone: None, |sizes| sizes.within(sizes.limits.device_body_bytes);
+    /// A device or a backend that sends health data.
+    HealthData: None, |sizes| sizes.health.body_bytes;
+    /// A device or a backend that sends health data in an exporter's format.
+    HealthExport: None, |sizes| sizes.health.format_body_bytes;
     /// A backend that sends one thing.
-    Service: Some(Role::Service), |_| ONE_BYTES;
+    Service: Some(Role::Service), |sizes| sizes.within(ONE_BYTES);
     /// A backend that sends many.
-    ServiceBatch: Some(Role::Service), |limits| limits.body_bytes;
+    ServiceBatch: Some(Role::Service), |sizes| sizes.limits.body_bytes;
     /// An operator that sends one thing.
-    Admin: Some(Role::Admin), |_| ONE_BYTES;
+    Admin: Some(Role::Admin), |sizes| sizes.within(ONE_BYTES);
     /// An operator that sends many.
-    AdminBatch: Some(Role::Admin), |limits| limits.body_bytes;
+    AdminBatch: Some(Role::Admin), |sizes| sizes.limits.body_bytes;
 }
 
 /// A JSON object that came through a [`Door`]. In this order: 401 without a
@@ -149,10 +172,61 @@ where
     }
 }
 
+/// The text of a JSON object that came through a [`Door`], for those who read it
+/// without making a tree of it. Refused as [`Sent`] is, but for values.
+#[derive(Debug)]
+pub struct SentText<D> {
+    /// Who sent it.
+    pub caller: Caller,
+    text: String,
+    _place: Place,
+    _door: PhantomData<D>,
+}
+
+impl<D> SentText<D> {
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl<S, D> FromRequest<S> for SentText<D>
+where
+    S: Send + Sync,
+    Authenticator: FromRef<S>,
+    Intake: FromRef<S>,
+    D: Door,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
+        let Received { caller, bytes, place } = receive::<S, D>(request, state).await?;
+        let checked = move || {
+            let text = String::from_utf8(bytes).map_err(|_| not_utf8())?;
+            let IgnoredObject = parse_json(&text)?;
+            ApiResult::Ok(text)
+        };
+        // Large ones take long enough to hold others up.
+        let text = tokio::task::spawn_blocking(checked).await;
+        let text = text.map_err(|error| ApiError::internal(&error))??;
+        check_binding(&caller, &text)?;
+        Ok(Self { caller, text, _place: place, _door: PhantomData })
+    }
+}
+
+/// An object, whatever it holds: numbers are not looked at.
+struct IgnoredObject;
+
+impl<'de> Deserialize<'de> for IgnoredObject {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
 /// What bodies are read by.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    limits: Limits,
+    sizes: Sizes,
     stall: Duration,
     budget: Budget<Holder>,
     metrics: Metrics,
@@ -162,16 +236,17 @@ impl Intake {
     /// As configured; `budget` is that of the node.
     pub fn new(config: &Config, budget: Budget<Holder>, metrics: Metrics) -> Self {
         let stall = Duration::from_millis(config.http.body_stall_ms);
-        Self { limits: config.limits.clone(), stall, budget, metrics }
+        let sizes = Sizes { limits: config.limits.clone(), health: config.health.clone() };
+        Self { sizes, stall, budget, metrics }
     }
 
     /// A place for a body of this caller; it takes nothing yet.
     fn place(&self, caller: &Caller) -> Place {
         let holder = caller.0.holder();
         let most = if holder.is_device {
-            self.limits.bodies_per_user_bytes
+            self.sizes.limits.bodies_per_user_bytes
         } else {
-            self.limits.bodies_per_backend_bytes
+            self.sizes.limits.bodies_per_backend_bytes
         };
         let share = self.budget.share(holder, most);
         Place { share, metrics: self.metrics.clone() }
@@ -238,10 +313,11 @@ where
     }
     check_type(&parts.headers)?;
     let intake = Intake::from_ref(state);
-    let most = D::most(&intake.limits);
+    let most = D::most(&intake.sizes);
     let mut place = intake.place(&caller);
     let reading = read(body, most, intake.stall, &mut place);
-    let read = timeout(BODY_TIMEOUT, reading).await.unwrap_or_else(|_| Err(too_slow()));
+    let longest = Duration::from_secs((most / SLOWEST_BYTES_PER_S) as u64).max(BODY_TIMEOUT);
+    let read = timeout(longest, reading).await.unwrap_or_else(|_| Err(too_slow()));
     let bytes = read.inspect_err(|error| {
         if error.code == ErrorCode::BodyTimeout {
             intake.metrics.bodies_stalled.inc();
@@ -312,8 +388,11 @@ fn too_slow() -> ApiError {
 }
 
 fn text_of(bytes: &[u8]) -> ApiResult<&str> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| ApiError::new(ErrorCode::Malformed, "the body is not UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| not_utf8())
+}
+
+fn not_utf8() -> ApiError {
+    ApiError::new(ErrorCode::Malformed, "the body is not UTF-8")
 }
 
 /// Refuses a body that names another device than the one its sender's token is

@@ -2,10 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
-use http::{HeaderMap, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use tidegate_entity::market_item::Kind;
 use tidegate_entity::skill_rating::UploadState;
@@ -20,6 +19,7 @@ use utoipa::IntoParams;
 use crate::error::{ApiError, ApiResult};
 use crate::http::body::{Admin, Anyone, Sent};
 use crate::http::extract::{Caller, PathOf, QueryOf};
+use crate::http::tag::{expected_version, short_hash, tagged};
 use crate::ingest::market::{SkillEdit, WithdrawnRating};
 use crate::marketplace::cache::Freshness;
 use crate::marketplace::ratings;
@@ -30,7 +30,7 @@ use crate::store::market::{Found, Search};
 
 mod view;
 
-use view::{Shown, View, short_hash};
+use view::{Shown, View};
 
 /// Skills in a page when none are asked for.
 const PAGE_SIZE: u64 = 100;
@@ -288,18 +288,6 @@ fn not_found() -> ApiError {
     ApiError::new(ErrorCode::NotFound, "there is no such skill")
 }
 
-/// The version that `If-Match` names: `"7"`, as an `ETag` of a skill begins.
-fn expected_version(headers: &HeaderMap) -> ApiResult<Option<i64>> {
-    let Some(value) = headers.get(IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let tag = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
-    let version = tag.split('-').next().and_then(|version| version.parse().ok());
-    version.map(Some).ok_or_else(|| ApiError::invalid("if-match", "the ETag of a skill"))
-}
-
 /// Items and the tag of all of them.
 fn tagged_items(shown: Vec<Shown>, total: u64, withheld: u64) -> (Vec<ItemView>, String) {
     let mut text = format!("{total} {withheld}");
@@ -309,22 +297,4 @@ fn tagged_items(shown: Vec<Shown>, total: u64, withheld: u64) -> (Vec<ItemView>,
         items.push(one.item);
     }
     (items, format!("W/\"{}\"", short_hash(text.as_bytes())))
-}
-
-/// The body with its `ETag`, or 304 where the caller has it.
-fn tagged(headers: &HeaderMap, tag: &str, body: &impl Serialize) -> Response {
-    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let plain = tag.trim_start_matches("W/");
-    let is_known = known.is_some_and(|known| {
-        known == "*" || known.split(',').any(|one| one.trim().trim_start_matches("W/") == plain)
-    });
-    let mut response = if is_known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        Json(body).into_response()
-    };
-    if let Ok(value) = HeaderValue::from_str(tag) {
-        response.headers_mut().insert(ETAG, value);
-    }
-    response
 }

@@ -21,9 +21,6 @@ mod nights;
 pub mod person;
 mod take_in;
 
-pub use activities::{put_json as activity_put, row_json as activity_json};
-pub use nights::with_op;
-
 /// Facts merged in one transaction at most, about: others wait for it.
 const FACTS_PER_WRITE: usize = 250;
 

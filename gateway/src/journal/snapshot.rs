@@ -21,6 +21,7 @@ use crate::store::portion::{Cost, Portion, Portioned};
 
 mod commands;
 mod conflicts;
+mod health;
 mod integrations;
 mod market;
 mod records;
@@ -31,10 +32,13 @@ pub use integrations::integration_body;
 
 /// Where current state comes from. A stream's snapshot holds its sources in
 /// this order.
-const SOURCES: [&dyn AnySource; 5] = [
+const SOURCES: [&dyn AnySource; 8] = [
     &commands::Commands,
     &conflicts::Conflicts,
     &integrations::Integrations,
+    &health::Days,
+    &health::Nights,
+    &health::Activities,
     &market::Items,
     &records::Records,
 ];
@@ -66,6 +70,8 @@ pub(crate) struct Reading<'a> {
     pub(crate) stream: &'a StreamId,
     pub(crate) viewer: &'a Viewer,
     pub(crate) now: Timestamp,
+    /// Days of health data that are current.
+    pub(crate) days: u32,
 }
 
 /// What one source gives to a page.
@@ -194,17 +200,14 @@ pub struct SnapshotPage {
 }
 
 /// Reads a page of current state of a stream.
-pub async fn snapshot(
-    store: &Store,
-    stream: &StreamId,
+pub(crate) async fn snapshot(
+    reading: Reading<'_>,
     at: &SnapshotAt,
     limit: usize,
-    viewer: &Viewer,
-    now: Timestamp,
 ) -> Result<SnapshotPage, DbErr> {
+    let Reading { store, stream, .. } = reading;
     let _turn = store.turn().await;
     let limit = limit.min(PAGE_ENTRIES);
-    let reading = Reading { store, stream, viewer, now };
     let mut page =
         SnapshotPage { items: Vec::new(), commands: Vec::new(), next: None, cost: Cost::default() };
     let (first, mut after) = match at {
@@ -293,6 +296,9 @@ mod tests {
             r#"{"commands":5}"#,
             r#"{"conflicts":"0197"}"#,
             r#"{"integrations":"oura"}"#,
+            r#"{"days":"2026-11-21"}"#,
+            r#"{"nights":"2026-11-21"}"#,
+            r#"{"activities":["2026-11-21","0197"]}"#,
             r#"{"records":["notes","a"]}"#,
             r#"{"market":["skill","s1"]}"#,
         ] {

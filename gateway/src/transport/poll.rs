@@ -193,6 +193,7 @@ impl<'a> Polling<'a> {
                 channel: Channel::Poll,
                 now: self.state.clock.now(),
                 items: self.left,
+                days: self.state.config.health.snapshot_d,
             };
             // From the database: entries in memory are of the epoch that those
             // follow who are told when it ends.

@@ -13,7 +13,7 @@ use crate::ingest::behind::Behind;
 use crate::journal::frame::EventsFrame;
 use crate::journal::read::{self, Page, Read};
 use crate::journal::ring::Stretch;
-use crate::journal::snapshot::{self, SnapshotPage};
+use crate::journal::snapshot::{self, Reading, SnapshotPage};
 use crate::journal::{Attempt, Viewer};
 use crate::metrics::Metrics;
 use crate::metrics::label::JournalSource;
@@ -42,6 +42,8 @@ pub struct Reader<'a> {
     pub now: Timestamp,
     /// Items on a page of current state at most.
     pub items: usize,
+    /// Days of health data that are current.
+    pub days: u32,
 }
 
 /// What was found where a plan said to look. The session has not moved yet.
@@ -112,9 +114,14 @@ impl Reader<'_> {
                 }
             }
             ReadWhat::Snapshot(at) => {
-                let (store, viewer, items) = (self.store, self.viewer, self.items);
-                let page =
-                    snapshot::snapshot(store, &stream.id, at, items, viewer, self.now).await?;
+                let reading = Reading {
+                    store: self.store,
+                    stream: &stream.id,
+                    viewer: self.viewer,
+                    now: self.now,
+                    days: self.days,
+                };
+                let page = snapshot::snapshot(reading, at, self.items).await?;
                 let cost = page.cost;
                 (Found::Snapshot(page), cost)
             }

@@ -1,7 +1,6 @@
 //! Items of the marketplace as the API shows them.
 
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 use tidegate_entity::market_item;
 use tidegate_entity::market_item::Fault;
 use tidegate_protocol::rest::marketplace::{ItemView, LocalEdit};
@@ -9,6 +8,7 @@ use tidegate_protocol::time::Timestamp;
 
 use crate::config::marketplace::Marketplace;
 use crate::error::ApiError;
+use crate::http::tag::short_hash;
 use crate::marketplace::cache::{self, Age, Freshness};
 use crate::state::AppState;
 use crate::store::market::shown::{confirmed_at, shown};
@@ -100,11 +100,4 @@ fn tag(row: &market_item::Model, freshness: Freshness) -> String {
     }
     tag.push('"');
     tag
-}
-
-/// The beginning of a hash, for tags.
-pub(super) fn short_hash(bytes: &[u8]) -> String {
-    let mut hash = format!("{:x}", Sha256::digest(bytes));
-    hash.truncate(24);
-    hash
 }

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use tidegate_entity::activity::{self, State};
 use tidegate_entity::{activity_raw, command};
 use tidegate_protocol::entry::kind;
 use tidegate_protocol::id::CommandId;
-use tidegate_protocol::time::Timestamp;
 use uuid::Uuid;
 
 use crate::health::activity::Activity;
-use crate::health::field::real_json;
 use crate::health::source::Source;
 use crate::health::walk::{self, Span, class};
 use crate::ingest::health::Fate;
 use crate::ingest::unit::{NewEntry, ReadSet, UnitOfWork, user_stream};
+use crate::journal::health::activity_put;
 use crate::store;
 use crate::store::health::activity::{Wanted, span};
 
@@ -224,48 +223,10 @@ fn row_of(user_id: &str, id: String, activity: &Activity) -> activity::Model {
     }
 }
 
-/// An activity as everybody sees it.
-pub fn row_json(row: &activity::Model) -> Map<String, Json> {
-    let mut shown = Map::new();
-    let mut put = |name: &str, value: Option<Json>| {
-        if let Some(value) = value {
-            shown.insert(name.to_owned(), value);
-        }
-    };
-    let text = |text: &Option<String>| text.as_deref().map(Json::from);
-    let time = |at: i64| Some(json!(Timestamp::from_millis(at)));
-    put("id", Some(row.id.as_str().into()));
-    put("version", Some(row.version.into()));
-    put("source", Some(row.source.as_str().into()));
-    put("source_id", text(&row.source_id));
-    put("activity_type", Some(row.activity_type.as_str().into()));
-    put("sport", Some(row.sport.as_str().into()));
-    put("date", Some(row.date.as_str().into()));
-    put("start", time(row.start_at));
-    put("end", time(row.end_at));
-    put("duration_s", Some(row.duration_s.into()));
-    put("elapsed_s", Some(row.elapsed_s.into()));
-    put("distance_m", row.distance.map(real_json));
-    put("calories_kcal", row.calories.map(real_json));
-    put("avg_heart_rate", row.avg_heart_rate.map(real_json));
-    put("max_heart_rate", row.max_heart_rate.map(real_json));
-    put("device", text(&row.device));
-    put("utc_offset_s", row.utc_offset_s.map(Json::from));
-    put("duplicate_of", text(&row.duplicate_of));
-    shown
-}
-
 /// What devices are told of it.
 fn told(row: &activity::Model) -> String {
     if row.state != State::Live {
         return json!({"id": row.id, "version": row.version, "op": "delete"}).to_string();
     }
-    Json::Object(put_json(row)).to_string()
-}
-
-/// The same as an entry or an item holds it.
-pub fn put_json(row: &activity::Model) -> Map<String, Json> {
-    let mut shown = row_json(row);
-    shown.insert("op".to_owned(), "put".into());
-    shown
+    Json::Object(activity_put(row)).to_string()
 }

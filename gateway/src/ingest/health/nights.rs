@@ -15,6 +15,7 @@ use crate::health::source::Source;
 use crate::ingest::health::Fate;
 use crate::ingest::health::days::fate;
 use crate::ingest::unit::{NewEntry, UnitOfWork, user_stream};
+use crate::journal::health::with_op;
 
 struct Changing {
     row: Option<sleep_record::Model>,
@@ -112,10 +113,4 @@ fn told(date: NaiveDate, version: i64, body: Option<&str>) -> String {
         Some(body) => with_op(body),
         None => json!({"date": date.to_string(), "version": version, "op": "delete"}).to_string(),
     }
-}
-
-/// A row as an entry or an item holds it.
-pub fn with_op(body: &str) -> String {
-    let rest = body.strip_prefix('{').unwrap_or(body);
-    format!(r#"{{"op":"put",{rest}"#)
 }

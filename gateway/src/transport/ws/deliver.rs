@@ -167,5 +167,6 @@ fn reader<'a>(
         channel: Channel::Socket,
         now,
         items: PAGE_ENTRIES,
+        days: state.config.health.snapshot_d,
     }
 }
