@@ -1,7 +1,7 @@
 //! The gateway as a whole: opens what it needs, starts its tasks, and takes
 //! everything down in order.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use tidegate_clock::Clock;
 use tidegate_protocol::id::StreamName;
+use tidegate_services::provider::{Provider, ProviderClient};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -31,8 +33,10 @@ use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::marketplace::{self, MarketplaceHandle};
 use crate::metrics::Metrics;
+use crate::providers::{self, ProvidersHandle};
 use crate::push::{self, Push, dispatch, setup};
 use crate::resolve::rules::Rules;
+use crate::sealing::Sealing;
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
 use crate::{http, serve, upkeep};
@@ -45,6 +49,7 @@ mod needed;
 mod node;
 pub mod quick_start;
 pub mod restore;
+pub mod rotate;
 mod rules;
 mod signals;
 
@@ -95,6 +100,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let [upkeep_stop, serve_stop, writer_stop, lost] =
         std::array::from_fn(|_| CancellationToken::new());
     let service = marketplace::Service::open(&config.marketplace, &clock)?;
+    let clients = providers::clients(&config.providers, &clock)?;
+    let sealing = rotate::keys(&config)?;
     let node = node::name(&config.data_dir)?;
     let store = database::open(&config, &node).await?;
     let hub = Hub::new(tokio::runtime::Handle::current());
@@ -112,8 +119,15 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let own = upkeep::Parts { node, config, store, ingest, hub, clock, metrics, auth };
     let own = upkeep::Handles::new(own);
     let hints = service.as_ref().map(marketplace::Service::hints);
-    let state = AppState::new(parts(&own, push.clone(), rules, hints, sockets)?);
-    let upkeep = start_work(&own, push, (state.marketplace.clone(), service), &upkeep_stop, &lost);
+    let providers = providers_handle(&own, clients, sealing);
+    let state = AppState::new(parts(&own, push.clone(), rules, (hints, providers), sockets)?);
+    let services = Services {
+        push,
+        marketplace: state.marketplace.clone(),
+        service,
+        providers: state.providers.clone(),
+    };
+    let upkeep = start_work(&own, services, &upkeep_stop, &lost);
     let serving = start_serving(listener, http::router(state.clone()), options, &serve_stop, &lost);
     let writing = start_writer(writer, &writer_stop, &lost)?;
     tracing::info!(%address, "listening");
@@ -135,7 +149,7 @@ fn parts(
     own: &upkeep::Handles,
     push: Push,
     rules: Arc<Rules>,
-    hints: Option<Arc<marketplace::Hints>>,
+    (hints, providers): (Option<Arc<marketplace::Hints>>, ProvidersHandle),
     sockets: TaskTracker,
 ) -> anyhow::Result<Parts> {
     let config = own.config.clone();
@@ -166,6 +180,7 @@ fn parts(
         auth: own.auth.clone(),
         push,
         marketplace,
+        providers,
         rules,
         sockets,
         draining: CancellationToken::new(),
@@ -205,15 +220,45 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, bound))
 }
 
+/// The cloud providers of this node.
+fn providers_handle(
+    own: &upkeep::Handles,
+    clients: BTreeMap<Provider, ProviderClient>,
+    sealing: Sealing,
+) -> ProvidersHandle {
+    ProvidersHandle::new(providers::Parts {
+        node: own.node.clone(),
+        settings: own.config.providers.clone(),
+        store: own.store.clone(),
+        ingest: own.ingest.clone(),
+        clock: own.clock.clone(),
+        metrics: own.metrics.clone(),
+        sealing,
+        clients,
+        look: Notify::new(),
+    })
+}
+
+/// What works with services outside.
+struct Services {
+    push: Push,
+    marketplace: MarketplaceHandle,
+    service: Option<marketplace::Service>,
+    providers: ProvidersHandle,
+}
+
 /// Starts everything that goes on by itself until `stop`.
 fn start_work(
     own: &upkeep::Handles,
-    push: Push,
-    (marketplace, service): (MarketplaceHandle, Option<marketplace::Service>),
+    services: Services,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> TaskTracker {
+    let Services { push, marketplace, service, providers } = services;
     let mut work = upkeep::tasks(own, stop);
+    if providers.is_on() {
+        work.push(("providers", providers::run(providers, stop.clone()).boxed()));
+    }
     if push.is_configured() {
         work.push(("push", dispatch(push_handles(own), push, stop.clone()).boxed()));
     }

@@ -154,6 +154,26 @@ impl Store {
         }
     }
 
+    /// Opens a SQLite file that another process has open, and that stays its own:
+    /// nothing is claimed, remembered or folded here. For rows that the other one
+    /// reads anew each time.
+    pub async fn open_beside(options: &StoreOptions) -> Result<Self, OpenError> {
+        let of = |role| sqlite_options(options, role);
+        let deadlines = options.deadlines();
+        let writer = Connections::open(of(SqliteRole::Writer), deadlines).await?;
+        let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await?;
+        Ok(Self {
+            writer,
+            readers: readers.for_reading(),
+            checkpointer: None,
+            opened: None,
+            heads: None,
+            turns: Arc::new(Semaphore::new(options.connections as usize)),
+            is_durable: Arc::default(),
+            options: Arc::new(options.clone()),
+        })
+    }
+
     /// For reads.
     pub const fn readers(&self) -> &Connections {
         &self.readers
