@@ -3,4 +3,4 @@
 
 mod http;
 mod socket;
-mod stage;
+pub(crate) mod stage;

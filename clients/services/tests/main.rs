@@ -5,5 +5,6 @@
 mod atom;
 mod fcm;
 mod oauth;
+mod provider;
 mod stage;
 mod webpush;

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::response::Response;
+use futures_util::stream;
 use http::header::{CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
@@ -98,6 +99,17 @@ pub(crate) fn typed(status: u16, content_type: &'static str, body: impl Into<Bod
     *response.status_mut() = StatusCode::from_u16(status).expect("a status between 100 and 999");
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
+}
+
+/// A body that fails after these bytes, when they have had time to leave.
+pub(crate) fn cut_after(bytes: Bytes) -> Body {
+    Body::from_stream(stream::unfold(Some(bytes), |left| async move {
+        if let Some(bytes) = left {
+            return Some((Ok(bytes), None));
+        }
+        tokio::task::yield_now().await;
+        Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)), None))
+    }))
 }
 
 /// Now, as headers name it.

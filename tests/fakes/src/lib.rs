@@ -14,6 +14,7 @@ pub mod feed;
 pub mod fixtures;
 pub mod google;
 mod jwt;
+pub mod provider;
 pub mod record;
 pub mod script;
 mod server;

@@ -14,18 +14,18 @@ use tokio::task::JoinSet;
 /// Long enough for a busy machine, short enough for tests of time-outs.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) const TOKEN: &str = "at_saas_secret-token";
+pub(crate) const TOKEN: &str = "at_saas_secret-token";
 
 /// What a connection is answered with, before it is closed.
 #[derive(Clone)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     Bytes(Vec<u8>),
     /// These bytes, and then nothing, for ever.
     Hang(Vec<u8>),
 }
 
 /// An answer with a body, and lines of the head besides.
-pub(super) fn answer(status: &str, head: &str, body: &str) -> Answer {
+pub(crate) fn answer(status: &str, head: &str, body: &str) -> Answer {
     let length = body.len();
     let text = format!(
         "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{head}\r\n{body}"
@@ -34,20 +34,20 @@ pub(super) fn answer(status: &str, head: &str, body: &str) -> Answer {
 }
 
 /// A success with a body of JSON.
-pub(super) fn json(body: &str) -> Answer {
+pub(crate) fn json(body: &str) -> Answer {
     answer("200 OK", "content-type: application/json\r\n", body)
 }
 
 /// A server of prepared answers, one per connection; the last one stays. Ends
 /// when it is dropped.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     base_url: String,
     requests: Arc<Mutex<Vec<String>>>,
     _server: JoinSet<()>,
 }
 
 impl Stage {
-    pub(super) async fn new(answers: impl Into<Vec<Answer>>) -> Self {
+    pub(crate) async fn new(answers: impl Into<Vec<Answer>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base_url = format!("http://{}/base", listener.local_addr().unwrap());
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -57,22 +57,27 @@ impl Stage {
     }
 
     /// A client of contract B.
-    pub(super) fn atom(&self) -> Atom {
+    pub(crate) fn atom(&self) -> Atom {
         self.client(Contract::B, TIMEOUT)
     }
 
-    pub(super) fn client(&self, contract: Contract, timeout: Duration) -> Atom {
+    pub(crate) fn client(&self, contract: Contract, timeout: Duration) -> Atom {
         let socket = self.base_url.replacen("http", "ws", 1);
         client(contract, &self.base_url, Some(&socket), timeout)
     }
 
+    /// What the paths of clients follow.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
     /// The requests so far, heads in lower case but for the first line.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
 
-pub(super) fn client(
+pub(crate) fn client(
     contract: Contract,
     base_url: &str,
     ws_url: Option<&str>,

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use axum::body::{Body, Bytes};
 use axum::response::Response;
-use futures_util::stream;
 use http::HeaderValue;
 use http::header::{CONTENT_LENGTH, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
@@ -164,7 +162,7 @@ impl Answer {
             Self::CutBody => {
                 let length = text.len();
                 text.truncate(half);
-                let mut response = answer::typed(status, JSON, cut_after(text.into()));
+                let mut response = answer::typed(status, JSON, answer::cut_after(text.into()));
                 response.headers_mut().insert(CONTENT_LENGTH, length.into());
                 response
             }
@@ -228,17 +226,6 @@ fn with_retry_after(mut response: Response, seconds: Option<u32>) -> Response {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
     response
-}
-
-/// A body that fails after these bytes, when they have had time to leave.
-fn cut_after(bytes: Bytes) -> Body {
-    Body::from_stream(stream::unfold(Some(bytes), |left| async move {
-        if let Some(bytes) = left {
-            return Some((Ok(bytes), None));
-        }
-        tokio::task::yield_now().await;
-        Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)), None))
-    }))
 }
 
 /// What a listing lists, if this is one.
