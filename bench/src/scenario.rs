@@ -11,6 +11,7 @@ use crate::report::Row;
 
 mod durable;
 mod fanout;
+mod health;
 mod latency;
 mod market;
 mod memory;
@@ -23,11 +24,21 @@ mod unicast;
 type Scenario = fn(&Scale) -> anyhow::Result<Vec<Row>>;
 
 /// Their names, for the command line.
-pub(crate) const NAMES: [&str; 9] =
-    ["memory", "fanout", "unicast", "latency", "durable", "storage", "reconnect", "push", "market"];
+pub(crate) const NAMES: [&str; 10] = [
+    "memory",
+    "fanout",
+    "unicast",
+    "latency",
+    "durable",
+    "storage",
+    "reconnect",
+    "push",
+    "market",
+    "health",
+];
 
 /// All of them, in the order they run.
-pub(crate) const SCENARIOS: [(&str, Scenario); 9] = [
+pub(crate) const SCENARIOS: [(&str, Scenario); 10] = [
     ("memory", memory::run),
     ("fanout", fanout::run),
     ("unicast", unicast::run),
@@ -37,6 +48,7 @@ pub(crate) const SCENARIOS: [(&str, Scenario); 9] = [
     ("reconnect", reconnect::run),
     ("push", push::run),
     ("market", market::run),
+    ("health", health::run),
 ];
 
 /// How much is done.

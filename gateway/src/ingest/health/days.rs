@@ -1,6 +1,6 @@
 //! Days that a unit of work changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use tidegate_entity::{body_metric, daily_entry, day_sample};
@@ -176,7 +176,7 @@ fn metrics(unit: &mut UnitOfWork, user_id: &str, date: NaiveDate, before: &Day, 
 
 /// The parts of a value: by origin, each once, in thousandths.
 #[derive(Default, serde::Serialize, serde::Deserialize)]
-struct Points(HashMap<String, BTreeMap<String, i64>>);
+struct Points(BTreeMap<String, BTreeMap<String, i64>>);
 
 impl Points {
     fn new() -> Self {
