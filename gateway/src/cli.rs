@@ -12,6 +12,7 @@ use tidegate_clock::Clock;
 use tidegate_services::webpush::vapid;
 
 use crate::app::restore::Restored;
+use crate::app::rotate::Rotated;
 use crate::auth::{Authenticator, Role, secret};
 use crate::config::Config;
 use crate::config::check;
@@ -149,15 +150,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::RotateKeys => {
             let config = settings()?;
             set_up_logs(&config)?;
-            let done = block_on(app::rotate::rotate(&config, &Clock::system()))?;
-            print(&format!("sealed {} again with the key `{}`", rows(done.resealed), done.key))?;
-            let undone = done.unreadable + done.left;
-            anyhow::ensure!(
-                undone == 0,
-                "{} could not be sealed again: the key is missing, or they changed all the time",
-                rows(undone)
-            );
-            Ok(())
+            rotated(&block_on(app::rotate::rotate(&config, &Clock::system()))?)
         }
         Command::Openapi => print(&serde_json::to_string_pretty(&http::openapi::document())?),
         Command::Backup(args) => {
@@ -203,6 +196,18 @@ fn said(done: &Restored, source: &Path) -> String {
 /// So many streams, in words.
 fn counted(streams: u64) -> String {
     if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") }
+}
+
+/// Says what was sealed again; an error where something was not.
+fn rotated(done: &Rotated) -> anyhow::Result<()> {
+    print(&format!("sealed {} again with the key `{}`", rows(done.resealed), done.key))?;
+    let undone = done.unreadable + done.left;
+    anyhow::ensure!(
+        undone == 0,
+        "{} could not be sealed again: the key is missing, or they changed all the time",
+        rows(undone)
+    );
+    Ok(())
 }
 
 /// So many rows, in words.

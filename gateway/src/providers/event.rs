@@ -1,6 +1,7 @@
 //! Looking at what a webhook told: the item is read from the provider, and what is
 //! stored is what that says. Order and repetition of events change nothing.
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tidegate_entity::integration::Model;
 use tidegate_entity::webhook_event::{self, State};
@@ -87,19 +88,15 @@ async fn look(
     Ok(())
 }
 
-/// Nothing is to be noted before the request.
-async fn as_it_is(row: Model) -> Result<Model, Fault> {
-    Ok(row)
-}
-
 async fn item(
     leader: &Leader,
     provider: Provider,
     row: &Model,
     (kind, id): (Kind, &str),
 ) -> Result<EventResult, Fault> {
-    let called = call(leader, provider, row, Urgency::Urgent, as_it_is, async |client, token| {
-        client.one(token, kind, id).await
+    let called = call(leader, provider, row, Urgency::Urgent, |client, token| {
+        let id = id.to_owned();
+        async move { client.one(token.reveal(), kind, &id).await }.boxed()
     });
     let Called { value, row } = called.await?;
     let (facts, result) = match value {
@@ -132,9 +129,9 @@ async fn listed(
     row: &Model,
     (kind, span, event): (Kind, &Span, &webhook_event::Model),
 ) -> Result<Option<String>, Fault> {
-    let page = event.page.as_deref();
-    let called = call(leader, provider, row, Urgency::Urgent, as_it_is, async |client, token| {
-        client.list(token, kind, span, page).await
+    let called = call(leader, provider, row, Urgency::Urgent, |client, token| {
+        let (span, page) = (*span, event.page.clone());
+        async move { client.list(token.reveal(), kind, &span, page.as_deref()).await }.boxed()
     });
     let Called { value: Page { items, next }, row } = called.await?;
     let facts = run::read_facts(leader, provider, kind, &row, &items).await?;
@@ -149,8 +146,8 @@ async fn deauthorized(
     provider: Provider,
     row: &Model,
 ) -> Result<EventResult, Fault> {
-    let called = call(leader, provider, row, Urgency::Urgent, as_it_is, async |client, token| {
-        client.owner(token).await
+    let called = call(leader, provider, row, Urgency::Urgent, |client, token| {
+        async move { client.owner(token.reveal()).await }.boxed()
     });
     match called.await {
         Ok(_) => return Ok(EventResult::Void),

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use sea_orm::DbErr;
 use tidegate_entity::integration::Model;
 use tidegate_services::provider::Provider;
@@ -65,8 +66,14 @@ async fn all(leader: &Leader) -> Result<(), DbErr> {
             let rows = found.await?;
             let Some(last) = rows.last() else { break };
             after.clone_from(&last.user_id);
-            let refreshes = rows.iter().map(|row| one(leader, provider, row));
-            futures_util::stream::iter(refreshes).buffer_unordered(AT_ONCE).count().await;
+            let mut under_way = FuturesUnordered::new();
+            for row in &rows {
+                if under_way.len() >= AT_ONCE {
+                    under_way.next().await;
+                }
+                under_way.push(one(leader, provider, row));
+            }
+            while under_way.next().await.is_some() {}
             if leader.term.over.is_cancelled() {
                 return Ok(());
             }

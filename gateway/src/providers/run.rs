@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tidegate_entity::integration::{Model, Phase};
 use tidegate_protocol::code::ErrorCode;
@@ -86,9 +87,9 @@ async fn page(leader: &Leader, provider: Provider, row: &Model) -> Result<(), Fa
     };
     let span = Span { from: Timestamp::from_millis(at.from), to: Timestamp::from_millis(at.to) };
     let position = at.page.clone();
-    let begun = |row: Model| async { begun(leader, row).await };
-    let called = call(leader, provider, row, Urgency::Run, begun, async |client, token| {
-        client.list(token, kind, &span, position.as_deref()).await
+    let called = call(leader, provider, row, Urgency::Run, |client, token| {
+        let position = position.clone();
+        async move { client.list(token.reveal(), kind, &span, position.as_deref()).await }.boxed()
     });
     let Called { value: Page { items, next }, row } = called.await?;
     let facts = read_facts(leader, provider, kind, &row, &items).await?;
@@ -107,9 +108,8 @@ async fn page(leader: &Leader, provider: Provider, row: &Model) -> Result<(), Fa
 /// Asks who the user is to the provider, whose webhooks name nobody else. One that
 /// does not tell is not asked again.
 async fn owner(leader: &Leader, provider: Provider, row: &Model) -> Result<(), Fault> {
-    let begun = |row: Model| async { begun(leader, row).await };
-    let called = call(leader, provider, row, Urgency::Run, begun, async |client, token| {
-        client.owner(token).await
+    let called = call(leader, provider, row, Urgency::Run, |client, token| {
+        async move { client.owner(token.reveal()).await }.boxed()
     });
     let owner_id = match called.await {
         Ok(called) => called.value,
@@ -144,7 +144,7 @@ fn from(leader: &Leader, provider: Provider, kind: usize, newest: &Newest, now: 
 }
 
 /// Notes that a run is under way, before its first request: who asks hears so.
-async fn begun(leader: &Leader, row: Model) -> Result<Model, Fault> {
+pub(super) async fn begun(leader: &Leader, row: Model) -> Result<Model, Fault> {
     if row.phase == Phase::Running {
         return Ok(row);
     }

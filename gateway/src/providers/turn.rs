@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use futures_util::future::BoxFuture;
 use tidegate_entity::integration::Model;
 use tidegate_protocol::entry::IntegrationError;
 use tidegate_services::provider::{Answer, Failed, Provider, ProviderClient, ProviderError, Usage};
@@ -12,6 +13,7 @@ use crate::providers::fault::Fault;
 use crate::providers::lead::Leader;
 use crate::providers::rate::{self, Asked, Permit, Taking, Urgency};
 use crate::providers::{event, refresh, run, tokens};
+use crate::sealing::Secret;
 use crate::store;
 
 /// Takes a user's turn. What is due next stands in the database.
@@ -51,6 +53,9 @@ async fn take(leader: &Leader, user_id: &str) -> Result<bool, sea_orm::DbErr> {
     Ok(false)
 }
 
+/// A request under way.
+pub(super) type Asking<'a, T> = BoxFuture<'a, Result<Answer<T>, Failed>>;
+
 /// An answer, and the row as it is since.
 #[derive(Debug)]
 pub(super) struct Called<T> {
@@ -59,24 +64,23 @@ pub(super) struct Called<T> {
 }
 
 /// Asks a provider with a user's token. A token that ends is refreshed before, and
-/// one that is not accepted once; then the same is asked again. `begun` is heard
-/// when the request may be made.
-pub(super) async fn call<T, B>(
+/// one that is not accepted once; then the same is asked again. A run is begun when
+/// its request may be made.
+pub(super) async fn call<T: Send>(
     leader: &Leader,
     provider: Provider,
     row: &Model,
     urgency: Urgency,
-    begun: impl Fn(Model) -> B,
-    ask: impl AsyncFn(&ProviderClient, &str) -> Result<Answer<T>, Failed>,
-) -> Result<Called<T>, Fault>
-where
-    B: Future<Output = Result<Model, Fault>>,
-{
+    ask: impl for<'a> Fn(&'a ProviderClient, Secret) -> Asking<'a, T> + Send + Sync,
+) -> Result<Called<T>, Fault> {
     let handle = &leader.handle;
     let Some(client) = handle.client(provider) else { return Err(Fault::Over) };
     // Taken first: a window that is spent costs nothing.
     let mut permit = Some(permit(leader, provider, &row.user_id, urgency).await?);
-    let mut row = begun(row.clone()).await?;
+    let mut row = match urgency {
+        Urgency::Run => run::begun(leader, row.clone()).await?,
+        Urgency::Urgent => row.clone(),
+    };
     let soon = handle.clock.now().plus_millis(refresh::SOON_MS).millis();
     if row.token_expires_at.is_none_or(|end| end <= soon) {
         row = refresh::refresh(handle, provider, &row).await?;
@@ -89,7 +93,7 @@ where
         };
         let token = tokens::access(&handle.sealing, &row)?;
         handle.metrics.provider_requests.of(provider.into()).inc();
-        let answer = ask(client, token.reveal()).await;
+        let answer = ask(client, token).await;
         let (refusal, usage) = match &answer {
             Ok(answer) => (None, &answer.usage),
             Err(failed) => (Some(&failed.error), &failed.usage),

@@ -58,8 +58,8 @@ impl Callback {
             deliveries: Record::default(),
             challenges: Record::default(),
         });
-        let routes = get(challenged).post(told);
-        let router = Router::new().route("/hook", routes).with_state(Arc::clone(&shared));
+        let hook = get(challenged).post(told);
+        let router = Router::new().route("/hook", hook).with_state(Arc::clone(&shared));
         Ok(Self { server: bound.serve(router), shared })
     }
 
