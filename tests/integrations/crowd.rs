@@ -51,7 +51,7 @@ async fn settle(world: &World) {
 
 /// With the default limits: no 429 of ours, nobody served twice as often as
 /// another, everybody as often as the limits allow, and told when next.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_thousand_users_share_stravas_limits() {
     let world = Stage::new().await.set("providers.reserve_percent", "10").start().await;
     let strava = &world.providers.strava;

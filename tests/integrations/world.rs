@@ -45,7 +45,12 @@ impl Providers {
             strava: FakeStrava::start(clock.clone()).await.unwrap(),
             google: FakeGoogleHealth::start(clock.clone()).await.unwrap(),
             oura: FakeOura::start(clock.clone()).await.unwrap(),
-            fitbit: FakeFitbit::start(clock.clone()).await.unwrap(),
+            fitbit: {
+                let fitbit = FakeFitbit::start(clock.clone()).await.unwrap();
+                // As it was until it was shut down.
+                fitbit.set_gone(false);
+                fitbit
+            },
         }
     }
 
@@ -96,10 +101,6 @@ impl Stage {
         Some(Self { setup: self.setup.on_postgres().await?, ..self })
     }
 
-    pub(super) fn clock(&self) -> Clock {
-        self.setup.clock()
-    }
-
     pub(super) async fn start(self) -> World {
         let Self { providers, setup } = self;
         World { gateway: setup.start().await, providers }
@@ -140,12 +141,7 @@ impl World {
     /// What the provider's page sends the browser back to: path and query.
     pub(super) async fn consent(&self, provider: &str, account: &str, page: Url) -> String {
         self.providers.of(provider).consent_as(account);
-        let browser = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        let answer = browser.get(page).send().await.unwrap();
+        let answer = browser().get(page).send().await.unwrap();
         let back = answer.headers()["location"].to_str().unwrap().to_owned();
         back.strip_prefix(PUBLIC).unwrap().to_owned()
     }
@@ -155,6 +151,15 @@ impl World {
         let page = self.begin(user, provider, None).await;
         let back = self.consent(provider, account, page).await;
         self.nobody().get(&back).await
+    }
+
+    /// A browser comes back, and is sent on to an app: where.
+    pub(super) async fn sent_on(&self, back: &str) -> String {
+        let url = format!("http://{}{back}", self.gateway.address());
+        let answer = browser().get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 303);
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        answer.headers()["location"].to_str().unwrap().to_owned()
     }
 
     /// The same; it works, and the first run has ended.
@@ -254,6 +259,12 @@ impl World {
         rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         rows.into_iter().map(|row| (row.actor, row.action)).collect()
     }
+}
+
+/// One that follows no redirect.
+fn browser() -> reqwest::Client {
+    let browser = reqwest::Client::builder().no_proxy();
+    browser.redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
 /// A time as the API writes it.

@@ -22,6 +22,7 @@ use crate::ingest::integration::Whose;
 use crate::limits::CLOCK_SKEW;
 use crate::metrics::label::RefreshResult;
 use crate::providers::fault::Fault;
+use crate::providers::lead::Leader;
 use crate::providers::rate::{self, Asked, Taking, Urgency};
 use crate::providers::tokens::{self, Field};
 use crate::providers::{ProvidersHandle, connect};
@@ -33,6 +34,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long an answer is held that the database does not take.
 const HOLD: Duration = Duration::from_mins(10);
 const HOLD_LOOK: Duration = Duration::from_secs(1);
+
+/// How long a node that goes away still waits for an answer with new tokens: they
+/// are in nothing else.
+const LAST_ANSWER: Duration = Duration::from_secs(3);
 
 /// A token that ends sooner than this is refreshed before it is used.
 pub(super) const SOON_MS: i64 = 60_000;
@@ -61,18 +66,20 @@ fn claim_ms(handle: &ProvidersHandle) -> i64 {
 /// Trades the refresh token, unless that was done since `row` was read; the row
 /// with tokens that are good.
 pub(super) async fn refresh(
-    handle: &ProvidersHandle,
+    leader: &Leader,
     provider: Provider,
     row: &Model,
 ) -> Result<Model, Fault> {
+    let handle = &leader.handle;
     let claim_id = Uuid::new_v4().to_string();
     let deadline = tokio::time::Instant::now() + handle.timeout() * 2;
     loop {
         match claim(handle, row, &claim_id).await.map_err(|error| Fault::of(&error))? {
-            Claim::Ours(row) => return trade(handle, provider, *row, claim_id).await,
+            Claim::Ours(row) => return trade(leader, provider, *row, claim_id).await,
             Claim::Done(row) => return Ok(*row),
             Claim::Busy if tokio::time::Instant::now() >= deadline => return Err(Fault::Ours),
-            Claim::Busy => tokio::time::sleep(LOOK).await,
+            Claim::Busy if !leader.term.wait(LOOK).await => return Err(Fault::Over),
+            Claim::Busy => {}
         }
     }
 }
@@ -101,12 +108,13 @@ async fn claim(handle: &ProvidersHandle, row: &Model, claim_id: &str) -> ApiResu
 }
 
 async fn trade(
-    handle: &ProvidersHandle,
+    leader: &Leader,
     provider: Provider,
     row: Model,
     claim_id: String,
 ) -> Result<Model, Fault> {
-    let traded = trade_tokens(handle, provider, &row).await;
+    let handle = &leader.handle;
+    let traded = trade_tokens(leader, provider, &row).await;
     let result = match &traded {
         Ok(_) => RefreshResult::Refreshed,
         Err(Fault::Failed(IntegrationError::ReconnectRequired, _)) => RefreshResult::Refused,
@@ -114,7 +122,7 @@ async fn trade(
     };
     handle.metrics.provider_refreshes.of(result).inc();
     match traded {
-        Ok((tokens, used)) => keep(handle, provider, &row, tokens, used).await,
+        Ok((tokens, used)) => keep(leader, provider, &row, tokens, used).await,
         Err(fault) => {
             let_go(handle, &row, claim_id).await;
             Err(fault)
@@ -125,10 +133,11 @@ async fn trade(
 /// Tries the newest refresh token, and where the provider refuses it the one
 /// before: which of them it knows depends on how far it came before a crash.
 async fn trade_tokens(
-    handle: &ProvidersHandle,
+    leader: &Leader,
     provider: Provider,
     row: &Model,
 ) -> Result<(Tokens, Secret), Fault> {
+    let handle = &leader.handle;
     let Some(client) = handle.client(provider) else { return Err(Fault::Over) };
     let open = |sealed| tokens::open(&handle.sealing, row, Field::Refresh, sealed);
     let mut candidates = vec![open(row.refresh_token.as_ref())?];
@@ -137,7 +146,7 @@ async fn trade_tokens(
     }
     let mut refused = ProviderError::DeadRefresh;
     for candidate in candidates {
-        match ask(handle, client, row, &candidate).await? {
+        match ask(leader, client, row, &candidate).await? {
             Ok(tokens) => return Ok((tokens, candidate)),
             Err(error @ ProviderError::DeadRefresh) => refused = error,
             Err(error) => return Err(Fault::of_provider(&error, until_after(handle, &error))),
@@ -147,11 +156,12 @@ async fn trade_tokens(
 }
 
 async fn ask(
-    handle: &ProvidersHandle,
+    leader: &Leader,
     client: &ProviderClient,
     row: &Model,
     candidate: &Secret,
 ) -> Result<Result<Tokens, ProviderError>, Fault> {
+    let handle = &leader.handle;
     let (provider, urgency) = (client.provider(), Urgency::Urgent);
     let taken = rate::take(handle, provider, &row.user_id, Asked::Tokens, urgency).await;
     let permit = match taken.map_err(|_| Fault::Ours)? {
@@ -159,12 +169,22 @@ async fn ask(
         Taking::Spent(until) => return Err(Fault::Spent { until }),
     };
     handle.metrics.provider_requests.of(provider.into()).inc();
-    let answer = client.refresh(candidate.reveal()).await;
+    let answer = tokio::select! {
+        biased;
+        answer = client.refresh(candidate.reveal()) => answer,
+        () = last_answer(leader) => return Err(Fault::Over),
+    };
     let refusal = answer.as_ref().err();
     handle.metrics.provider_answers.of(refusal.into()).inc();
     // A window that is not corrected now is by the next answer.
     let _ = rate::heard(handle, &permit, &Usage::default(), refusal).await;
     Ok(answer)
+}
+
+/// Ends some time after the term.
+async fn last_answer(leader: &Leader) {
+    leader.term.over.cancelled().await;
+    tokio::time::sleep(LAST_ANSWER).await;
 }
 
 /// Until when a refusal of the token endpoint is heeded.
@@ -177,12 +197,13 @@ fn until_after(handle: &ProvidersHandle, error: &ProviderError) -> i64 {
 /// Stores new tokens, before anybody uses them. They are the only copy: while the
 /// database does not take them, it is asked again.
 async fn keep(
-    handle: &ProvidersHandle,
+    leader: &Leader,
     provider: Provider,
     row: &Model,
     tokens: Tokens,
     used: Secret,
 ) -> Result<Model, Fault> {
+    let handle = &leader.handle;
     let deadline = tokio::time::Instant::now() + HOLD;
     loop {
         let (sealing, tokens_now) = (handle.0.clone(), tokens.clone());
@@ -207,11 +228,14 @@ async fn keep(
                     connect::revoke(handle, provider, &tokens).await;
                     return Err(Fault::Over);
                 }
-                fault if tokio::time::Instant::now() >= deadline => {
+                fault
+                    if tokio::time::Instant::now() >= deadline
+                        || !leader.term.wait(HOLD_LOOK).await =>
+                {
                     tracing::error!("new tokens of a provider were not stored, and are lost");
                     return Err(fault);
                 }
-                _ => tokio::time::sleep(HOLD_LOOK).await,
+                _ => {}
             },
         }
     }

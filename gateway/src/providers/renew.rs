@@ -86,7 +86,7 @@ async fn one(leader: &Leader, provider: Provider, row: &Model) {
     if leader.term.over.is_cancelled() {
         return;
     }
-    match refresh::refresh(&leader.handle, provider, row).await {
+    match refresh::refresh(leader, provider, row).await {
         Err(Fault::Failed(error, detail)) if is_permanent(error) => {
             run::fail(leader, row, error, detail).await;
         }
@@ -125,7 +125,12 @@ async fn subscribe(leader: &Leader) -> bool {
             continue;
         }
         let url = handle.webhook_url(*provider);
-        if let Err(error) = client.subscribe(&url, settings.verify_token(), RENEW_BEFORE).await {
+        let subscribed = tokio::select! {
+            biased;
+            () = leader.term.over.cancelled() => return false,
+            subscribed = client.subscribe(&url, settings.verify_token(), RENEW_BEFORE) => subscribed,
+        };
+        if let Err(error) = subscribed {
             let provider = provider.as_str();
             tracing::warn!(provider, %error, "the webhook could not be subscribed to");
             are_kept = false;

@@ -83,7 +83,7 @@ pub(super) async fn call<T: Send>(
     };
     let soon = handle.clock.now().plus_millis(refresh::SOON_MS).millis();
     if row.token_expires_at.is_none_or(|end| end <= soon) {
-        row = refresh::refresh(handle, provider, &row).await?;
+        row = refresh::refresh(leader, provider, &row).await?;
     }
     let mut has_refreshed = false;
     loop {
@@ -93,7 +93,12 @@ pub(super) async fn call<T: Send>(
         };
         let token = tokens::access(&handle.sealing, &row)?;
         handle.metrics.provider_requests.of(provider.into()).inc();
-        let answer = ask(client, token).await;
+        // Who goes away leaves it: it is asked for again.
+        let answer = tokio::select! {
+            biased;
+            () = leader.term.over.cancelled() => return Err(Fault::Over),
+            answer = ask(client, token) => answer,
+        };
         let (refusal, usage) = match &answer {
             Ok(answer) => (None, &answer.usage),
             Err(failed) => (Some(&failed.error), &failed.usage),
@@ -104,7 +109,7 @@ pub(super) async fn call<T: Send>(
             Ok(answer) => return Ok(Called { value: answer.value, row }),
             Err(Failed { error: ProviderError::Unauthorized, .. }) if !has_refreshed => {
                 has_refreshed = true;
-                row = refresh::refresh(handle, provider, &row).await?;
+                row = refresh::refresh(leader, provider, &row).await?;
             }
             Err(failed) => return Err(Fault::of_provider(&failed.error, until)),
         }

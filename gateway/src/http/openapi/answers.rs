@@ -100,6 +100,9 @@ fn own_response(status: &str, mut response: Value, has_tag: bool) -> Value {
     if RETRY.contains(&status) {
         names.push("Retry-After");
     }
+    if status == "401" {
+        names.push("WWW-Authenticate");
+    }
     response["headers"] = headers(&names);
     if text(&response["description"]).is_empty() {
         let meaning = refusal.map_or("Done", |(.., meaning)| meaning);
