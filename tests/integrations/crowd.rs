@@ -1,14 +1,16 @@
-//! A thousand users and Strava's limits, for a day.
+//! A thousand users and Strava's limits, for two days.
 
 use std::time::Duration;
 
-use tidegate_fakes::provider::strava::activity;
+use tidegate_fakes::provider::answer::Answer as Said;
+use tidegate_fakes::provider::strava::{ACTIVITY, activity};
 
 use crate::integrations::world::{STRAVA, Stage, World, time};
 use crate::support::eventually;
 
 const USERS: u64 = 1_000;
-const QUARTER: Duration = Duration::from_mins(15);
+const QUARTER_MS: i64 = 15 * 60_000;
+const DAY_MS: i64 = 96 * QUARTER_MS;
 
 fn user(number: u64) -> String {
     format!("user{number}")
@@ -18,71 +20,130 @@ fn athlete(number: u64) -> String {
     (10_000 + number).to_string()
 }
 
-/// Connects them without a browser, as one who had connected before.
+/// All connect on the day before, whose requests somebody else has used: they begin
+/// together.
 async fn connect_all(world: &World) {
+    let strava = &world.providers.strava;
+    strava.spend("", 1_000);
     for number in 0..USERS {
-        let account = athlete(number);
-        world.authorize(&user(number), STRAVA, &account).await.expect(200);
+        let start = world.now_ms() - 3 * 3_600_000;
+        strava.put(&athlete(number), ACTIVITY, activity(number + 1, start, 1_800, "Run"));
+        world.authorize(&user(number), STRAVA, &athlete(number)).await.expect(200);
+    }
+    settle(world).await;
+}
+
+/// Lets all that can be done be done: until nothing more is asked.
+async fn settle(world: &World) {
+    let strava = &world.providers.strava;
+    let mut quiet = 0;
+    while quiet < 3 {
+        let before = strava.calls();
+        world.look().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        quiet = if strava.calls() == before { quiet + 1 } else { 0 };
     }
 }
 
-/// Lets a quarter's work be done: until nothing more is asked.
-async fn settle(world: &World) {
-    let strava = &world.providers.strava;
-    let mut calls = u64::MAX;
-    loop {
-        world.look().await;
-        eventually("turns to end", async || {
-            let now = strava.calls();
-            let is_quiet = now == calls;
-            calls = now;
-            is_quiet.then_some(())
-        })
-        .await;
-        let before = strava.calls();
-        world.look().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        if strava.calls() == before {
-            return;
-        }
-        calls = u64::MAX;
+/// Lets time go by to the next quarter hour, and a little more.
+fn next_quarter(world: &World) {
+    let left = QUARTER_MS - world.now_ms() % QUARTER_MS;
+    let left = Duration::from_millis(left.unsigned_abs());
+    world.gateway.move_clock(left + Duration::from_secs(2));
+}
+
+fn next_day(world: &World) {
+    let day = world.now_ms() / DAY_MS;
+    while world.now_ms() / DAY_MS == day {
+        next_quarter(world);
     }
+}
+
+fn refused(world: &World) -> usize {
+    let requests = world.providers.strava.requests();
+    requests.iter().filter(|request| request.status == Some(429)).count()
+}
+
+fn lists(world: &World) -> Vec<u64> {
+    let of = |number| world.providers.strava.calls_of(&athlete(number), Some("list"));
+    (0..USERS).map(of).collect()
 }
 
 /// With the default limits: no 429 of ours, nobody served twice as often as
 /// another, everybody as often as the limits allow, and told when next.
 #[tokio::test]
 async fn a_thousand_users_share_stravas_limits() {
-    let world = Stage::new().await.set("providers.reserve_percent", "10").start().await;
-    let strava = &world.providers.strava;
-    strava.limit_requests(true);
-    for number in 0..USERS {
-        let id = number + 1;
-        let start = world.now_ms() - 3 * 3_600_000;
-        strava.put(&athlete(number), "activity", activity(id, start, 1_800, "Run"));
-    }
+    let world = Stage::new().await.start().await;
     connect_all(&world).await;
-    let served =
-        || (0..USERS).map(|n| strava.calls_of(&athlete(n), Some("list"))).collect::<Vec<_>>();
-    // To midnight, and the day after it.
-    for quarter in 0..(48 + 96) {
+    let refused_before = refused(&world);
+    let before = lists(&world);
+    next_day(&world);
+    for quarter in 0..2 * 96 {
         settle(&world).await;
-        let served = served();
+        let served = lists(&world);
+        let served: Vec<u64> = served.iter().zip(&before).map(|(now, was)| now - was).collect();
         let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());
         assert!(most - least <= 1, "after quarter {quarter}: {least} to {most}");
-        if quarter % 16 == 5 {
+        let total: u64 = served.iter().sum();
+        let expected = quarter / 96 * 900 + (90 * (quarter % 96 + 1)).min(900);
+        assert_eq!(total, expected, "after quarter {quarter}");
+        if quarter % 96 == 20 {
             let view = world.view(&user(quarter * 7 % USERS), STRAVA).await;
-            assert!(view["next_sync_at"].as_str() >= time(world.now_ms()).as_str(), "{view}");
+            let midnight = (world.now_ms() / DAY_MS + 1) * DAY_MS;
+            assert_eq!(view["next_sync_at"], time(midnight), "{view}");
+            assert_eq!(view["sync_status"], "idle", "{view}");
         }
-        let left =
-            QUARTER.as_millis() - u128::from(world.now_ms().unsigned_abs()) % QUARTER.as_millis();
-        let left = Duration::from_millis(u64::try_from(left).unwrap());
-        world.gateway.move_clock(left + Duration::from_secs(2));
+        next_quarter(&world);
     }
-    settle(&world).await;
-    let refused = strava.requests().iter().filter(|r| r.status == Some(429)).count();
-    assert_eq!(refused, 0);
-    // Twelve hours, a day, and its first quarter hour.
-    let total: u64 = served().iter().sum();
-    assert_eq!(total, 900 + 900 + 90);
+    assert_eq!(refused(&world), refused_before, "no 429 of ours");
+}
+
+/// With webhooks, and a reserve that fits what they tell, everybody's newest activity
+/// is there within five minutes, whatever runs do.
+#[tokio::test]
+async fn with_webhooks_the_newest_activity_is_there_within_minutes() {
+    let stage = Stage::new().await.set("providers.reserve_percent", "80");
+    let world = stage
+        .set("providers.strava.read_limits", "[200, 2000]")
+        .set("providers.strava.limits", "[400, 4000]")
+        .start()
+        .await;
+    let strava = &world.providers.strava;
+    for (window, limit) in
+        [("read_15m", 200), ("read_day", 2_000), ("all_15m", 400), ("all_day", 4_000)]
+    {
+        strava.set_limit(window, limit);
+    }
+    let address = world.gateway.address();
+    strava.set_callback_url(&format!("http://{address}/api/v1/webhooks/strava"));
+    connect_all(&world).await;
+    let refused_before = refused(&world);
+    next_day(&world);
+    // Each has one activity that day, one after the other.
+    for number in 0..USERS {
+        let id = 100_000 + number;
+        let start = world.now_ms() - 3_600_000;
+        strava.put(&athlete(number), ACTIVITY, activity(id, start, 1_800, "Run"));
+        let event = strava.activity_event(&athlete(number), &id.to_string(), "create");
+        assert_eq!(strava.deliver(&event).await, [Some(200)]);
+        let at = world.now_ms();
+        let fetched = async || {
+            world.look().await;
+            (strava.calls_of(&athlete(number), Some("one")) > 0).then_some(())
+        };
+        eventually("the fetch", fetched).await;
+        if number % 100 == 0 {
+            eventually("the activity", async || {
+                let known = world.activities(&user(number)).await;
+                known.contains(&id.to_string()).then_some(())
+            })
+            .await;
+        }
+        assert!(world.now_ms() - at < 300_000);
+        world.gateway.move_clock(Duration::from_secs(80));
+    }
+    assert_eq!(refused(&world), refused_before, "no 429 of ours");
+    let runs = lists(&world).iter().sum::<u64>();
+    assert!(runs > 300, "runs go on beside them: {runs}");
+    strava.script().set_fallback(Said::Ok);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidegate::sealing::Key;
 use tidegate_fakes::provider::Rotation;
 
 use crate::integrations::world::{OURA, STRAVA, Stage};
@@ -12,7 +13,9 @@ use crate::support::SecondNode;
 #[tokio::test]
 async fn nodes_share_the_work() {
     let Some(stage) = Stage::new().await.on_postgres().await else { return };
-    let mut world = stage.start().await;
+    // What one node seals, the other one has to open.
+    let key = format!("[{:?}]", Key::random().text());
+    let mut world = stage.set("sealing.keys", &key).start().await;
     let second = SecondNode::beside(&world.gateway).await;
     world.providers.oura.set_rotation(Rotation::SingleUse);
     world.providers.oura.fill("o1", 3);
@@ -35,7 +38,7 @@ async fn nodes_share_the_work() {
     // Longer than the harness waits for anything.
     for _ in 0..100 {
         world.gateway.pass_time(Duration::from_secs(11)).await;
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
         if world.providers.oura.calls() > calls {
             break;
         }
