@@ -32,6 +32,7 @@ mod phone;
 pub(crate) mod process;
 mod round;
 mod trouble;
+mod walker;
 mod wire;
 
 const ROUNDS: usize = 32;

@@ -7,6 +7,7 @@ use crate::support::Operation;
 
 mod call;
 mod crowded;
+mod health;
 mod marketplace;
 mod refused;
 mod shape;
@@ -36,6 +37,7 @@ async fn every_documented_answer_is_given() {
     seen.extend(more);
     let (one, other) = tokio::join!(Box::pin(work::all()), Box::pin(marketplace::all()));
     seen.extend(one.into_iter().chain(other));
+    seen.extend(Box::pin(health::all()).await);
     let statuses = |operation: &Operation| operation.statuses().into_iter();
     let documented: BTreeSet<_> = Operation::all()
         .iter()

@@ -5,6 +5,7 @@
 use crate::support::Setup;
 
 mod commands;
+mod health;
 mod network;
 mod phone;
 mod replica;

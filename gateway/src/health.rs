@@ -6,6 +6,7 @@
 //! the writer merges facts into rows by [`day`], [`night`] and [`walk`].
 
 pub mod activity;
+pub mod command;
 pub mod date;
 pub mod day;
 pub mod fact;

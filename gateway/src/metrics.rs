@@ -14,6 +14,7 @@ use tidegate_durable::Fault;
 use tidegate_protocol::command::{Channel, Outcome};
 
 use crate::metrics::family::{Family, Register, Spec};
+use crate::metrics::label::health::HealthItem;
 use crate::metrics::label::{
     AuthFailure, CommitResult, ConnectionRefusal, EntryKind, EventResult, FinalStatus, FrameIn,
     FrameOut, JournalSource, ProviderAnswer, ProviderName, PushOutcome, RefreshResult, RunResult,
@@ -162,6 +163,14 @@ table! {
     upstream_messages: Family<UpstreamMessage, IntCounter> = "tidegate_marketplace_messages_total", by "result";
     /// Uploads of ratings, by how they ended.
     rating_uploads: Family<UploadResult, IntCounter> = "tidegate_rating_uploads_total", by "result";
+    /// Items of health data that senders brought, by what became of them.
+    health_items: Family<HealthItem, IntCounter> = "tidegate_health_items_total", by "result";
+    /// Bytes of the bodies that health data came in.
+    health_body_bytes: IntCounter = "tidegate_health_body_bytes_total";
+    /// How long it took to read the items of such a body.
+    health_read_seconds: Histogram = "tidegate_health_read_seconds", in REQUEST_SECONDS;
+    /// From such a body, once it had come, to its answer.
+    health_ingest_seconds: Histogram = "tidegate_health_ingest_seconds", in REQUEST_SECONDS;
     /// Runs of integrations with cloud providers, by how they ended.
     provider_runs: Family<RunResult, IntCounter> = "tidegate_provider_runs_total", by "result";
     /// Requests made to cloud providers.

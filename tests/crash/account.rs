@@ -47,6 +47,7 @@ pub(super) async fn settle(
     counts.commands = ends.len();
     counts.expired = ends.values().filter(|end| end.status == CommandStatus::Expired).count();
     counts.published = load.published().len();
+    counts.walks = load.walks().len();
     for device in devices {
         counts.entries += device.read(|log| log.told.len());
         counts.results += device.read(|log| log.confirmed.len());

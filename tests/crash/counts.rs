@@ -20,6 +20,8 @@ pub(super) struct Counts {
     pub(super) expired: usize,
     /// Records published.
     pub(super) published: usize,
+    /// Workouts and days taken in.
+    pub(super) walks: usize,
     /// Entries that devices were told of.
     pub(super) entries: usize,
     /// Results that were confirmed to devices.
@@ -39,6 +41,7 @@ impl AddAssign for Counts {
         self.cut += other.cut;
         self.expired += other.expired;
         self.published += other.published;
+        self.walks += other.walks;
         self.entries += other.entries;
         self.results += other.results;
         self.rows += other.rows;
@@ -53,7 +56,7 @@ impl fmt::Display for Counts {
         write!(
             text,
             "{} rounds: {} commands accounted for ({} expired), {} accepted and {} refused under \
-             trouble, {} calls cut; {} records published; {} entries told, {} results confirmed, \
+             trouble, {} calls cut; {} records published, {} walks taken; {} entries told, {} results confirmed, \
              {} rows on disk",
             self.rounds,
             self.commands,
@@ -62,6 +65,7 @@ impl fmt::Display for Counts {
             self.refused,
             self.cut,
             self.published,
+            self.walks,
             self.entries,
             self.results,
             self.rows,

@@ -11,6 +11,7 @@ use tidegate_protocol::id::{CommandId, StreamName};
 use crate::crash::data::Data;
 use crate::crash::device::Device;
 use crate::crash::load::{Asked, Load};
+use crate::crash::walker;
 
 /// An entry.
 struct Row {
@@ -50,6 +51,9 @@ pub(super) async fn check(data: &Data, load: &Load, devices: &[Device]) -> Resul
         }
     }
     devices.iter().try_for_each(|device| journal.has_what_was_told(device))?;
+    let walked = journal.0.get(&format!("user:{}", walker::USER));
+    let told = walked.into_iter().flat_map(|stream| stream.rows.values());
+    walker::check(load, told.map(|row| (row.kind.as_str(), row.body.as_str())))?;
     Ok(journal.0.values().map(|stream| stream.rows.len()).sum())
 }
 

@@ -78,6 +78,8 @@ pub(super) struct Load {
     asked: Mutex<Vec<Asked>>,
     /// Records published: position, id, version.
     published: Mutex<Vec<(i64, String, i64)>>,
+    /// Health data that was taken, by number.
+    walks: Mutex<Vec<usize>>,
     counts: Mutex<Counts>,
 }
 
@@ -90,6 +92,7 @@ impl Load {
             token: Token::service("backend").sign(),
             asked: Mutex::default(),
             published: Mutex::default(),
+            walks: Mutex::default(),
             counts: Mutex::default(),
         }
     }
@@ -105,6 +108,10 @@ impl Load {
 
     pub(super) fn was_published(&self, seq: i64, id: String, version: i64) {
         self.published.lock().unwrap().push((seq, id, version));
+    }
+
+    pub(super) fn walks(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.walks.lock().unwrap()
     }
 
     pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -18,7 +18,7 @@ use crate::crash::device::{Device, Log, Repeats};
 use crate::crash::load::{Load, Said};
 use crate::crash::process::Process;
 use crate::crash::trouble::{Plan, Trouble, files};
-use crate::crash::{account, journal, neighbours};
+use crate::crash::{account, journal, neighbours, walker};
 use crate::seed;
 use crate::support::{FailingDisk, Server};
 
@@ -123,6 +123,7 @@ impl Round {
         let (end, over) = (CancellationToken::new(), before + lasts + after);
         let creating = load.create(rng.random(), over, &end);
         let others = neighbours::live(load, rng.random(), &end);
+        let walking = walker::live(load, rng.random(), &end);
         let striking = async {
             tokio::time::sleep(before).await;
             let struck = self.strike(trouble, lasts, rng).await;
@@ -130,8 +131,8 @@ impl Round {
             end.cancel();
             struck
         };
-        let (created, lived, struck) = tokio::join!(creating, others, striking);
-        let ended = created.and(lived).and(struck);
+        let (created, lived, walked, struck) = tokio::join!(creating, others, walking, striking);
+        let ended = created.and(lived).and(walked).and(struck);
         ended.map_err(|fault| format!("{trouble:?} for {lasts:?}: {fault}"))?;
         if rng.random() { self.until_ready(load).await } else { Ok(()) }
     }

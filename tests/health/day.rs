@@ -24,7 +24,7 @@ async fn a_day_in_the_life() {
     );
     let corrected = world.correct(DATE, json!({ "steps": 5_000 })).await.expect(200);
     assert_eq!((&corrected["steps"], &corrected["version"]), (&json!(5_000), &json!(2)));
-    world.gateway.move_clock(Duration::from_secs(60));
+    world.gateway.move_clock(Duration::from_mins(1));
     assert_eq!(world.steps(DATE, 7_000).await["updated"], 1);
     let day = world.day(DATE).await;
     assert_eq!(
@@ -50,7 +50,7 @@ async fn a_day_in_the_life() {
 async fn what_says_nothing_new_makes_no_entry() {
     let world = World::start().await;
     world.steps(DATE, 4_000).await;
-    world.gateway.move_clock(Duration::from_secs(3_600));
+    world.gateway.move_clock(Duration::from_hours(1));
     assert_eq!(world.steps(DATE, 4_000).await["unchanged"], 1);
     let withdrawn = world.correct(DATE, json!({ "weight_kg": null })).await.expect(200);
     assert_eq!(withdrawn["version"], 1);

@@ -77,3 +77,41 @@ async fn zuralogs_apps_are_told_how_many_of_each_kind() {
     let day = world.day("2026-11-25").await;
     assert_eq!((&day["protein_g"], &day["hrv_sdnn_ms"]), (&json!(120), &json!(55)));
 }
+
+#[tokio::test]
+async fn figures_tell_what_became_of_items() {
+    let world = World::start().await;
+    let steps = |steps: Value| json!({ "steps": steps });
+    let day =
+        |day: u32, count: u32| json!({ "date": format!("2026-11-{day}"), "total_steps": count });
+    let path = "/api/v1/ingest/steps";
+    let bodies = [
+        (steps(json!([day(20, 1), day(21, 1), day(22, 1)])), 200),
+        (steps(json!([day(20, 2), day(21, 1), day(22, 200_001)])), 207),
+        (steps(json!([day(31, 1)])), 422),
+    ];
+    for (body, status) in &bodies {
+        world.phone.post(path, body).await.expect(*status);
+    }
+    let export = json!({ "data": { "metrics": [
+        { "name": "time_in_daylight", "units": "min", "data": [
+            { "date": "2026-11-20 09:00:00 +0100", "qty": 4 },
+            { "date": "2026-11-20 10:00:00 +0100", "qty": 5 },
+        ] },
+    ] } });
+    world.ingest("health-auto-export", export.clone()).await;
+    let figures = world.coach.get("/metrics").await;
+    let figure = |name: &str| {
+        let line = figures.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("{name}")).parse::<usize>().unwrap()
+    };
+    let items =
+        |result: &str| figure(&format!("tidegate_health_items_total{{result=\"{result}\"}}"));
+    assert_eq!((items("created"), items("updated"), items("unchanged")), (3, 1, 1));
+    assert_eq!((items("refused"), items("ignored")), (2, 2));
+    let bytes =
+        bodies.iter().map(|(body, _)| body).chain([&export]).map(|body| body.to_string().len());
+    assert_eq!(figure("tidegate_health_body_bytes_total"), bytes.sum::<usize>());
+    assert_eq!(figure("tidegate_health_read_seconds_count"), 4);
+    assert_eq!(figure("tidegate_health_ingest_seconds_count"), 4);
+}

@@ -13,7 +13,7 @@ use crate::health::world::{USER, World, patch};
 use crate::seed;
 use crate::support::{Device, Socket, cursor};
 
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 4;
 const STEPS: usize = 50;
 const SOURCES: [(&str, u32); 7] = [
     ("manual", 5),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::openapi::health;
 use crate::support::{Answer, Caller, Gateway, Operation, Token};
 
 /// A device that nobody has.
@@ -46,6 +47,7 @@ impl<'a> Call<'a> {
         let parts = self.operation.path.split('/').map(|part| match part {
             // Shared streams are named in the settings.
             "{stream}" if self.part == NO_DEVICE => "news",
+            "{format}" if self.part == NO_DEVICE => "hc-webhook",
             part if part.starts_with('{') => &self.part,
             part => part,
         });
@@ -73,6 +75,9 @@ fn query(operation: &Operation) -> String {
 
 /// A body that every operation with one can be called with.
 fn body(operation: &Operation) -> Value {
+    if operation.is_of("health") {
+        return health::body(operation);
+    }
     match operation.path.rsplit('/').next().unwrap() {
         "register" => json!({ "platform": "ios" }),
         "ack" => json!({ "device_id": NO_DEVICE, "cursors": {} }),

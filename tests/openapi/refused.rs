@@ -26,7 +26,10 @@ async fn by_body(gateway: &Gateway, operation: &Operation) {
     let call = || Call::of(operation);
     expect(&call().with_body("{").by(&caller).await, 400, &name);
     expect(&call().with_body("[]").by(&caller).await, 422, &name);
-    let large = format!("{{{}}}", " ".repeat(gateway.config().limits.body_bytes));
+    let config = gateway.config();
+    let is_health = operation.is_of("health");
+    let most = if is_health { config.health.body_bytes } else { config.limits.body_bytes };
+    let large = format!("{{{}}}", " ".repeat(most));
     expect(&call().with_body(&large).by(&caller).await, 413, &name);
     let other = caller.with_header("content-type", "text/plain");
     expect(&call().by(&other).await, 415, &name);
@@ -34,7 +37,9 @@ async fn by_body(gateway: &Gateway, operation: &Operation) {
 
 /// All of them; what was seen.
 pub(super) async fn all() -> Seen {
-    let gateway = Setup::new().set("limits.body_bytes", "1024").start().await;
+    let setup = Setup::new().set("limits.body_bytes", "1024");
+    let setup = setup.set("health.body_bytes", "65536").set("health.format_body_bytes", "65536");
+    let gateway = setup.start().await;
     for operation in Operation::all() {
         by_token(&gateway, &operation).await;
         if operation.has_body() {

@@ -70,6 +70,11 @@ impl Operation {
         Some(roles.iter().filter_map(Value::as_str).collect())
     }
 
+    /// Whether it stands under this heading.
+    pub(crate) fn is_of(&self, tag: &str) -> bool {
+        self.said["tags"].as_array().is_some_and(|tags| tags.iter().any(|one| one == tag))
+    }
+
     pub(crate) fn has_body(&self) -> bool {
         self.said.get("requestBody").is_some()
     }

@@ -3,12 +3,13 @@
 //! tree made of the same body, in the same run.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::ensure;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 
+use crate::clock;
 use crate::load::device::user;
 use crate::load::world::World;
 use crate::numbers::{Random, float, percentile};
@@ -51,7 +52,7 @@ fn world(gateway: &Server, callers: usize) -> anyhow::Result<World> {
 
 /// A call, answered with 200; how long it took.
 fn call(world: &mut World, path: &str, body: &str) -> anyhow::Result<Duration> {
-    let began = Instant::now();
+    let began = clock::now();
     world.post(0, path, body)?;
     let mut answer = None;
     world.until("a call was answered", |world| {
@@ -85,10 +86,10 @@ fn items(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let mut world = world(&gateway, CALLERS)?;
     let mut random = Random::new();
     let before = gateway.usage()?;
-    let end = Instant::now() + scale.run;
+    let end = clock::now() + scale.run;
     let (mut idle, mut calls): (Vec<usize>, usize) = ((0..CALLERS).collect(), 0);
-    while Instant::now() < end || idle.len() < CALLERS {
-        if Instant::now() < end {
+    while clock::now() < end || idle.len() < CALLERS {
+        if clock::now() < end {
             for caller in std::mem::take(&mut idle) {
                 let of = user(random.below(USERS));
                 let path = format!("/api/v1/ingest/steps?user_id={of}");
@@ -102,7 +103,7 @@ fn items(scale: &Scale) -> anyhow::Result<Vec<Row>> {
             calls += 1;
             idle.push(response.caller);
         }
-        ensure!(Instant::now() < end + Duration::from_secs(60), "a call was not answered");
+        ensure!(clock::now() < end + Duration::from_mins(1), "a call was not answered");
     }
     let used = gateway.used_since(&before)?;
     let items = calls * ITEMS;
@@ -132,7 +133,7 @@ fn by_hand(length: Duration) -> anyhow::Result<f64> {
                      at INTEGER, PRIMARY KEY (user, date)) WITHOUT ROWID";
         sqlx::query(table).execute(&mut db).await?;
         let mut random = Random::new();
-        let (began, mut items) = (Instant::now(), 0);
+        let (began, mut items) = (clock::now(), 0);
         while began.elapsed() < length {
             let (of, first) = (user(random.below(USERS)), random.below(7_000));
             let mut tx = db.begin().await?;
@@ -180,7 +181,7 @@ fn export(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let (mut first, mut again, mut most) = (Vec::new(), Vec::new(), idle);
     for _ in 0..scale.repeats {
         for times in [&mut first, &mut again] {
-            let began = Instant::now();
+            let began = clock::now();
             world.post(0, &path, &body)?;
             let mut answer = None;
             world.until("an export was taken", |world| {
@@ -192,7 +193,7 @@ fn export(scale: &Scale) -> anyhow::Result<Vec<Row>> {
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
     }
-    let began = Instant::now();
+    let began = clock::now();
     let tree: serde_json::Value = serde_json::from_str(&body)?;
     let tree_ms = began.elapsed().as_secs_f64() * 1e3;
     ensure!(tree["data"]["metrics"].is_array(), "the body is not what it should be");
@@ -221,7 +222,10 @@ fn workout(number: usize, minute: usize) -> String {
 
 /// The date so many days after 1970-01-01.
 fn civil(days: usize) -> String {
-    let leap = |year: usize| usize::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let leap = |year: usize| {
+        let by = |number: usize| year.is_multiple_of(number);
+        usize::from(by(4) && (!by(100) || by(400)))
+    };
     let (mut year, mut left) = (1970, days);
     while left >= 365 + leap(year) {
         left -= 365 + leap(year);
@@ -241,7 +245,7 @@ fn workouts(scale: &Scale) -> anyhow::Result<Vec<Row>> {
     let mut world = world(&gateway, 1)?;
     let path = format!("/api/v1/ingest/workouts?user_id={}", user(0));
     let wanted = if scale.repeats > 1 { WORKOUTS } else { WORKOUTS / 10 };
-    let began = Instant::now();
+    let began = clock::now();
     for first in (0..wanted).step_by(ITEMS) {
         let many: Vec<String> = (first..first + ITEMS).map(|number| workout(number, 0)).collect();
         call(&mut world, &path, &format!(r#"{{"workouts":[{}]}}"#, many.join(",")))?;

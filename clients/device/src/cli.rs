@@ -2,6 +2,7 @@
 
 mod connect;
 mod console;
+mod health;
 mod poll;
 mod push;
 mod simulate;

@@ -176,6 +176,32 @@ mod tests {
         assert!(matches!(fold(patch, Some((3, Some("{}")))), Fold::Skip), "held already");
     }
 
+    /// Health data is held whole under its day or id, and gone with `op: delete`;
+    /// an older word than the last does not bring it back.
+    #[test]
+    fn health_data_is_held_whole() {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
+        for (kind, id, body) in [
+            ("daily_entry", "2026-11-25", r#"{"date":"2026-11-25","version":2,"steps":1}"#),
+            ("sleep", "2026-11-25", r#"{"date":"2026-11-25","version":2,"op":"put"}"#),
+            ("activity", "a", r#"{"id":"a","version":2,"op":"put"}"#),
+            ("integration", "oura", r#"{"provider":"oura","connected":true}"#),
+        ] {
+            let delta = Delta::read(kind, &raw(body)).unwrap();
+            assert_eq!((delta.key.id.as_str(), delta.key.collection.as_str()), (id, ""));
+            match delta.fold(None) {
+                Fold::Set(held) => assert_eq!(held.data.unwrap().get(), body),
+                other => panic!("{kind}: {other:?}"),
+            }
+        }
+        let gone = Delta::read("activity", &raw(r#"{"id":"a","version":3,"op":"delete"}"#));
+        let held = Held { version: 2, data: Some(raw("{}")) };
+        let Fold::Set(gone) = gone.unwrap().fold(Some(&held)) else { panic!("it is newer") };
+        assert_eq!((gone.version, gone.data.is_none()), (3, true));
+        let late = Delta::read("activity", &raw(r#"{"id":"a","version":2,"op":"put"}"#)).unwrap();
+        assert!(matches!(late.fold(Some(&gone)), Fold::Skip));
+    }
+
     #[test]
     fn unknown_kinds_are_passed_over() {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap();

@@ -8,6 +8,8 @@ use crate::command::{CommandStatus, Priority};
 use crate::id::{CommandId, DeviceId, Seq};
 use crate::time::Timestamp;
 
+pub mod health;
+
 /// Kinds of entries and items. Open-ended on the wire: clients ignore kinds
 /// they do not know.
 pub mod kind {
@@ -25,11 +27,11 @@ pub mod kind {
     pub const RATING: &str = "rating";
     /// A conflict was opened or resolved: [`super::ConflictBody`].
     pub const CONFLICT: &str = "conflict";
-    /// A day of a user changed: the row, whole.
+    /// A day of a user changed: the row, [`DailyEntry`](crate::rest::health::day::DailyEntry).
     pub const DAILY_ENTRY: &str = "daily_entry";
-    /// The night that is shown for a day changed, or is gone: a row with `op`.
+    /// The night that is shown for a day changed: [`SleepBody`](super::health::SleepBody).
     pub const SLEEP: &str = "sleep";
-    /// A workout changed, or is gone: a row with `op`.
+    /// A workout changed, or is gone: [`ActivityBody`](super::health::ActivityBody).
     pub const ACTIVITY: &str = "activity";
     /// An integration with a cloud provider changed: [`super::IntegrationBody`].
     pub const INTEGRATION: &str = "integration";

@@ -11,9 +11,18 @@ use tidegate_protocol::code::{CloseReason, ErrorCode};
 use tidegate_protocol::command::{
     Channel, CommandStatus, Outcome, Platform, Priority, PushProvider, TimelineEvent,
 };
+use tidegate_protocol::entry::health::{ActivityBody, SleepBody};
 use tidegate_protocol::entry::{
     CommandBody, CommandClosedBody, ConflictBody, ConflictStatus, Entry, IntegrationBody,
     IntegrationError, IntegrationStatus, ItemBody, RatingBody, RecordBody, RecordOp,
+};
+use tidegate_protocol::rest::health::day::{CorrectDay, DailyEntry};
+use tidegate_protocol::rest::health::plain::SendAll;
+use tidegate_protocol::rest::health::sent::{
+    SendEntry, SendMetrics, SendSleep, SendSteps, SendWorkouts,
+};
+use tidegate_protocol::rest::health::{
+    Activity, HealthProfile, Ingested, ProfileChange, SleepNight,
 };
 use tidegate_protocol::rest::history::CommandView;
 use tidegate_protocol::rest::integrations::{
@@ -117,12 +126,35 @@ fn entries_survive() {
             "record" => again::<RecordBody>(body),
             "skill" | "category" => again::<ItemBody>(body),
             "rating" => again::<RatingBody>(body),
+            "daily_entry" => again::<DailyEntry>(body),
+            "sleep" => again::<SleepBody>(body),
+            "activity" => again::<ActivityBody>(body),
             "conflict" => again::<ConflictBody>(body),
             "integration" => again::<IntegrationBody>(body),
             _ => again::<Value>(body),
         };
         assert_eq!(written, body, "{name}");
     }
+}
+
+/// A body about health data.
+fn health_body(type_name: &str, text: &str) -> Option<String> {
+    Some(match type_name {
+        "SendSteps" => again::<SendSteps>(text),
+        "SendSleep" => again::<SendSleep>(text),
+        "SendWorkouts" => again::<SendWorkouts>(text),
+        "SendMetrics" => again::<SendMetrics>(text),
+        "SendEntry" => again::<SendEntry>(text),
+        "SendAll" => again::<SendAll>(text),
+        "Ingested" => again::<Ingested>(text),
+        "CorrectDay" => again::<CorrectDay>(text),
+        "Page_of_DailyEntry" => again::<Page<DailyEntry>>(text),
+        "Page_of_SleepNight" => again::<Page<SleepNight>>(text),
+        "Activity" => again::<Activity>(text),
+        "HealthProfile" => again::<HealthProfile>(text),
+        "ProfileChange" => again::<ProfileChange>(text),
+        _ => return None,
+    })
 }
 
 /// Every body of the HTTP calls.
@@ -166,7 +198,7 @@ fn http_bodies_survive() {
             "ConnectAnswer" => again::<ConnectAnswer>(&text),
             "SyncAccepted" => again::<SyncAccepted>(&text),
             "Page_of_FailedRating" => again::<Page<FailedRating>>(&text),
-            other => panic!("no type for {other}"),
+            other => health_body(other, &text).unwrap_or_else(|| panic!("no type for {other}")),
         };
         assert_eq!(written, text, "{name}");
     }

@@ -209,8 +209,8 @@ pub struct Span {
     pub to: Timestamp,
 }
 
-/// A page of a list.
-#[derive(Clone, Debug, Default)]
+/// A page of a list. `Debug` hides the items.
+#[derive(Clone, Default)]
 pub struct Page {
     /// The items, as they came.
     pub items: Vec<Box<RawValue>>,
@@ -219,13 +219,25 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// An answer, and what it said about rates.
-#[derive(Clone, Debug)]
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Page").field("items", &self.items.len()).field("next", &self.next).finish()
+    }
+}
+
+/// An answer, and what it said about rates. `Debug` hides what was asked for.
+#[derive(Clone)]
 pub struct Answer<T> {
     /// What was asked for.
     pub value: T,
     /// What the rate headers said.
     pub usage: Usage,
+}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("usage", &self.usage).finish_non_exhaustive()
+    }
 }
 
 /// A failure, and what it said about rates.
@@ -335,6 +347,15 @@ mod tests {
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.as_str()));
         }
         assert_eq!(Provider::from_word("garmin"), None);
+    }
+
+    #[test]
+    fn debug_output_hides_what_users_have() {
+        let hidden = RawValue::from_string("\"hidden\"".to_owned()).unwrap();
+        let page = Page { items: vec![hidden], next: None };
+        assert_eq!(format!("{page:?}"), "Page { items: 1, next: None }");
+        let answer = Answer { value: page.items, usage: Usage::default() };
+        assert!(!format!("{answer:?}").contains("hidden"));
     }
 
     #[test]

@@ -70,15 +70,18 @@ macro_rules! fields {
     };
 }
 
-const fn whole(min: i64, max: i64) -> Shape {
+/// A whole number within bounds.
+pub(super) const fn whole(min: i64, max: i64) -> Shape {
     Shape::Whole { min, max }
 }
 
-const fn real(min: f64, max: f64) -> Shape {
+/// A real number within bounds.
+pub(super) const fn real(min: f64, max: f64) -> Shape {
     Shape::Real { min, max, is_above: false }
 }
 
-const fn above(min: f64, max: f64) -> Shape {
+/// A real number above the first bound.
+pub(super) const fn above(min: f64, max: f64) -> Shape {
     Shape::Real { min, max, is_above: true }
 }
 
@@ -131,22 +134,29 @@ fields! {
     Notes = "notes": Shape::Text { max: 2_000 };
 }
 
-impl Field {
-    /// A number as this field keeps it: whole numbers half up, real ones to three
-    /// decimals. `Err` says what is allowed.
+impl Shape {
+    /// A number as it is kept: whole numbers half up, real ones to three decimals.
+    /// `Err` says what is allowed.
     pub fn number(self, number: f64) -> Result<Value, String> {
-        match self.shape() {
-            Shape::Whole { min, max } if (as_real(min)..=as_real(max)).contains(&number) => {
+        match self {
+            Self::Whole { min, max } if (as_real(min)..=as_real(max)).contains(&number) => {
                 Ok(Value::Whole(half_up(number)))
             }
-            Shape::Real { min, max, is_above }
+            Self::Real { min, max, is_above }
                 if (min..=max).contains(&number) && !(is_above && thousandths(number) <= 0) =>
             {
                 Ok(Value::Real(thousandths(number)))
             }
-            Shape::Text { .. } => Err("a text is required".to_owned()),
+            Self::Text { .. } => Err("a text is required".to_owned()),
             shape => Err(shape.to_string()),
         }
+    }
+}
+
+impl Field {
+    /// A number as this field keeps it: [`Shape::number`].
+    pub fn number(self, number: f64) -> Result<Value, String> {
+        self.shape().number(number)
     }
 
     /// A text, for the fields that take one.
@@ -241,6 +251,13 @@ mod tests {
         assert_eq!(Value::Real(82_000).json().to_string(), "82");
         assert_eq!(Value::Real(82_120).json().to_string(), "82.12");
         assert_eq!(Value::Real(-1).json().to_string(), "-0.001");
+    }
+
+    /// What the protocol's types call the fields.
+    #[test]
+    fn senders_may_name_each_field() {
+        let names: Vec<_> = Field::ALL.iter().map(|field| field.as_str()).collect();
+        assert_eq!(names, tidegate_protocol::rest::health::day::CorrectDay::NAMES);
     }
 
     #[test]

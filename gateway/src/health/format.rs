@@ -6,17 +6,23 @@
 
 use crate::health::fact::{Context, Facts, Refusal};
 
+mod days;
 mod entry;
+mod external;
+mod hc_webhook;
+mod health_auto_export;
 mod lists;
 mod names;
+mod open_wearables;
 mod profile;
-mod sent;
+pub(super) mod sent;
 mod sleep;
+mod stages;
 mod steps;
 mod taken;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(super) mod units;
 mod workouts;
 mod zuralog;
 
@@ -35,6 +41,12 @@ pub enum Format {
     Entry,
     /// All kinds at once, as Zuralog's apps send them.
     Zuralog,
+    /// An export of Health Auto Export.
+    HealthAutoExport,
+    /// Records of Health Connect from HC Webhook.
+    HcWebhook,
+    /// Records from the mobile SDK of Open Wearables.
+    OpenWearables,
 }
 
 /// Reads a body: the text of a JSON object.
@@ -49,5 +61,8 @@ pub fn read(format: Format, body: &str, context: &Context) -> Result<Facts, Refu
         Format::Profile => profile::read(body, context),
         Format::Entry => entry::read(body, context),
         Format::Zuralog => zuralog::read(body, context),
+        Format::HealthAutoExport => health_auto_export::read(body, context),
+        Format::HcWebhook => hc_webhook::read(body, context),
+        Format::OpenWearables => open_wearables::read(body, context),
     }
 }

@@ -45,8 +45,21 @@ impl<'a> Item<'a> {
     /// # Errors
     /// Where it is something else.
     pub fn pick(text: &'a str, is_asked: impl FnMut(&str) -> bool) -> Result<Self, Wrong> {
+        let wrong = || Wrong::new("", "an object is required");
+        if !text.trim_start().starts_with('{') {
+            return Err(wrong());
+        }
         let mut reader = serde_json::Deserializer::from_str(text);
-        let read = Picked(is_asked).deserialize(&mut reader);
+        Picked(is_asked).deserialize(&mut reader).map_err(|_| wrong())
+    }
+
+    /// Goes through the fields of an object, null included, and keeps none.
+    ///
+    /// # Errors
+    /// Where it is something else.
+    pub fn each(text: &'a str, take: impl FnMut(&str, &'a RawValue)) -> Result<(), Wrong> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read = reader.deserialize_map(EachField(take));
         read.map_err(|_| Wrong::new("", "an object is required"))
     }
 
@@ -173,6 +186,24 @@ impl<'de> Deserialize<'de> for Item<'de> {
             }
         }
         deserializer.deserialize_map(Fields)
+    }
+}
+
+/// Goes through all fields.
+struct EachField<F>(F);
+
+impl<'de, F: FnMut(&str, &'de RawValue)> Visitor<'de> for EachField<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Name(name), value)) = map.next_entry()? {
+            (self.0)(&name, value);
+        }
+        Ok(())
     }
 }
 

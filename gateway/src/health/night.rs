@@ -92,12 +92,18 @@ pub struct Nights(BTreeMap<Source, Kept>);
 
 impl Nights {
     /// Takes a night in; whether anything is different now. The longest period of
-    /// a source is kept; of one period the newest word.
+    /// a source is kept, of those that say how long somebody slept; of one period
+    /// the newest word.
     pub fn merge(&mut self, night: &Night, now: Timestamp) -> bool {
         let period = Period::of(night);
         let at_ms = night.at.unwrap_or(now).millis();
         if let Some(known) = self.0.get(&night.source) {
-            let is_kept = if known.period.is_same_as(&period) {
+            let [says_known, says_new] =
+                [&known.period, &period].map(|one| one.total_sleep_minutes.is_some());
+            // Time in bed alone says less than sleep.
+            let is_kept = if says_known != says_new {
+                says_known
+            } else if known.period.is_same_as(&period) {
                 known.period == period || night.at.is_some_and(|at| at.millis() < known.at_ms)
             } else {
                 period.length_ms() <= known.period.length_ms()

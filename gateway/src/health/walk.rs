@@ -115,7 +115,9 @@ pub fn connected(spans: &[Span], first: impl IntoIterator<Item = usize>) -> Vec<
     spans.iter().enumerate().for_each(|(number, span)| index.insert(number, span));
     let mut is_found = vec![false; spans.len()];
     let mut open: Vec<usize> = first.into_iter().collect();
-    open.iter().for_each(|number| is_found[*number] = true);
+    for number in &open {
+        is_found[*number] = true;
+    }
     while let Some(number) = open.pop() {
         for other in index.overlapping(&spans[number]) {
             if !is_found[other] && spans[other].is_same_workout(&spans[number]) {

@@ -22,6 +22,7 @@ use utoipa::IntoParams;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
+use crate::health::command;
 use crate::http::body::{Sent, SentRows, Service, ServiceBatch};
 use crate::http::extract::{Caller, PathOf, QueryOf, parse_json};
 use crate::http::page::{PageQuery, next_cursor};
@@ -83,7 +84,8 @@ fn check(request: &CreateCommand) -> ApiResult<()> {
         let range = format!("{} to {} seconds", COMMAND_TTL_S.start(), COMMAND_TTL_S.end());
         return Err(ApiError::invalid("ttl_s", range));
     }
-    Ok(())
+    command::check(&request.data_type, &request.value)
+        .map_err(|wrong| ApiError::invalid(format!("value.{}", wrong.field), wrong.reason))
 }
 
 /// The Idempotency-Key of a request, with its caller.

@@ -24,6 +24,17 @@ mod take_in;
 /// Facts merged in one transaction at most, about: others wait for it.
 const FACTS_PER_WRITE: usize = 250;
 
+/// Parts of a sum that take about as long as a fact.
+const POINTS_PER_FACT: usize = 16;
+
+/// How long merging it takes, in facts.
+fn weight(fact: &Fact) -> usize {
+    match &fact.what {
+        What::Samples(samples) => 1 + samples.points.len() / POINTS_PER_FACT,
+        _ => 1,
+    }
+}
+
 /// What became of the items that a fact stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -51,6 +62,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Items that are stored, whether they said something new or not.
+    pub const fn stored(&self) -> u64 {
+        self.created + self.updated + self.unchanged
+    }
+
     fn count(&mut self, at: usize, items: u32, fate: Fate) {
         let items = u64::from(items);
         match fate {
@@ -103,17 +119,22 @@ impl Ingest {
 /// together, in their order, so that its row changes once.
 fn parts(facts: Vec<Fact>) -> Vec<Vec<(usize, Fact)>> {
     let mut placed: Vec<(usize, Fact)> = facts.into_iter().enumerate().collect();
-    if placed.len() <= FACTS_PER_WRITE {
-        return if placed.is_empty() { Vec::new() } else { vec![placed] };
+    if placed.iter().map(|(_, fact)| weight(fact)).sum::<usize>() > FACTS_PER_WRITE {
+        placed.sort_by_key(|(_, fact)| day_of(fact));
     }
-    placed.sort_by_key(|(_, fact)| day_of(fact));
     let mut parts: Vec<Vec<(usize, Fact)>> = Vec::new();
+    let mut heavy = 0;
     for (at, fact) in placed {
+        let more = weight(&fact);
         match parts.last_mut() {
-            Some(part) if part.len() < FACTS_PER_WRITE || is_same_row(part, &fact) => {
+            Some(part) if heavy + more <= FACTS_PER_WRITE || is_same_row(part, &fact) => {
+                heavy += more;
                 part.push((at, fact));
             }
-            _ => parts.push(vec![(at, fact)]),
+            _ => {
+                heavy = more;
+                parts.push(vec![(at, fact)]);
+            }
         }
     }
     parts

@@ -8,8 +8,8 @@ use crate::health::field::real_json;
 
 /// A row as an entry or an item holds it.
 pub fn with_op(body: &str) -> String {
-    let rest = body.strip_prefix('{').unwrap_or(body);
-    format!(r#"{{"op":"put",{rest}"#)
+    let fields = body.strip_suffix('}').unwrap_or(body);
+    format!(r#"{fields},"op":"put"}}"#)
 }
 
 /// An activity as everybody sees it.

@@ -63,6 +63,8 @@ macro_rules! labels {
     )+};
 }
 
+pub mod health;
+
 label_of_words!(Channel, Outcome, ConflictType, Strategy, Fault);
 
 labels! {

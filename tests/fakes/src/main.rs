@@ -10,6 +10,11 @@ use clap::Parser;
 use tidegate_clock::Clock;
 use tidegate_fakes::atom::{FakeAtom, Generation};
 use tidegate_fakes::fcm::{FakeFcm, Ports};
+use tidegate_fakes::provider::fitbit::FakeFitbit;
+use tidegate_fakes::provider::google_health::FakeGoogleHealth;
+use tidegate_fakes::provider::oura::FakeOura;
+use tidegate_fakes::provider::strava::FakeStrava;
+use tidegate_fakes::provider::{CLIENT_ID, CLIENT_SECRET, Service};
 use tidegate_fakes::webpush::FakeWebPush;
 use tracing_subscriber::EnvFilter;
 
@@ -20,8 +25,15 @@ const CHANGES: Duration = Duration::from_secs(4);
 const SKILLS: usize = 500;
 const CATEGORIES: usize = 8;
 
-/// Local fakes of Google's token endpoint, FCM, a Web Push service and the
-/// Atom marketplace.
+/// Days that the one user of each provider has data of.
+const DAYS: u64 = 30;
+
+/// The user of the providers.
+const USER: &str = "1";
+
+/// Local fakes of Google's token endpoint, FCM, a Web Push service, the Atom
+/// marketplace, and the providers of health data: Strava, Google Health, Oura
+/// and Fitbit.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Options {
@@ -40,6 +52,21 @@ struct Options {
     /// Generation of the marketplace's contract: `a`, `b` or `c`.
     #[arg(long, default_value = "b")]
     atom_generation: Generation,
+    /// Port of Strava; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    strava_port: u16,
+    /// Port of Google Health; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    google_health_port: u16,
+    /// Port of Oura; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    oura_port: u16,
+    /// Port of Fitbit; 0 picks a free one.
+    #[arg(long, default_value_t = 0)]
+    fitbit_port: u16,
+    /// Turns Fitbit's API on, as it was before 2026-11-02.
+    #[arg(long)]
+    fitbit_on: bool,
     /// Where to write the key file of a service account that the fakes know.
     #[arg(long)]
     credentials: Option<PathBuf>,
@@ -70,6 +97,7 @@ async fn main() -> anyhow::Result<()> {
         .context("the marketplace did not start")?;
     atom.fill(SKILLS, CATEGORIES);
     atom.echo_ratings(true);
+    let providers = Providers::start(&options).await?;
     if let Some(path) = &options.credentials {
         std::fs::write(path, fcm.credentials())
             .with_context(|| format!("`{}` cannot be written", path.display()))?;
@@ -84,12 +112,63 @@ async fn main() -> anyhow::Result<()> {
     writeln!(output, "token    {}", fcm.google().token_uri())?;
     writeln!(output, "webpush  {}", webpush.url())?;
     writeln!(output, "atom     {}  {}  token {}", atom.url(), atom.ws_url(), atom.token())?;
+    providers.write(&mut output)?;
     output.flush()?;
     drop(output);
 
     tokio::select! {
         ended = tokio::signal::ctrl_c() => ended.context("Ctrl-C cannot be waited for"),
         () = keep_changing(&atom) => Ok(()),
+    }
+}
+
+/// The providers of health data, each with one user's.
+struct Providers {
+    strava: FakeStrava,
+    google_health: FakeGoogleHealth,
+    oura: FakeOura,
+    fitbit: FakeFitbit,
+}
+
+impl Providers {
+    async fn start(options: &Options) -> anyhow::Result<Self> {
+        let clock = Clock::system();
+        let strava = FakeStrava::start_on(options.strava_port, clock.clone());
+        let strava = strava.await.context("Strava did not start")?;
+        strava.fill(USER, DAYS, 86_400);
+        let google_health = FakeGoogleHealth::start_on(options.google_health_port, clock.clone());
+        let google_health = google_health.await.context("Google Health did not start")?;
+        google_health.fill(USER, DAYS);
+        let oura = FakeOura::start_on(options.oura_port, clock.clone());
+        let oura = oura.await.context("Oura did not start")?;
+        oura.fill(USER, DAYS);
+        let fitbit = FakeFitbit::start_on(options.fitbit_port, clock);
+        let fitbit = fitbit.await.context("Fitbit did not start")?;
+        fitbit.fill(USER, DAYS);
+        fitbit.set_gone(!options.fitbit_on);
+        Ok(Self { strava, google_health, oura, fitbit })
+    }
+
+    /// Where each is, and how the application is known to it.
+    fn write(&self, output: &mut impl Write) -> std::io::Result<()> {
+        let services: [(&str, &Service); 4] = [
+            ("strava", &self.strava),
+            ("google_health", &self.google_health),
+            ("oura", &self.oura),
+            ("fitbit", &self.fitbit),
+        ];
+        writeln!(output, "client   {CLIENT_ID}  secret {CLIENT_SECRET}")?;
+        for (name, service) in services {
+            writeln!(
+                output,
+                "{name}  {}  {}  {}  {}",
+                service.base_url(),
+                service.authorize_url(),
+                service.token_url(),
+                service.revoke_url(),
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -12,9 +12,12 @@ use tidegate_clock::Clock;
 use tidegate_fakes::atom::FakeAtom;
 use tidegate_fakes::fcm::{FakeFcm, Ports};
 use tidegate_fakes::fixtures::PROJECT_ID;
+use tidegate_fakes::provider::strava::FakeStrava;
+use tidegate_fakes::provider::{CLIENT_ID, CLIENT_SECRET};
 use tidegate_fakes::webpush::FakeWebPush;
 use tidegate_protocol::id::UserId;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -36,6 +39,7 @@ pub(crate) struct Fakes {
     pub(crate) fcm: FakeFcm,
     pub(crate) webpush: FakeWebPush,
     pub(crate) atom: FakeAtom,
+    pub(crate) strava: FakeStrava,
 }
 
 /// Skills and categories of the fake marketplace.
@@ -49,7 +53,9 @@ impl Fakes {
         let atom = FakeAtom::start(Clock::system()).await;
         let atom = atom.context("the marketplace did not start")?;
         atom.fill(SKILLS, CATEGORIES);
+        let strava = FakeStrava::start(Clock::system()).await.context("Strava did not start")?;
         Ok(Self {
+            strava,
             fcm: fcm.context("FCM did not start")?,
             webpush: webpush.context("the Web Push service did not start")?,
             atom,
@@ -137,12 +143,21 @@ async fn settings(
     fakes: &Fakes,
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
     let path = |name: &str| folder.join(name).display().to_string();
+    // Providers send browsers back to it, so it must be known before the start.
+    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let (credentials, vapid_key) = (path("credentials.json"), path("vapid-key"));
     std::fs::write(&credentials, fakes.fcm.credentials())?;
     let made = printed(command(program, &[]).arg("vapid-key")).await?;
     std::fs::write(&vapid_key, made)?;
     Ok(vec![
-        ("TIDEGATE_LISTEN", "127.0.0.1:0".to_owned()),
+        ("TIDEGATE_LISTEN", address.to_string()),
+        ("TIDEGATE_PROVIDERS__PUBLIC_URL", format!("http://{address}")),
+        ("TIDEGATE_PROVIDERS__STRAVA__CLIENT_ID", CLIENT_ID.to_owned()),
+        ("TIDEGATE_PROVIDERS__STRAVA__CLIENT_SECRET", CLIENT_SECRET.to_owned()),
+        ("TIDEGATE_PROVIDERS__STRAVA__BASE_URL", fakes.strava.base_url()),
+        ("TIDEGATE_PROVIDERS__STRAVA__AUTHORIZE_URL", fakes.strava.authorize_url()),
+        ("TIDEGATE_PROVIDERS__STRAVA__TOKEN_URL", fakes.strava.token_url()),
+        ("TIDEGATE_PROVIDERS__STRAVA__REVOKE_URL", fakes.strava.revoke_url()),
         ("TIDEGATE_DATA_DIR", path("data")),
         ("TIDEGATE_PUSH__ACK_TIMEOUT_MS", ACK_TIMEOUT_MS.to_owned()),
         ("TIDEGATE_PUSH__FCM__PROJECT_ID", PROJECT_ID.to_owned()),

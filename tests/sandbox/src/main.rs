@@ -1,13 +1,15 @@
 //! `tidegate-sandbox`: a whole sandbox on this machine, and a short story in it.
 //!
-//! Starts fakes of FCM, of a Web Push service and of a marketplace, the real
+//! Starts fakes of FCM, of a Web Push service, of a marketplace and of Strava, the real
 //! gateway beside this program, and two simulated devices of one user; then
 //! sends commands that reach them by socket, by push and by poll, changes a
-//! skill upstream, and writes down what happens. Exits 0 when every command was
-//! applied by the way it was meant to take and the change was on both devices.
+//! skill upstream, records a run twice, and writes down what happens. Exits 0 when
+//! every command was applied by the way it was meant to take, the change was on
+//! both devices, and the run was shown once.
 
 mod backend;
 mod gateway;
+mod health;
 mod install;
 mod screen;
 mod story;
@@ -78,6 +80,7 @@ async fn play(
     screen.say("FCM", &format!("{} (fake, tokens from {})", fakes.fcm.url(), fakes.token_uri()));
     screen.say("Web Push", &format!("{} (fake)", fakes.webpush.url()));
     screen.say("upstream", &format!("{} (fake marketplace)", fakes.atom.url()));
+    screen.say("Strava", &format!("{} (fake)", fakes.strava.base_url()));
     let mut story = Story::begin(screen.clone(), fakes, gateway).await?;
     story.play(fakes).await?;
     let is_well = story.tell_timelines().await?;

@@ -14,6 +14,7 @@ use tidegate_protocol::rest::history::{CommandView, TimelineRow};
 
 use crate::backend::{Backend, Mark};
 use crate::gateway::{Fakes, Gateway, USER};
+use crate::health::Person;
 use crate::install::{Install, Profile};
 use crate::screen::Screen;
 
@@ -26,6 +27,7 @@ pub(crate) struct Story {
     backend: Backend,
     phone: Install,
     browser: Install,
+    person: Person,
     sent: Vec<Sent>,
 }
 
@@ -66,14 +68,16 @@ impl Story {
         let mut browser = Install::new(&screen, gateway.url(), &token, profile).await?;
         let feed = fakes.webpush.deliveries(&subscription.id);
         browser.listen("Web Push", feed, data_of_payload);
+        let person = Person::new(gateway.url(), token)?;
         let backend = Backend::new(gateway.url(), service, user)?;
-        Ok(Self { screen, backend, phone, browser, sent: Vec::new() })
+        Ok(Self { screen, backend, phone, browser, person, sent: Vec::new() })
     }
 
     /// Plays all scenes.
     pub(crate) async fn play(&mut self, fakes: &Fakes) -> anyhow::Result<()> {
         self.by_socket().await?;
         self.by_marketplace(fakes).await?;
+        self.person.run_twice(&self.screen, fakes).await?;
         self.by_fcm().await?;
         self.by_web_push().await?;
         self.by_poll(fakes).await

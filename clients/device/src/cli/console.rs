@@ -5,10 +5,12 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
-use tidegate_device::handler::{Command, Direction, Handler, Outcome};
+use tidegate_device::handler::{Change, Command, Direction, Handler, HandlerError, Outcome};
 use tidegate_protocol::command::ResultAnswer;
-use tidegate_protocol::id::CommandId;
+use tidegate_protocol::id::{CommandId, StreamName};
 use tokio_util::sync::CancellationToken;
+
+use crate::cli::health;
 
 /// How to answer commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -57,6 +59,13 @@ impl Console {
         }
     }
 
+    /// Health data is for people; of other changes the frame says enough.
+    fn show(&self, changes: &[Change]) {
+        for line in changes.iter().filter_map(health::line) {
+            self.print(format_args!("device: {line}"));
+        }
+    }
+
     fn print(&self, line: std::fmt::Arguments<'_>) {
         // Whoever read the output went away (`| head`): nothing is left to do.
         if writeln!(std::io::stdout().lock(), "{line}").is_err() {
@@ -95,6 +104,16 @@ impl Handler for Console {
 
     fn on_expired(&self, command: &Command) {
         self.print(format_args!("device: finds {} {} expired", command.data_type, command.id));
+    }
+
+    async fn on_changes(&self, _: &StreamName, changes: &[Change]) -> Result<(), HandlerError> {
+        self.show(changes);
+        Ok(())
+    }
+
+    async fn on_snapshot(&self, _: &StreamName, items: &[Change]) -> Result<(), HandlerError> {
+        self.show(items);
+        Ok(())
     }
 
     fn on_confirmed(&self, answer: &ResultAnswer) {

@@ -9,6 +9,10 @@ use serde_json::value::RawValue;
 use crate::client::double_option;
 use crate::time::Timestamp;
 
+pub mod day;
+pub mod plain;
+pub mod sent;
+
 /// What became of the items of an ingest call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -76,29 +80,6 @@ pub struct Overridden {
     pub device: Box<RawValue>,
     /// Who says that.
     pub source: String,
-}
-
-/// A day of a user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct DailyEntry {
-    /// The local day, `yyyy-mm-dd`.
-    pub date: String,
-    /// From 1.
-    pub version: i64,
-    /// Everybody who ever contributed.
-    pub data_sources: Vec<String>,
-    /// Whose value counts, by field.
-    pub field_sources: BTreeMap<String, FieldSource>,
-    /// Where a person said otherwise.
-    pub overridden: Vec<Overridden>,
-    /// When it changed.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
-    pub updated_at: Timestamp,
-    /// The fields: `steps`, `weight_kg`, `notes`, …
-    #[serde(flatten)]
-    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, serde_json::Value>, additional_properties))]
-    pub fields: BTreeMap<String, serde_json::Value>,
 }
 
 /// A night of a user, or another period of sleep.
@@ -182,16 +163,20 @@ pub struct Activity {
     pub elapsed_s: i64,
     /// Metres.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub distance_m: Option<f64>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub distance_m: Option<serde_json::Number>,
     /// kcal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub calories_kcal: Option<f64>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub calories_kcal: Option<serde_json::Number>,
     /// Beats per minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub avg_heart_rate: Option<f64>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub avg_heart_rate: Option<serde_json::Number>,
     /// Beats per minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_heart_rate: Option<f64>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<f64>))]
+    pub max_heart_rate: Option<serde_json::Number>,
     /// What recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,

@@ -70,7 +70,7 @@ async fn strava_gives_the_same_token_while_it_has_an_hour_left() {
     let early = stage.client.refresh(&refresh).await.unwrap();
     assert_eq!(early.access_token, first.access_token);
     assert_eq!(early.refresh_token.as_deref(), Some(refresh.as_str()));
-    stage.hands.advance(Duration::from_secs(5 * 3600));
+    stage.hands.advance(Duration::from_hours(5));
     let late = stage.client.refresh(&refresh).await.unwrap();
     assert_ne!(late.access_token, first.access_token);
     assert_ne!(late.refresh_token.as_deref(), Some(refresh.as_str()));
@@ -166,6 +166,7 @@ async fn revoked_tokens_are_dead() {
         let revoke = async || client.revoke(&pair.access_token, &pair.refresh_token).await;
         assert_eq!(revoke().await, Ok(()), "{:?}", client.provider());
         assert!(fake.pairs_of(USER).is_empty());
+        assert_eq!(fake.calls_of(USER, Some("revoke")), 1);
         assert_eq!(revoke().await, Ok(()), "{:?}: already", client.provider());
         fake.script().extend("revoke", [Answer::Status(503)]);
         assert_eq!(revoke().await.unwrap_err().as_str(), "unavailable");

@@ -163,6 +163,19 @@ async fn rate_headers_come_in_any_case_and_may_be_nonsense() {
     assert_eq!(used(Provider::Fitbit, more).await, [("user_hour", 0)]);
 }
 
+/// Seconds, or the second it happens: the documentation says neither.
+#[tokio::test]
+async fn a_reset_is_a_wait_or_a_time() {
+    for (reset, wait_s) in [("60", 60), ("1795000060", 60), ("1", 1), ("99999999999", 86_400)] {
+        let head = format!("X-RateLimit-Limit: 5000\r\nX-RateLimit-Reset: {reset}\r\n");
+        let stage = Stage::new([answer("429 Too Many Requests", &head, "")]).await;
+        let oura = client(Provider::Oura, &stage);
+        let failed = oura.list(TOKEN, Kind::Sleep, &days(1), None).await.unwrap_err();
+        let resets_in = failed.usage.windows[0].resets_in.unwrap();
+        assert_eq!(resets_in.as_secs(), wait_s, "{reset}");
+    }
+}
+
 #[tokio::test]
 async fn a_refusal_repeats_no_secret() {
     let said = async |body: String| {

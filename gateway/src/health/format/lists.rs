@@ -51,6 +51,24 @@ pub(super) fn each<'a>(list: &'a RawValue, take: impl FnMut(usize, &'a RawValue)
     let _ = serde_json::Deserializer::from_str(list.get()).deserialize_seq(Each(take));
 }
 
+/// Goes through the fields of an object as they come.
+///
+/// # Errors
+/// Where it is something else, or `take` refuses.
+pub(super) fn fields<'a>(
+    object: &'a str,
+    mut take: impl FnMut(&str, &'a RawValue) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut refused = None;
+    let read = Item::each(object, |name, raw| {
+        if refused.is_none() {
+            refused = take(name, raw).err();
+        }
+    });
+    read.map_err(self::refused)?;
+    refused.map_or(Ok(()), Err)
+}
+
 /// How many elements a list has; `None`: it is no list.
 pub(super) fn count(raw: &RawValue) -> Option<usize> {
     struct Count;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use chrono::NaiveDate;
+use chrono::{FixedOffset, NaiveDate};
 use serde_json::value::RawValue;
 use tidegate_protocol::time::Timestamp;
 
@@ -21,17 +21,21 @@ pub(super) const WORD: usize = 100;
 pub(super) const ID: usize = 255;
 
 /// What a time is to look like.
-const TIME: &str = "a time with an offset is required";
+pub(super) const TIME: &str = "a time with an offset is required";
 
 /// Minutes in 30 days: what a period of sleep lasts at most.
-const SLEEP_MINUTES: f64 = 43_200.0;
+pub(in crate::health) const SLEEP_MINUTES: f64 = 43_200.0;
 
-/// Seconds in a year: what a workout lasts at most.
-const WORKOUT_S: f64 = 31_622_400.0;
+/// Seconds in a year: what a workout, or anything else, lasts at most.
+pub(in crate::health) const LONGEST_S: f64 = 31_622_400.0;
+const LONGEST_MS: i64 = 31_622_400_000;
 
 /// Most metres and kcal of a workout: no sender says what is possible, and
 /// thousandths of them are exact.
-const MEASURE: f64 = 1e9;
+pub(in crate::health) const MEASURE: f64 = 1e9;
+
+/// Beats per minute that are possible.
+pub(in crate::health) const BEATS: std::ops::RangeInclusive<f64> = 30.0..=250.0;
 
 /// A field without which an item says nothing.
 pub(super) fn there<T>(found: Option<T>, name: &str) -> Result<T, Wrong> {
@@ -138,6 +142,9 @@ impl Period {
         if end.at_ms < start.at_ms {
             return Err(Wrong::new(end_name, format!("not before {start_name}")));
         }
+        if end.at_ms - start.at_ms > LONGEST_MS {
+            return Err(Wrong::new(end_name, format!("at most a year after {start_name}")));
+        }
         Ok(Self { start, end, date: day_of(start, start_name, context)? })
     }
 
@@ -187,11 +194,44 @@ pub(super) fn minutes_of(
 
 /// How long a workout lasted, in seconds.
 pub(super) fn duration_s(item: &Item<'_>, name: &str) -> Result<Option<i64>, Wrong> {
-    let Some(number) = item.number(name)? else { return Ok(None) };
-    if !(number > 0.0 && number <= WORKOUT_S) {
-        return Err(Wrong::new(name, format!("a number above 0, at most {WORKOUT_S}")));
+    item.number(name)?.map(|number| lasted(number, name).map(half_up)).transpose()
+}
+
+/// Seconds that a workout may last.
+pub(super) fn lasted(seconds: f64, name: &str) -> Result<f64, Wrong> {
+    if !(seconds > 0.0 && seconds <= LONGEST_S) {
+        return Err(Wrong::new(name, format!("a number above 0, at most {LONGEST_S}")));
     }
-    Ok(Some(half_up(number)))
+    Ok(seconds)
+}
+
+/// Seconds as minutes.
+pub(super) const fn whole_minutes(seconds: i64) -> i64 {
+    (seconds + 30) / 60
+}
+
+/// What names a sample among those of its kind and origin: from when to when. The
+/// end is taken as it was sent, so that it is the same when it is sent again.
+pub(super) fn span_key(item: &Item<'_>, start: &str, end: &str) -> Result<String, Wrong> {
+    let from = there(time(item, start)?, start)?;
+    let to = there(time(item, end)?, end)?;
+    Ok(format!("{}+{}", from.at_ms, to.at_ms.saturating_sub(from.at_ms)))
+}
+
+/// An offset beside a time, such as `+02:00`, or in seconds. `Z` and `-00:00` say
+/// nothing.
+pub(super) fn offset_s(item: &Item<'_>, names: &[&str]) -> Result<Option<i32>, Wrong> {
+    for name in names {
+        let Some(raw) = item.get(name) else { continue };
+        let offset = match item::text(raw).as_deref() {
+            Some("Z" | "z" | "-00:00" | "-0000") => return Ok(None),
+            Some(text) => text.parse().ok(),
+            None => raw.get().parse().ok().and_then(FixedOffset::east_opt),
+        };
+        let wrong = || Wrong::new(*name, "an offset such as +02:00 is required");
+        return Ok(Some(offset.ok_or_else(wrong)?.local_minus_utc()));
+    }
+    Ok(None)
 }
 
 /// Metres or kcal of a workout, in thousandths.
@@ -207,18 +247,19 @@ pub(super) fn measured(number: f64, name: &str) -> Result<i64, Wrong> {
     Ok(thousandths(number))
 }
 
-/// Beats per minute, in thousandths.
-pub(super) fn heart_rate(item: &Item<'_>, name: &str) -> Result<Option<i64>, Wrong> {
-    Ok(number(item, name, 30.0, 250.0)?.map(thousandths))
+/// Beats per minute from what exporters send, in thousandths.
+pub(super) fn beats(number: f64, name: &str) -> Result<i64, Wrong> {
+    let bounds = BEATS;
+    if !bounds.contains(&number) {
+        let (min, max) = (bounds.start(), bounds.end());
+        return Err(Wrong::new(name, format!("a number from {min} to {max}")));
+    }
+    Ok(thousandths(number))
 }
 
-/// A text of at most so many characters, not empty.
-pub(super) fn word<'a>(
-    item: &Item<'a>,
-    name: &str,
-    max: usize,
-) -> Result<Option<Cow<'a, str>>, Wrong> {
-    item.text(name)?.map(|text| short(text, name, max)).transpose()
+/// Beats per minute, in thousandths.
+pub(super) fn heart_rate(item: &Item<'_>, name: &str) -> Result<Option<i64>, Wrong> {
+    Ok(number(item, name, *BEATS.start(), *BEATS.end())?.map(thousandths))
 }
 
 /// An id, or a type that may be a number: as text.

@@ -4,12 +4,19 @@ use serde_json::{Value as Json, json};
 use tidegate_protocol::time::Timestamp;
 
 use crate::health::activity::Activity;
-use crate::health::fact::{Context, DayValues, Facts, Night, Refusal, What};
+use crate::health::fact::{Context, DaySamples, DayValues, Facts, Night, Refusal, What};
 use crate::health::field::{Field, Value};
 use crate::health::format::{Format, read};
 
+mod any_body;
 mod entries;
+mod hc_webhook;
+mod health_auto_export;
 mod native;
+mod open_wearables;
+mod stages;
+mod units;
+mod workouts;
 mod zuralog;
 
 /// 2026-05-20T12:00:00Z: a Wednesday noon; it is the 21st at UTC+14.
@@ -82,8 +89,17 @@ fn told(facts: &Facts) -> Vec<String> {
     told
 }
 
-fn real(thousandths: i64) -> Option<Value> {
-    Some(Value::Real(thousandths))
+/// Each sum as `date field origin [key=thousandths, …]`.
+fn summed(facts: &Facts) -> Vec<String> {
+    let mut summed = Vec::new();
+    for fact in &facts.facts {
+        if let What::Samples(DaySamples { date, field, origin, points, .. }) = &fact.what {
+            let points: Vec<_> = points.iter().map(|(key, part)| format!("{key}={part}")).collect();
+            let origin = if origin.is_empty() { String::new() } else { format!("{origin} ") };
+            summed.push(format!("{date} {field} {origin}[{}]", points.join(", ")));
+        }
+    }
+    summed
 }
 
 fn ms(text: &str) -> i64 {

@@ -15,7 +15,7 @@ const STONE_LB: f64 = 14.0;
 
 /// What is measured, and what it is kept in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Quantity {
+pub(in crate::health) enum Quantity {
     /// A number of things.
     Count,
     /// Kept in metres.
@@ -55,7 +55,7 @@ impl Quantity {
 
     /// By what a number in such a unit is multiplied. `None`: the unit is unknown
     /// or measures something else. Units of counts are words of any language.
-    pub(super) fn factor(self, unit: &str) -> Option<f64> {
+    pub(in crate::health) fn factor(self, unit: &str) -> Option<f64> {
         let unit = unit.trim();
         match self {
             Self::Count => (!is_measure(unit)).then_some(1.0),
@@ -129,7 +129,7 @@ fn rate(unit: &str) -> Option<f64> {
 
 /// `ml/(kg·min)` is written in many ways.
 fn is_oxygen_uptake(unit: &str) -> bool {
-    let mut letters: String = unit.chars().filter(|c| c.is_ascii_alphabetic()).collect();
+    let mut letters: String = unit.chars().filter(char::is_ascii_alphabetic).collect();
     letters.make_ascii_lowercase();
     matches!(letters.as_str(), "mlkgmin" | "mlminkg")
 }

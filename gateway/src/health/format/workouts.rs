@@ -4,6 +4,7 @@ use serde_json::value::RawValue;
 
 use crate::health::activity::{self, Activity};
 use crate::health::fact::{Context, Facts, Refusal, What};
+use crate::health::format::external;
 use crate::health::format::lists::{self, refusal, refused};
 use crate::health::format::sent::{self, Period};
 use crate::health::format::taken::Taken;
@@ -13,7 +14,7 @@ use crate::health::source::Source;
 const LIST: &str = "workouts";
 const GONE: &str = "deleted";
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 10] = [
     "workout_type",
     "start_time",
     "end_time",
@@ -24,7 +25,6 @@ const NAMES: [&str; 11] = [
     "max_heart_rate",
     "source_device",
     "source_id",
-    "external_id",
 ];
 
 pub(super) fn read(body: &str, context: &Context) -> Result<Facts, Refusal> {
@@ -51,7 +51,8 @@ pub(super) fn read(body: &str, context: &Context) -> Result<Facts, Refusal> {
 }
 
 fn workout(raw: &RawValue, source: Source, context: &Context) -> Result<What, Wrong> {
-    let item = Item::pick(raw.get(), |name| NAMES.contains(&name) || name == "metadata")?;
+    let item =
+        Item::pick(raw.get(), |name| NAMES.contains(&name) || external::NAMES.contains(&name))?;
     let sport = sent::there(sent::id(&item, "workout_type", sent::WORD)?, "workout_type")?;
     let period = Period::new(
         (sent::time(&item, "start_time")?, "start_time"),
@@ -65,7 +66,7 @@ fn workout(raw: &RawValue, source: Source, context: &Context) -> Result<What, Wr
     Ok(What::Activity(Box::new(Activity {
         source,
         source_id: sent::id(&item, "source_id", sent::ID)?.map(Into::into),
-        external_id: sent::id(&item, "external_id", sent::ID)?.map(Into::into),
+        external_id: external::id(&item)?,
         activity_type: activity::type_of(source, &sport),
         sport: sport.into_owned(),
         date: period.date,

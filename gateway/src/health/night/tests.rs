@@ -82,3 +82,18 @@ fn what_its_source_deleted_makes_room() {
     let json = serde_json::to_string(&nights).unwrap();
     assert_eq!(serde_json::from_str::<Nights>(&json).unwrap(), nights);
 }
+
+#[test]
+fn time_in_bed_alone_replaces_no_sleep() {
+    let bed = |start| Night {
+        total_sleep_minutes: None,
+        in_bed_minutes: Some(600),
+        ..night(Source::AppleHealth, start, 10)
+    };
+    let mut nights = Nights::default();
+    assert!(nights.merge(&bed(0), at(1)));
+    assert!(nights.merge(&night(Source::AppleHealth, HOUR, 7), at(2)));
+    assert!(!nights.merge(&bed(0), at(3)));
+    assert!(!nights.merge(&Night { sleep_start_ms: None, ..bed(0) }, at(4)));
+    assert_eq!(total(&nights, Source::AppleHealth), 420);
+}

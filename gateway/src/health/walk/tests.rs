@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn span(id: &str, source: Source, start_s: i64, elapsed_s: i64) -> Span {
-    let (start_ms, end_ms) = (start_s * 1000, (start_s + elapsed_s) * 1000);
+fn span(id: &str, source: Source, from_s: i64, elapsed_s: i64) -> Span {
+    let (start_ms, end_ms) = (from_s * 1000, (from_s + elapsed_s) * 1000);
     Span { id: id.to_owned(), source, start_ms, end_ms, elapsed_s }
 }
 
@@ -20,9 +20,9 @@ fn slow(spans: &[Span]) -> Vec<Option<usize>> {
         let same = shown.iter().copied().find(|other| {
             let (one, other) = (&spans[number], &spans[*other]);
             let begin = one.start_ms.max(other.start_ms);
-            let overlap_s = (one.end_ms.min(other.end_ms) - begin) as f64 / 1000.0;
-            let shorter = one.elapsed_s.min(other.elapsed_s) as f64;
-            one.source != other.source && shorter > 0.0 && overlap_s / shorter > 0.5
+            let overlap_ms = one.end_ms.min(other.end_ms) - begin;
+            let shorter_s = one.elapsed_s.min(other.elapsed_s);
+            one.source != other.source && shorter_s > 0 && overlap_ms > shorter_s * 500
         });
         match same {
             Some(other) => result[number] = Some(other),

@@ -37,8 +37,9 @@ pub(in crate::http) struct Which {
 
 /// Workouts of a user, newest first.
 #[utoipa::path(get, path = "/api/v1/activities", tag = "health",
+    operation_id = "list_activities",
     params(UserQuery, DaysQuery, Which, ("If-None-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = Page<Activity>)))]
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
@@ -85,8 +86,9 @@ fn not_found() -> ApiError {
 
 /// One workout, with the others that are the same one, and as it came.
 #[utoipa::path(get, path = "/api/v1/activities/{id}", tag = "health",
+    operation_id = "get_activity",
     params(UserQuery, ("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = Activity)))]
 pub(in crate::http) async fn get(
     State(state): State<AppState>,
@@ -121,8 +123,9 @@ struct Whole {
 
 /// Deletes a workout. It does not return when its source sends it again.
 #[utoipa::path(delete, path = "/api/v1/activities/{id}", tag = "health",
+    operation_id = "delete_activity",
     params(UserQuery, ("id" = String, Path)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 204)))]
 pub(in crate::http) async fn delete(
     State(state): State<AppState>,

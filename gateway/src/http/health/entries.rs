@@ -6,13 +6,13 @@ use chrono::NaiveDate;
 use http::HeaderMap;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::rest::Page;
-use tidegate_protocol::rest::health::DailyEntry;
+use tidegate_protocol::rest::health::day::{CorrectDay, DailyEntry};
 
 use crate::error::{ApiError, ApiResult};
 use crate::health::date;
 use crate::health::field::{Field, Shape, Value};
 use crate::health::item::{self, Item};
-use crate::http::body::{HealthData, SentText};
+use crate::http::body::{Anyone, SentText};
 use crate::http::extract::{PathOf, QueryOf};
 use crate::http::health::{DaysQuery, Subject, UserQuery, internal, list_text};
 use crate::http::page::next_cursor;
@@ -24,8 +24,9 @@ use crate::store::health::Days;
 
 /// Days of a user that say something, newest first.
 #[utoipa::path(get, path = "/api/v1/entries", tag = "health",
+    operation_id = "list_entries",
     params(UserQuery, DaysQuery, ("If-None-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = Page<DailyEntry>)))]
 pub(in crate::http) async fn list(
     State(state): State<AppState>,
@@ -50,8 +51,9 @@ fn day_of(path: &str) -> ApiResult<NaiveDate> {
 
 /// A day of a user.
 #[utoipa::path(get, path = "/api/v1/entries/{date}", tag = "health",
+    operation_id = "get_entry",
     params(UserQuery, ("date" = String, Path), ("If-None-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = DailyEntry)))]
 pub(in crate::http) async fn get(
     State(state): State<AppState>,
@@ -70,8 +72,9 @@ pub(in crate::http) async fn get(
 /// Corrects a day by hand: each field with its value, or null to take back what
 /// a person said of it.
 #[utoipa::path(patch, path = "/api/v1/entries/{date}", tag = "health",
+    operation_id = "correct_entry",
     params(UserQuery, ("date" = String, Path), ("If-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])), request_body = std::collections::BTreeMap<String, serde_json::Value>,
+    security(("bearer" = ["device", "service"])), request_body = CorrectDay,
     responses((status = 200, body = DailyEntry),
         (status = 409, description = "The day is not at the version of `If-Match`")))]
 pub(in crate::http) async fn correct(
@@ -79,7 +82,7 @@ pub(in crate::http) async fn correct(
     subject: Subject,
     headers: HeaderMap,
     PathOf(date): PathOf,
-    sent: SentText<HealthData>,
+    sent: SentText<Anyone>,
 ) -> ApiResult<Response> {
     let date = day_of(&date)?;
     if !date::has_begun(date, state.clock.now()) {

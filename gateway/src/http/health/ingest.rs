@@ -8,7 +8,12 @@ use axum::extract::{FromRequestParts, State};
 use http::StatusCode;
 use http::request::Parts;
 use tidegate_protocol::code::ErrorCode;
+use tidegate_protocol::rest::health::plain::SendAll;
+use tidegate_protocol::rest::health::sent::{
+    SendEntry, SendMetrics, SendSleep, SendSteps, SendWorkouts,
+};
 use tidegate_protocol::rest::health::{Ingested, ItemFault};
+use tokio::time::Instant;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
@@ -18,6 +23,8 @@ use crate::http::body::{Door, HealthData, HealthExport, SentText};
 use crate::http::extract::PathOf;
 use crate::http::health::{Subject, UserQuery, internal};
 use crate::ingest::health::Tally;
+use crate::metrics::Metrics;
+use crate::metrics::label::health::HealthItem;
 use crate::state::AppState;
 use crate::store;
 
@@ -27,10 +34,11 @@ const FAULTS_MAX: usize = 100;
 type Answer = ApiResult<(StatusCode, Json<Ingested>)>;
 
 macro_rules! native {
-    ($($(#[$doc:meta])* $name:ident: $path:literal, $format:expr;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident($body:ident): $path:literal, $format:expr;)+) => {$(
         $(#[$doc])*
         #[utoipa::path(post, path = $path, tag = "health", params(UserQuery),
-            security(("bearer" = ["device"])), request_body = serde_json::Value,
+            operation_id = concat!("ingest_", stringify!($name)),
+            security(("bearer" = ["device", "service"])), request_body = $body,
             responses((status = 200, body = Ingested),
                 (status = 207, description = "Some items are wrong", body = Ingested)))]
         pub(in crate::http) async fn $name(
@@ -46,23 +54,24 @@ macro_rules! native {
 }
 
 native! {
-    /// Steps of days: `{source?, steps: [{date, total_steps, source_devices?, measured_at?}]}`.
-    steps: "/api/v1/ingest/steps", Format::Steps;
-    /// Nights: `{source?, sleep_records: [{date, total_sleep_minutes, …}]}`.
-    sleep: "/api/v1/ingest/sleep", Format::Sleep;
-    /// Workouts: `{source?, workouts: [{workout_type, start_time, end_time, …}], deleted?: [source_id]}`.
-    workouts: "/api/v1/ingest/workouts", Format::Workouts;
-    /// Measurements of a body: `{source?, metrics: [{metric, value, unit, measured_at}]}`.
-    profile: "/api/v1/ingest/profile", Format::Profile;
-    /// A day's fields, or those of several: `{date, source?, …}` or `{entries: […]}`; `manual` by default.
-    entry: "/api/v1/ingest/entry", Format::Entry;
+    /// Steps of days.
+    steps(SendSteps): "/api/v1/ingest/steps", Format::Steps;
+    /// Nights, and other periods of sleep.
+    sleep(SendSleep): "/api/v1/ingest/sleep", Format::Sleep;
+    /// Workouts, and ids of those that are gone.
+    workouts(SendWorkouts): "/api/v1/ingest/workouts", Format::Workouts;
+    /// Measurements of a body.
+    profile(SendMetrics): "/api/v1/ingest/profile", Format::Profile;
+    /// Fields of a day or of several, by hand unless it says otherwise.
+    entry(SendEntry): "/api/v1/ingest/entry", Format::Entry;
     /// All kinds at once, as Zuralog's apps send them.
-    zuralog: "/api/v1/ingest/zuralog", Format::Zuralog;
+    zuralog(SendAll): "/api/v1/ingest/zuralog", Format::Zuralog;
 }
 
 /// As `POST /api/v1/ingest/zuralog`, with a sentence and counts by list.
 #[utoipa::path(post, path = "/api/v1/health/ingest", tag = "health", params(UserQuery),
-    security(("bearer" = ["device"])), request_body = serde_json::Value,
+    operation_id = "ingest_all",
+    security(("bearer" = ["device", "service"])), request_body = SendAll,
     responses((status = 200, body = Ingested),
         (status = 207, description = "Some items are wrong", body = Ingested)))]
 pub(in crate::http) async fn all(
@@ -90,6 +99,9 @@ impl FromRequestParts<AppState> for Exporter {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> ApiResult<Self> {
         let PathOf(name) = PathOf::from_request_parts(parts, state).await?;
         match name.as_str() {
+            "health-auto-export" => Ok(Self(Format::HealthAutoExport)),
+            "hc-webhook" => Ok(Self(Format::HcWebhook)),
+            "open-wearables" => Ok(Self(Format::OpenWearables)),
             _ => Err(ApiError::new(ErrorCode::NotFound, "there is no such format")),
         }
     }
@@ -98,8 +110,9 @@ impl FromRequestParts<AppState> for Exporter {
 /// A body in an exporter's own format: `health-auto-export`, `hc-webhook` or
 /// `open-wearables`. Its items are not counted.
 #[utoipa::path(post, path = "/api/v1/ingest/{format}", tag = "health",
+    operation_id = "ingest_export",
     params(UserQuery, ("format" = String, Path)),
-    security(("bearer" = ["device"])), request_body = serde_json::Value,
+    security(("bearer" = ["device", "service"])), request_body = BTreeMap<String, serde_json::Value>,
     responses((status = 200, body = Ingested),
         (status = 207, description = "Some items are wrong", body = Ingested)))]
 pub(in crate::http) async fn export(
@@ -132,11 +145,15 @@ async fn take_in<D: Door + Send + 'static>(
     let zone = profile.and_then(|profile| profile.time_zone?.parse().ok());
     let may_name_all = sent.caller.0.role.includes(Role::Service);
     let context = Context { now: state.clock.now(), zone, items_max, may_name_all };
+    let metrics = &state.metrics;
+    let began = Instant::now();
+    metrics.health_body_bytes.inc_by(sent.text().len() as u64);
     // A hundred thousand items take long enough to hold others up.
     let read = move || (format::read(format, sent.text(), &context), sent);
     let read = tokio::task::spawn_blocking(read).await;
     // The body keeps its place in memory until all of it is stored.
     let (facts, _sent) = read.map_err(|error| ApiError::internal(&error))?;
+    metrics.health_read_seconds.observe(began.elapsed().as_secs_f64());
     let Facts { facts, total, ignored, mut errors, unlisted: _, counts } =
         facts.map_err(refused)?;
     let sums: Vec<Option<&str>> = facts.iter().map(|fact| sum_of(&fact.what)).collect();
@@ -146,11 +163,13 @@ async fn take_in<D: Door + Send + 'static>(
         let reason = (*reason).to_owned();
         errors.push(ItemError { list, index: 0, field: String::new(), reason });
     }
-    let stored = tally.created + tally.updated + tally.unchanged;
-    if stored == 0 && !errors.is_empty() {
-        return Err(nothing_stored(&errors));
+    metrics.health_ingest_seconds.observe(began.elapsed().as_secs_f64());
+    let taken = Taken { tally, total, ignored, errors, counts };
+    taken.count(metrics);
+    if taken.tally.stored() == 0 && !taken.errors.is_empty() {
+        return Err(nothing_stored(&taken.errors));
     }
-    Ok(Taken { tally, total, ignored, errors, counts })
+    Ok(taken)
 }
 
 fn sum_of(what: &What) -> Option<&'static str> {
@@ -175,6 +194,19 @@ fn nothing_stored(errors: &[ItemError]) -> ApiError {
 }
 
 impl Taken {
+    fn count(&self, metrics: &Metrics) {
+        let Tally { created, updated, unchanged, .. } = self.tally;
+        for (result, items) in [
+            (HealthItem::Created, created),
+            (HealthItem::Updated, updated),
+            (HealthItem::Unchanged, unchanged),
+            (HealthItem::Refused, self.errors.len() as u64),
+            (HealthItem::Ignored, self.ignored),
+        ] {
+            metrics.health_items.of(result).inc_by(items);
+        }
+    }
+
     fn answer(self) -> (StatusCode, Json<Ingested>) {
         let Tally { created, updated, unchanged, .. } = self.tally;
         let status = if self.errors.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
@@ -182,7 +214,7 @@ impl Taken {
             |ItemError { list, index, field, reason }| ItemFault { list, index, field, reason };
         let body = Ingested {
             success: true,
-            processed: created + updated + unchanged,
+            processed: self.tally.stored(),
             total: self.total,
             created,
             updated,

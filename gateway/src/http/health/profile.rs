@@ -17,8 +17,9 @@ use crate::store;
 
 /// The user's time zone, and the newest body metrics.
 #[utoipa::path(get, path = "/api/v1/profile", tag = "health",
+    operation_id = "get_profile",
     params(UserQuery, ("If-None-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = HealthProfile)))]
 pub(in crate::http) async fn get(
     State(state): State<AppState>,
@@ -30,8 +31,9 @@ pub(in crate::http) async fn get(
 }
 
 /// Says where the user lives. Days that are known already stay where they are.
-#[utoipa::path(patch, path = "/api/v1/profile", tag = "health", params(UserQuery),
-    security(("bearer" = ["device"])), request_body = ProfileChange,
+#[utoipa::path(patch, path = "/api/v1/profile", tag = "health",
+    operation_id = "change_profile", params(UserQuery),
+    security(("bearer" = ["device", "service"])), request_body = ProfileChange,
     responses((status = 200, body = HealthProfile)))]
 pub(in crate::http) async fn change(
     State(state): State<AppState>,

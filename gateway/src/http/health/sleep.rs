@@ -31,8 +31,9 @@ pub(in crate::http) struct Shown {
 
 /// Nights of a user, the newest day first. `limit` counts days.
 #[utoipa::path(get, path = "/api/v1/sleep", tag = "health",
+    operation_id = "list_sleep",
     params(UserQuery, DaysQuery, Shown, ("If-None-Match" = Option<String>, Header)),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = Page<SleepNight>)))]
 pub(in crate::http) async fn list(
     State(state): State<AppState>,

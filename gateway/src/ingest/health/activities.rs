@@ -19,6 +19,10 @@ use crate::journal::health::activity_put;
 use crate::store;
 use crate::store::health::activity::{Wanted, span};
 
+/// Most bytes of an activity as it came that are kept: exporters put whole routes
+/// in, and a day's ride has some hundred kilobytes of it.
+const RAW_BYTES: usize = 1024 * 1024;
+
 /// The activities of a user that a write changes, as they were before.
 pub(super) struct Activities<'a> {
     user_id: &'a str,
@@ -44,14 +48,12 @@ pub(super) fn id_of_source(user_id: &str, source: Source, source_id: &str) -> St
 }
 
 fn plain_id(user_id: &str, activity: &Activity) -> String {
-    match &activity.source_id {
-        Some(source_id) => id_of_source(user_id, activity.source, source_id),
-        None => {
-            let space = format!("{} without id", activity.source);
-            let kind = activity.activity_type.as_str();
-            id_of(user_id, &space, &format!("{kind} {} {}", activity.start_ms, activity.end_ms))
-        }
+    if let Some(source_id) = &activity.source_id {
+        return id_of_source(user_id, activity.source, source_id);
     }
+    let space = format!("{} without id", activity.source);
+    let kind = activity.activity_type.as_str();
+    id_of(user_id, &space, &format!("{kind} {} {}", activity.start_ms, activity.end_ms))
 }
 
 /// The command that may have made a device write it.
@@ -128,11 +130,13 @@ impl<'a> Activities<'a> {
             }
         }
         let fate = if known.is_some() { Fate::Updated } else { Fate::Created };
-        unit.rows.put::<activity_raw::Entity>(activity_raw::Model {
-            user_id: self.user_id.to_owned(),
-            id: row.id.clone(),
-            raw: activity.raw.clone(),
-        });
+        if activity.raw.len() <= RAW_BYTES {
+            unit.rows.put::<activity_raw::Entity>(activity_raw::Model {
+                user_id: self.user_id.to_owned(),
+                id: row.id.clone(),
+                raw: activity.raw.clone(),
+            });
+        }
         self.put(unit, row);
         fate
     }

@@ -10,7 +10,7 @@ use crate::ingest::IngestOptions;
 use crate::ingest::health::activities::{self, Activities, id_of_source};
 use crate::ingest::health::days::Days;
 use crate::ingest::health::nights::Nights;
-use crate::ingest::health::{Fate, Touched, audit_days};
+use crate::ingest::health::{Fate, Touched, audit_days, weight};
 use crate::ingest::unit::{ReadSet, UnitOfWork, user_stream};
 use crate::ingest::write::Write;
 use crate::store::health::{activity as activity_store, night as night_store};
@@ -29,7 +29,7 @@ impl Write for TakeIn {
     type Answer = Vec<Fate>;
 
     fn weight(&self) -> usize {
-        self.facts.len()
+        self.facts.iter().map(weight).sum()
     }
 
     fn reads(&self, reads: &mut ReadSet, _: &IngestOptions) {

@@ -158,6 +158,13 @@ impl Accounts {
         Some(Arc::clone(&self.grants.get(number)?.caller.user))
     }
 
+    /// Whose token of either kind this is.
+    pub(crate) fn user_of(&self, token: &str) -> Option<Arc<str>> {
+        let number = self.access.get(token).map(|(number, _)| number);
+        let number = number.or_else(|| self.refresh.get(token))?;
+        Some(Arc::clone(&self.grants.get(number)?.caller.user))
+    }
+
     /// Trades a refresh token.
     pub(crate) fn refresh(&mut self, token: &str, now_s: i64) -> Option<Issued> {
         let Some(number) = self.refresh.get(token).copied() else {

@@ -250,17 +250,18 @@ async fn profile(State(fitbit): State<Fitbit>, parts: Parts) -> Response {
 
 async fn revoke(State(fitbit): State<Fitbit>, parts: Parts, body: Bytes) -> Response {
     let asked = form(&body);
+    let token = asked.get("token").map_or("", String::as_str);
+    let user = lock(&fitbit.accounts).user_of(token);
     let headers = parts.headers.clone();
     let look = async {
         if !is_basic(&headers) {
             return Said::with(401, "bad_client", refusal("invalid_client", "Invalid client."));
         }
-        let token = asked.get("token").map_or("", String::as_str);
         match lock(&fitbit.accounts).revoke(token) {
             Some(_) => Said::ok(Value::Object(serde_json::Map::new())),
             None => Said::with(400, "invalid_token", refusal("invalid_token", "Token invalid.")),
         }
     };
     let body = String::from_utf8_lossy(&body).into_owned();
-    fitbit.plain(parts, Call::named("revoke"), None, body, look).await
+    fitbit.plain(parts, Call::named("revoke"), user, body, look).await
 }

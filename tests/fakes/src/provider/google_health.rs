@@ -215,8 +215,9 @@ async fn identity(State(google): State<GoogleHealth>, parts: Parts) -> Response 
 async fn revoke(State(google): State<GoogleHealth>, parts: Parts, body: Bytes) -> Response {
     let mut asked = query(&parts.uri);
     asked.extend(form(&body));
+    let token = asked.get("token").map_or("", String::as_str);
+    let user = lock(&google.accounts).user_of(token);
     let look = async {
-        let token = asked.get("token").map_or("", String::as_str);
         if lock(&google.accounts).revoke(token).is_some() {
             return Said::ok("{}");
         }
@@ -225,5 +226,5 @@ async fn revoke(State(google): State<GoogleHealth>, parts: Parts, body: Bytes) -
         Said::with(400, "invalid_token", body)
     };
     let body = String::from_utf8_lossy(&body).into_owned();
-    google.plain(parts, Call::named("revoke"), None, body, look).await
+    google.plain(parts, Call::named("revoke"), user, body, look).await
 }

@@ -261,11 +261,12 @@ async fn sandbox(State(oura): State<Oura>, Path(kind): Path<String>, parts: Part
 
 async fn revoke(State(oura): State<Oura>, parts: Parts) -> Response {
     let token = query(&parts.uri).remove("access_token").unwrap_or_default();
+    let user = lock(&oura.accounts).user_of(&token);
     let look = async {
         match lock(&oura.accounts).revoke(&token) {
             Some(_) => Said::ok(""),
             None => Said::with(401, "unauthorized", (DIALECT.error)(401)),
         }
     };
-    oura.plain(parts, Call::named("revoke"), None, String::new(), look).await
+    oura.plain(parts, Call::named("revoke"), user, String::new(), look).await
 }

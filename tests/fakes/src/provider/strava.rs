@@ -221,6 +221,7 @@ async fn deauthorize(State(strava): State<Strava>, parts: Parts, body: Bytes) ->
     let asked = form(&body);
     let token = bearer(&parts.headers).map(str::to_owned);
     let token = token.or_else(|| asked.get("access_token").cloned()).unwrap_or_default();
+    let user = lock(&strava.accounts).user_of(&token);
     let look = async {
         if lock(&strava.accounts).caller(&token, strava.clock.unix_seconds()).is_none() {
             return Said::with(401, "unauthorized", (DIALECT.error)(401));
@@ -230,25 +231,27 @@ async fn deauthorize(State(strava): State<Strava>, parts: Parts, body: Bytes) ->
         Said::ok(json!({"access_token": token}))
     };
     let body = String::from_utf8_lossy(&body).into_owned();
-    strava.plain(parts, Call::named("revoke"), None, body, look).await
+    strava.plain(parts, Call::named("revoke"), user, body, look).await
 }
 
 /// The new way (RFC 7009): unknown tokens are as good as revoked.
 async fn revoke(State(strava): State<Strava>, parts: Parts, body: Bytes) -> Response {
     let asked = form(&body);
+    let token = asked.get("token").map_or("", String::as_str);
+    let user = lock(&strava.accounts).user_of(token);
     let headers = parts.headers.clone();
     let look = async {
         if !is_basic(&headers) {
             let body = fault("Authorization Error", "Application", "client_secret", "invalid");
             return Said::with(401, "bad_client", body);
         }
-        let Some(token) = asked.get("token").filter(|token| !token.is_empty()) else {
+        if token.is_empty() {
             return Said::with(400, "no_token", (DIALECT.error)(400));
-        };
+        }
         let user = lock(&strava.accounts).revoke(token);
         strava.tell_deauthorized(user.as_deref());
         Said::ok("")
     };
     let body = String::from_utf8_lossy(&body).into_owned();
-    strava.plain(parts, Call::named("revoke"), None, body, look).await
+    strava.plain(parts, Call::named("revoke"), user, body, look).await
 }

@@ -157,8 +157,8 @@ fn many_entries_are_judged_one_by_one() {
     ];
     assert_eq!(told(&facts), kept);
     let sources: Vec<_> = values(&facts).iter().map(|values| values.source).collect();
-    use Source::{AppleHealth, Manual};
-    assert_eq!(sources, [AppleHealth, Manual, AppleHealth, AppleHealth]);
+    let of_phone = Source::AppleHealth;
+    assert_eq!(sources, [of_phone, Source::Manual, of_phone, of_phone]);
 }
 
 #[test]
