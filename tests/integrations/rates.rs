@@ -124,11 +124,7 @@ async fn no_limit_is_overrun() {
     }
     let reads = || strava.requests().iter().filter(|request| request.call == "list").count();
     for (quarter, most) in [(0, 10), (1, 20), (2, 30), (3, 35), (4, 35)] {
-        eventually("the window's requests", async || {
-            world.look().await;
-            (reads() == most).then_some(())
-        })
-        .await;
+        world.looks_until("the window's requests", async || reads() == most).await;
         world.look().await;
         assert_eq!(reads(), most, "in quarter {quarter}");
         let left = self::quarter(&world) - world.now_ms();

@@ -295,11 +295,12 @@ async fn an_event_outlasts_an_outage() {
     world.run_of("1001", 5, 5);
     strava.script().extend("one", [Said::Status(500), Said::Drop]);
     deliver(&world, &strava.take_events()).await;
-    eventually("the third look", async || {
-        world.pass(Duration::from_mins(1)).await;
-        (strava.calls_of("1001", Some("one")) >= 3).then_some(())
-    })
-    .await;
+    world
+        .looks_until("the third look", async || {
+            world.gateway.move_clock(Duration::from_mins(1));
+            strava.calls_of("1001", Some("one")) >= 3
+        })
+        .await;
     world.has("ana", 1).await;
     assert_eq!(world.view("ana", STRAVA).await["sync_error"], Value::Null);
 }

@@ -218,6 +218,19 @@ impl World {
         self.gateway.pass_time(Duration::from_secs(1)).await;
     }
 
+    /// Has the gateway look, again and again, until it is so. The harness counts what
+    /// passes that way as waiting, and would give up.
+    pub(super) async fn looks_until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+        for _ in 0..6_000 {
+            if is_so().await {
+                return;
+            }
+            self.look().await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{what}: not within a minute");
+    }
+
     /// Ids that a source gave what the user has, sorted.
     pub(super) async fn activities(&self, user: &str) -> Vec<String> {
         let list = self.phone(user).get("/api/v1/activities?canonical=false&limit=500").await;

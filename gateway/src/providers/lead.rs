@@ -1,6 +1,7 @@
 //! Leading: one node of all asks the providers, for as long as it holds the lease.
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use sea_orm::DbErr;
@@ -8,6 +9,7 @@ use tidegate_services::provider::Provider;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::hub::lock;
 use crate::leader::{Election, Term};
 use crate::limits::{PROVIDER_LOOK_USERS, PROVIDER_TURNS};
 use crate::providers::{ProvidersHandle, rate, renew, run as runs, turn};
@@ -29,9 +31,16 @@ pub(super) struct Leader {
     pub(super) term: Term,
     /// Users whose turn it is.
     users: Schedule<String>,
+    /// Users whose turn ended since it was last looked what is due.
+    ended: Mutex<BTreeSet<String>>,
 }
 
 impl Leader {
+    /// A user's turn is over.
+    pub(super) fn ended(&self, user_id: String) {
+        lock(&self.ended).insert(user_id);
+    }
+
     /// Milliseconds between two runs of an integration.
     pub(super) fn interval_ms(&self) -> i64 {
         i64::from(self.handle.settings.interval_s) * 1_000
@@ -43,8 +52,12 @@ pub async fn run(handle: ProvidersHandle, stop: CancellationToken) {
     let (store, clock, node) = (handle.store.clone(), handle.clock.clone(), handle.node.clone());
     let mut election = Election::new(store, clock, LEASE, node, LEASE_TIME);
     while let Some(term) = election.win(&stop).await {
-        let leader =
-            Leader { handle: handle.clone(), term: term.clone(), users: Schedule::default() };
+        let leader = Leader {
+            handle: handle.clone(),
+            term: term.clone(),
+            users: Schedule::default(),
+            ended: Mutex::default(),
+        };
         election.hold(&term, Box::pin(lead(leader))).await;
     }
 }
@@ -87,6 +100,7 @@ async fn look(leader: &Leader) {
 async fn find(leader: &Leader) -> Result<(), DbErr> {
     let handle = &leader.handle;
     let (db, now) = (handle.store.readers(), handle.clock.now().millis());
+    lock(&leader.ended).clear();
     // What webhooks told goes first; then who waits for longest.
     let events = store::webhook_event::due(db, now, PROVIDER_LOOK_USERS).await?;
     let mut found: Vec<String> = Vec::new();
@@ -103,7 +117,16 @@ async fn find(leader: &Leader) -> Result<(), DbErr> {
         let limit = room.left.min(PROVIDER_LOOK_USERS);
         found.extend(store::integration::due(db, provider.as_str(), now, limit).await?);
     }
-    found.retain(|user_id| known.insert(user_id.clone()));
+    // Who had a turn since the rows were read, or has one, is found again in the
+    // place that is due then: another turn at once would be before those who wait.
+    let ended = std::mem::take(&mut *lock(&leader.ended));
+    found.retain(|user_id| {
+        let is_served = ended.contains(user_id) || leader.users.is_running(user_id);
+        known.insert(user_id.clone()) && !is_served
+    });
+    if !ended.is_empty() {
+        handle.look.notify_one();
+    }
     let at = Instant::now();
     for (place, user_id) in found.into_iter().enumerate() {
         // In this order: none is due at the same moment as another.

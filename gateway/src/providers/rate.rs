@@ -30,7 +30,7 @@ pub(super) enum Urgency {
     Urgent,
 }
 
-/// What is asked for: tokens do not count where only reading is limited.
+/// What is asked for: tokens do not count where only data are limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Data,
@@ -86,8 +86,9 @@ fn specs(handle: &ProvidersHandle, provider: Provider) -> Vec<Spec> {
             let read = own.read_limits.unwrap_or([100, 1_000]);
             let all = own.limits.unwrap_or([200, 2_000]);
             vec![
-                spec("all_15m", 15 * MINUTE_MS, all[0], true),
-                spec("all_day", DAY_MS, all[1], true),
+                // Nothing says that tokens count. If they do, the next answer tells.
+                spec("all_15m", 15 * MINUTE_MS, all[0], false),
+                spec("all_day", DAY_MS, all[1], false),
                 spec("read_15m", 15 * MINUTE_MS, read[0], false),
                 spec("read_day", DAY_MS, read[1], false),
             ]

@@ -21,7 +21,9 @@ pub(super) async fn turn(leader: &Leader, user_id: String) -> Option<Instant> {
     if leader.term.over.is_cancelled() {
         return None;
     }
-    match take(leader, &user_id).await {
+    let taken = take(leader, &user_id).await;
+    leader.ended(user_id);
+    match taken {
         // There may be more, or room for others.
         Ok(true) => leader.handle.look.notify_one(),
         Ok(false) => {}
