@@ -11,6 +11,7 @@ mod phone;
 mod replica;
 mod session;
 mod time;
+mod versions;
 
 /// Phones come back from a drain at once.
 fn setup() -> Setup {

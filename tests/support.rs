@@ -19,7 +19,7 @@ mod wait;
 
 pub(crate) use calls::{cursor, put};
 pub(crate) use contract::{Operation, check as is_documented};
-pub(crate) use database::{PostgresDatabase, named_server, needed_server};
+pub(crate) use database::{PostgresDatabase, fill, named_server, needed_server};
 pub(crate) use failing_disk::{FailingDisk, Fault, Files};
 pub(crate) use gateway::{Gateway, Setup};
 pub(crate) use http::{Answer, Caller};

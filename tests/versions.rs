@@ -10,18 +10,33 @@ use crate::support::{Setup, cursor, named_server, skip};
 const LIVE_PATH: &str = include_str!("versions/2026-11-21.sql");
 
 /// The epoch of `user:ann` in it.
-const EPOCH: &str = "et7vf2z3";
+const LIVE_PATH_EPOCH: &str = "et7vf2z3";
+
+/// The same as the version of 2026-11-26 left it, before health data.
+const BEFORE_HEALTH: &str = include_str!("versions/2026-11-26.sql");
+
+/// The epoch of `user:ann` in it.
+const BEFORE_HEALTH_EPOCH: &str = "3ofppuja";
 
 const PHONE: &str = "6f1c2a4e-0b7d-4c55-9a3e-2f8f4f1f0d11";
 
-/// It is opened without another epoch: the phone resumes where it was, gets what
-/// waited, and what comes now.
 #[tokio::test]
 async fn a_database_of_the_first_version_is_taken_over() {
+    take_over(LIVE_PATH, LIVE_PATH_EPOCH).await;
+}
+
+#[tokio::test]
+async fn a_database_from_before_health_data_is_taken_over() {
+    take_over(BEFORE_HEALTH, BEFORE_HEALTH_EPOCH).await;
+}
+
+/// It is opened without another epoch: the phone resumes where it was, gets what
+/// waited, and what comes now.
+async fn take_over(dump: &'static str, epoch: &str) {
     if named_server().is_some() {
-        return skip("the database of the earlier version is SQLite");
+        return skip("the databases of earlier versions are SQLite");
     }
-    let gateway = Setup::new().on(LIVE_PATH).start().await;
+    let gateway = Setup::new().on(dump).start().await;
     let backend = gateway.backend().quiet();
     let list = backend.get("/api/v1/commands?user_id=ann").await.expect(200);
     let commands = list["items"].as_array().unwrap();
@@ -31,7 +46,7 @@ async fn a_database_of_the_first_version_is_taken_over() {
 
     let phone = gateway.device_with_id("phone", "ann", PHONE);
     let mut hello = phone.hello();
-    hello["cursors"] = cursor("user:ann", &json!(EPOCH), 2);
+    hello["cursors"] = cursor("user:ann", &json!(epoch), 2);
     let (mut socket, welcome) = phone.open_with(&hello).await;
     assert_eq!(welcome["streams"]["user:ann"]["verdict"], "resumed", "{welcome}");
     let waiting = socket.entries(1).await.remove(0);

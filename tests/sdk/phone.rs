@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::bounded;
+use crate::support::{bounded, fill};
 
 /// What the app did; it survives its restarts, as a health store does.
 #[derive(Clone, Default)]
@@ -134,6 +134,12 @@ impl Phone {
                 Box::pin(async move { token })
             }),
         }
+    }
+
+    /// Begins on a store with this in it.
+    pub(super) async fn on(self, dump: &str) -> Self {
+        fill(&self.store.path().join("device.db"), dump).await;
+        self
     }
 
     /// Opens the app without running it.

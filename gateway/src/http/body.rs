@@ -17,20 +17,24 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tidegate_protocol::code::ErrorCode;
 use tidegate_protocol::id::DeviceId;
-use tidegate_protocol::limits::FRAME_BYTES;
 use tokio::time::timeout;
 
-use crate::auth::{Authenticator, Holder, Role};
+use crate::auth::{Authenticator, Holder};
 use crate::budget::{Budget, Full, Share};
-use crate::config::health::Health;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::error::{ApiError, ApiResult};
+use crate::http::body::door::Sizes;
 use crate::http::extract::{Caller, device_mismatch, parse_json, parse_unchecked};
 use crate::metrics::Metrics;
 use crate::state::AppState;
 
+mod door;
 mod nameless;
 
+pub use door::{
+    Admin, AdminBatch, Anyone, Device, DeviceFrame, Door, HealthData, HealthExport, Service,
+    ServiceBatch,
+};
 pub use nameless::Nameless;
 
 /// How long a body may take at least, from the end of its head.
@@ -41,72 +45,6 @@ const SLOWEST_BYTES_PER_S: usize = 70_000;
 
 /// Memory that a body takes at first; it doubles as the body comes.
 const FIRST_BYTES: usize = 4 * 1024;
-
-/// Who may send a body, and how large it may be.
-pub trait Door {
-    /// What the caller must be; `None`: whoever has a token.
-    const ROLE: Option<Role>;
-
-    /// Most bytes of the body.
-    fn most(sizes: &Sizes) -> usize;
-}
-
-macro_rules! doors {
-    ($($(#[$doc:meta])* $name:ident: $role:expr, $most:expr;)+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub enum $name {}
-
-        impl Door for $name {
-            const ROLE: Option<Role> = $role;
-
-            fn most(sizes: &Sizes) -> usize {
-                let most: fn(&Sizes) -> usize = $most;
-                most(sizes)
-            }
-        }
-    )+};
-}
-
-/// What doors are measured by.
-#[derive(Clone, Debug)]
-pub struct Sizes {
-    limits: Limits,
-    health: Health,
-}
-
-impl Sizes {
-    /// So many bytes, but never more than any body may have.
-    fn within(&self, most: usize) -> usize {
-        most.min(self.limits.body_bytes)
-    }
-}
-
-/// One command or item, with the JSON around it: what a frame holds.
-const ONE_BYTES: usize = FRAME_BYTES;
-
-doors! {
-    /// A device.
-    Device: Some(Role::Device), |sizes| sizes.within(sizes.limits.device_body_bytes);
-    /// A device that sends what a frame of its socket may hold.
-    DeviceFrame: Some(Role::Device), |sizes| {
-        sizes.within(sizes.limits.device_body_bytes.max(FRAME_BYTES))
-    };
-    /// Whoever has a token.
-    Anyone: None, |sizes| sizes.within(sizes.limits.device_body_bytes);
-    /// A device or a backend that sends health data.
-    HealthData: None, |sizes| sizes.health.body_bytes;
-    /// A device or a backend that sends health data in an exporter's format.
-    HealthExport: None, |sizes| sizes.health.format_body_bytes;
-    /// A backend that sends one thing.
-    Service: Some(Role::Service), |sizes| sizes.within(ONE_BYTES);
-    /// A backend that sends many.
-    ServiceBatch: Some(Role::Service), |sizes| sizes.limits.body_bytes;
-    /// An operator that sends one thing.
-    Admin: Some(Role::Admin), |sizes| sizes.within(ONE_BYTES);
-    /// An operator that sends many.
-    AdminBatch: Some(Role::Admin), |sizes| sizes.limits.body_bytes;
-}
 
 /// A JSON object that came through a [`Door`]. In this order: 401 without a
 /// good token, 403 where the role may not, 415 unless it is called
@@ -240,7 +178,7 @@ impl Intake {
     /// As configured; `budget` is that of the node.
     pub fn new(config: &Config, budget: Budget<Holder>, metrics: Metrics) -> Self {
         let stall = Duration::from_millis(config.http.body_stall_ms);
-        let sizes = Sizes { limits: config.limits.clone(), health: config.health.clone() };
+        let sizes = Sizes::of(config);
         Self { sizes, stall, budget, metrics }
     }
 

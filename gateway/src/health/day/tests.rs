@@ -1,3 +1,5 @@
+//! What a day makes of what sources say.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Which nights are kept and shown.
+
 use super::*;
 
 const HOUR: i64 = 3_600_000;

@@ -1,3 +1,5 @@
+//! The walk against the rule written out.
+
 use proptest::prelude::*;
 
 use super::*;

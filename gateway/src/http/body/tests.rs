@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::auth::Role;
 use crate::config::load::load;
 
 /// What the doors look at.
