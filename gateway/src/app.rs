@@ -1,7 +1,7 @@
 //! The gateway as a whole: opens what it needs, starts its tasks, and takes
 //! everything down in order.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +13,7 @@ use dashmap::DashMap;
 use futures_util::FutureExt as _;
 use tidegate_clock::Clock;
 use tidegate_protocol::id::StreamName;
-use tidegate_services::provider::{Provider, ProviderClient};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -36,12 +34,12 @@ use crate::metrics::Metrics;
 use crate::providers::{self, ProvidersHandle};
 use crate::push::{self, Push, dispatch, setup};
 use crate::resolve::rules::Rules;
-use crate::sealing::Sealing;
 use crate::session::SessionOptions;
 use crate::state::{AppState, Parts};
 use crate::{http, serve, upkeep};
 
 pub mod backup;
+mod cloud;
 pub mod database;
 pub mod epochs;
 mod farewell;
@@ -119,7 +117,7 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let own = upkeep::Parts { node, config, store, ingest, hub, clock, metrics, auth };
     let own = upkeep::Handles::new(own);
     let hints = service.as_ref().map(marketplace::Service::hints);
-    let providers = providers_handle(&own, clients, sealing);
+    let providers = cloud::handle(&own, clients, sealing);
     let state = AppState::new(parts(&own, push.clone(), rules, (hints, providers), sockets)?);
     let services = Services {
         push,
@@ -218,25 +216,6 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     let listener = listener.with_context(|| format!("listening on {address}"))?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
-}
-
-/// The cloud providers of this node.
-fn providers_handle(
-    own: &upkeep::Handles,
-    clients: BTreeMap<Provider, ProviderClient>,
-    sealing: Sealing,
-) -> ProvidersHandle {
-    ProvidersHandle::new(providers::Parts {
-        node: own.node.clone(),
-        settings: own.config.providers.clone(),
-        store: own.store.clone(),
-        ingest: own.ingest.clone(),
-        clock: own.clock.clone(),
-        metrics: own.metrics.clone(),
-        sealing,
-        clients,
-        look: Notify::new(),
-    })
 }
 
 /// What works with services outside.

@@ -15,10 +15,12 @@ use tidegate_protocol::command::{Channel, Outcome};
 
 use crate::metrics::family::{Family, Register, Spec};
 use crate::metrics::label::health::HealthItem;
+use crate::metrics::label::provider::{
+    EventResult, ProviderAnswer, ProviderName, RefreshResult, RunResult, WebhookResult,
+};
 use crate::metrics::label::{
-    AuthFailure, CommitResult, ConnectionRefusal, EntryKind, EventResult, FinalStatus, FrameIn,
-    FrameOut, JournalSource, ProviderAnswer, ProviderName, PushOutcome, RefreshResult, RunResult,
-    SocketEnd, SyncResult, UploadResult, UpstreamMessage, WebhookResult,
+    AuthFailure, CommitResult, ConnectionRefusal, EntryKind, FinalStatus, FrameIn, FrameOut,
+    JournalSource, PushOutcome, SocketEnd, SyncResult, UploadResult, UpstreamMessage,
 };
 use crate::resolve::conflict::ConflictType;
 use crate::resolve::rules::Strategy;

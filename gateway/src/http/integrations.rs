@@ -43,7 +43,7 @@ impl Subject {
 
 /// All integrations of a user, connected or not.
 #[utoipa::path(get, path = "/api/v1/integrations", tag = "integrations", params(UserQuery),
-    security(("bearer" = ["device"])),
+    security(("bearer" = ["device", "service"])),
     responses((status = 200, body = Page<IntegrationView>)))]
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -55,7 +55,7 @@ pub(super) async fn list(
 
 /// Where to send the user to allow the access. Good for 10 minutes, once.
 #[utoipa::path(post, path = "/api/v1/integrations/{provider}/connect", tag = "integrations",
-    params(("provider" = String, Path), UserQuery), security(("bearer" = ["device"])),
+    params(("provider" = String, Path), UserQuery), security(("bearer" = ["device", "service"])),
     request_body = ConnectIntegration,
     responses((status = 200, body = ConnectAnswer),
         (status = 410, description = "The provider's service was switched off"),
@@ -143,7 +143,7 @@ fn private(mut response: Response) -> Response {
 
 /// Reads what is new now.
 #[utoipa::path(post, path = "/api/v1/integrations/{provider}/sync", tag = "integrations",
-    params(("provider" = String, Path), UserQuery), security(("bearer" = ["device"])),
+    params(("provider" = String, Path), UserQuery), security(("bearer" = ["device", "service"])),
     responses((status = 202, body = SyncAccepted),
         (status = 409, description = "`sync_already_in_progress`, or `reconnect_required`"),
         (status = 501, description = "The provider is not configured any more")))]
@@ -160,7 +160,7 @@ pub(super) async fn sync(
 /// Ends the connection: the tokens are forgotten, and taken back at the provider;
 /// what was read stays.
 #[utoipa::path(delete, path = "/api/v1/integrations/{provider}", tag = "integrations",
-    params(("provider" = String, Path), UserQuery), security(("bearer" = ["device"])),
+    params(("provider" = String, Path), UserQuery), security(("bearer" = ["device", "service"])),
     responses((status = 204, description = "It is not connected")))]
 pub(super) async fn disconnect(
     State(state): State<AppState>,

@@ -17,7 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::body::Nameless;
 use crate::http::extract::QueryOf;
 use crate::limits::WEBHOOK_ANSWER;
-use crate::metrics::label::WebhookResult;
+use crate::metrics::label::provider::WebhookResult;
 use crate::providers::webhook;
 use crate::state::AppState;
 

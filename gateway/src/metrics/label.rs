@@ -10,7 +10,6 @@ use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, CommandStatus, Outcome};
 use tidegate_protocol::entry::kind;
 use tidegate_protocol::server::ServerMessage;
-use tidegate_services::provider::{Provider, ProviderError};
 
 use crate::resolve::conflict::ConflictType;
 use crate::resolve::rules::Strategy;
@@ -64,6 +63,9 @@ macro_rules! labels {
 }
 
 pub mod health;
+
+// After the macros that it uses.
+pub mod provider;
 
 label_of_words!(Channel, Outcome, ConflictType, Strategy, Fault);
 
@@ -186,88 +188,6 @@ labels! {
         Failed = "failed";
     }
 
-    /// A cloud provider of health data.
-    ProviderName {
-        /// Strava.
-        Strava = "strava";
-        /// Google Health.
-        GoogleHealth = "google_health";
-        /// Oura.
-        Oura = "oura";
-        /// Fitbit's former API.
-        Fitbit = "fitbit";
-    }
-
-    /// What a cloud provider answered.
-    ProviderAnswer {
-        /// What was asked for.
-        Ok = "ok";
-        /// It does not accept the token.
-        Unauthorized = "unauthorized";
-        /// It does not accept the grant any more.
-        DeadRefresh = "dead_refresh";
-        /// Its service was switched off.
-        Gone = "gone";
-        /// It does not serve this installation.
-        Inactive = "inactive";
-        /// Too many requests.
-        RateLimited = "rate_limited";
-        /// Another refusal.
-        Refused = "refused";
-        /// Nothing, or nothing that makes sense.
-        Unavailable = "unavailable";
-    }
-
-    /// How a run of an integration ended.
-    RunResult {
-        /// Everything was read.
-        Done = "done";
-        /// It waits for a rate window.
-        Waiting = "waiting";
-        /// Something could not be read or stored.
-        Failed = "failed";
-    }
-
-    /// How the refresh of a token ended.
-    RefreshResult {
-        /// There are new tokens.
-        Refreshed = "refreshed";
-        /// The provider accepts none of the old ones.
-        Refused = "refused";
-        /// It will be tried again.
-        Failed = "failed";
-    }
-
-    /// What became of an event that a webhook told.
-    WebhookResult {
-        /// It is looked at later.
-        Taken = "taken";
-        /// It came before.
-        Known = "known";
-        /// Nobody here is meant.
-        UnknownOwner = "unknown_owner";
-        /// Too many wait: a run reads what is new.
-        Dropped = "dropped";
-        /// It is not signed by whom it should be.
-        Refused = "refused";
-        /// It could not be read.
-        Unreadable = "unreadable";
-    }
-
-    /// What came of looking at such an event.
-    EventResult {
-        /// What it told of was read.
-        Fetched = "fetched";
-        /// What it told of is gone.
-        Gone = "gone";
-        /// The user had withdrawn what was granted.
-        Deauthorized = "deauthorized";
-        /// There was nothing to look at, or it was not so.
-        Void = "void";
-        /// The provider did not answer for too long.
-        GivenUp = "given_up";
-    }
-
     /// A final command status.
     FinalStatus {
         /// A device carried it out.
@@ -332,32 +252,6 @@ labels! {
         Silent = "silent";
         /// The TLS handshake failed or took too long.
         Tls = "tls";
-    }
-}
-
-impl From<Provider> for ProviderName {
-    fn from(provider: Provider) -> Self {
-        match provider {
-            Provider::Strava => Self::Strava,
-            Provider::GoogleHealth => Self::GoogleHealth,
-            Provider::Oura => Self::Oura,
-            Provider::Fitbit => Self::Fitbit,
-        }
-    }
-}
-
-impl From<Option<&ProviderError>> for ProviderAnswer {
-    fn from(refusal: Option<&ProviderError>) -> Self {
-        match refusal {
-            None => Self::Ok,
-            Some(ProviderError::Unauthorized) => Self::Unauthorized,
-            Some(ProviderError::DeadRefresh) => Self::DeadRefresh,
-            Some(ProviderError::Gone) => Self::Gone,
-            Some(ProviderError::Inactive) => Self::Inactive,
-            Some(ProviderError::RateLimited { .. }) => Self::RateLimited,
-            Some(ProviderError::Refused { .. }) => Self::Refused,
-            Some(ProviderError::Unavailable(_)) => Self::Unavailable,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use tidegate_services::provider::{Kind, Page, Provider, Span};
 
 use crate::health::fact::{Fact, What};
 use crate::limits::WEBHOOK_ATTEMPTS;
-use crate::metrics::label::EventResult;
+use crate::metrics::label::provider::EventResult;
 use crate::providers::connect;
 use crate::providers::fault::{Fault, is_permanent};
 use crate::providers::lead::Leader;

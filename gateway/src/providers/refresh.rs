@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::error::ApiResult;
 use crate::ingest::integration::Whose;
 use crate::limits::CLOCK_SKEW;
-use crate::metrics::label::RefreshResult;
+use crate::metrics::label::provider::RefreshResult;
 use crate::providers::fault::Fault;
 use crate::providers::lead::Leader;
 use crate::providers::rate::{self, Asked, Taking, Urgency};

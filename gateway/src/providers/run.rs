@@ -16,7 +16,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::health::fact::{Context, Fact};
 use crate::ingest::integration::{Changed, Whose};
 use crate::limits::PROVIDER_PAGES;
-use crate::metrics::label::RunResult;
+use crate::metrics::label::provider::RunResult;
 use crate::providers::fault::{Fault, is_permanent};
 use crate::providers::lead::Leader;
 use crate::providers::rate::{self, Urgency};

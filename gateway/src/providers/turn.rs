@@ -77,15 +77,15 @@ pub(super) async fn call<T: Send>(
 ) -> Result<Called<T>, Fault> {
     let handle = &leader.handle;
     let Some(client) = handle.client(provider) else { return Err(Fault::Over) };
-    // Taken first: a window that is spent costs nothing.
-    let mut permit = Some(permit(leader, provider, &row.user_id, urgency).await?);
-    let mut row = match urgency {
-        Urgency::Run => run::begun(leader, row.clone()).await?,
-        Urgency::Urgent => row.clone(),
-    };
+    let mut row = row.clone();
     let soon = handle.clock.now().plus_millis(refresh::SOON_MS).millis();
     if row.token_expires_at.is_none_or(|end| end <= soon) {
         row = refresh::refresh(leader, provider, &row).await?;
+    }
+    // Right before the request: one that is counted and not made is lost for all.
+    let mut permit = Some(permit(leader, provider, &row.user_id, urgency).await?);
+    if urgency == Urgency::Run {
+        row = run::begun(leader, row).await?;
     }
     let mut has_refreshed = false;
     loop {

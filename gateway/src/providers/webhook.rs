@@ -15,7 +15,7 @@ use tidegate_services::provider::{Kind, Provider, signature};
 use crate::error::{ApiError, ApiResult};
 use crate::ingest::integration::Whose;
 use crate::limits::{WEBHOOK_EVENTS, WEBHOOK_EVENTS_PER_USER, WEBHOOK_EVENTS_TOTAL, WEBHOOK_USERS};
-use crate::metrics::label::WebhookResult;
+use crate::metrics::label::provider::WebhookResult;
 use crate::providers::ProvidersHandle;
 use crate::providers::event::Told;
 use crate::store;
