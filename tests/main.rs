@@ -31,6 +31,7 @@ mod heartbeat;
 mod hello;
 mod idempotency;
 mod in_hand;
+mod integrations;
 mod limits;
 mod market;
 mod marketplace;

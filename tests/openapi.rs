@@ -8,6 +8,7 @@ use crate::support::Operation;
 mod call;
 mod crowded;
 mod health;
+mod integrations;
 mod marketplace;
 mod refused;
 mod shape;
@@ -38,6 +39,7 @@ async fn every_documented_answer_is_given() {
     let (one, other) = tokio::join!(Box::pin(work::all()), Box::pin(marketplace::all()));
     seen.extend(one.into_iter().chain(other));
     seen.extend(Box::pin(health::all()).await);
+    seen.extend(Box::pin(integrations::all()).await);
     let statuses = |operation: &Operation| operation.statuses().into_iter();
     let documented: BTreeSet<_> = Operation::all()
         .iter()

@@ -31,6 +31,7 @@ use crate::ingest::writer::Writer;
 use crate::ingest::{Ingest, IngestOptions};
 use crate::marketplace::{self, MarketplaceHandle};
 use crate::metrics::Metrics;
+use crate::providers::{self, ProvidersHandle};
 use crate::push::{self, Push, dispatch, setup};
 use crate::resolve::rules::Rules;
 use crate::session::SessionOptions;
@@ -38,6 +39,7 @@ use crate::state::{AppState, Parts};
 use crate::{http, serve, upkeep};
 
 pub mod backup;
+mod cloud;
 pub mod database;
 pub mod epochs;
 mod farewell;
@@ -45,6 +47,7 @@ mod needed;
 mod node;
 pub mod quick_start;
 pub mod restore;
+pub mod rotate;
 mod rules;
 mod signals;
 
@@ -95,6 +98,8 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let [upkeep_stop, serve_stop, writer_stop, lost] =
         std::array::from_fn(|_| CancellationToken::new());
     let service = marketplace::Service::open(&config.marketplace, &clock)?;
+    let clients = providers::clients(&config.providers, &clock)?;
+    let sealing = rotate::keys(&config)?;
     let node = node::name(&config.data_dir)?;
     let store = database::open(&config, &node).await?;
     let hub = Hub::new(tokio::runtime::Handle::current());
@@ -112,8 +117,15 @@ pub async fn start(config: Config, clock: Clock) -> anyhow::Result<Running> {
     let own = upkeep::Parts { node, config, store, ingest, hub, clock, metrics, auth };
     let own = upkeep::Handles::new(own);
     let hints = service.as_ref().map(marketplace::Service::hints);
-    let state = AppState::new(parts(&own, push.clone(), rules, hints, sockets)?);
-    let upkeep = start_work(&own, push, (state.marketplace.clone(), service), &upkeep_stop, &lost);
+    let providers = cloud::handle(&own, clients, sealing);
+    let state = AppState::new(parts(&own, push.clone(), rules, (hints, providers), sockets)?);
+    let services = Services {
+        push,
+        marketplace: state.marketplace.clone(),
+        service,
+        providers: state.providers.clone(),
+    };
+    let upkeep = start_work(&own, services, &upkeep_stop, &lost);
     let serving = start_serving(listener, http::router(state.clone()), options, &serve_stop, &lost);
     let writing = start_writer(writer, &writer_stop, &lost)?;
     tracing::info!(%address, "listening");
@@ -135,7 +147,7 @@ fn parts(
     own: &upkeep::Handles,
     push: Push,
     rules: Arc<Rules>,
-    hints: Option<Arc<marketplace::Hints>>,
+    (hints, providers): (Option<Arc<marketplace::Hints>>, ProvidersHandle),
     sockets: TaskTracker,
 ) -> anyhow::Result<Parts> {
     let config = own.config.clone();
@@ -166,6 +178,7 @@ fn parts(
         auth: own.auth.clone(),
         push,
         marketplace,
+        providers,
         rules,
         sockets,
         draining: CancellationToken::new(),
@@ -205,15 +218,26 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, bound))
 }
 
+/// What works with services outside.
+struct Services {
+    push: Push,
+    marketplace: MarketplaceHandle,
+    service: Option<marketplace::Service>,
+    providers: ProvidersHandle,
+}
+
 /// Starts everything that goes on by itself until `stop`.
 fn start_work(
     own: &upkeep::Handles,
-    push: Push,
-    (marketplace, service): (MarketplaceHandle, Option<marketplace::Service>),
+    services: Services,
     stop: &CancellationToken,
     lost: &CancellationToken,
 ) -> TaskTracker {
+    let Services { push, marketplace, service, providers } = services;
     let mut work = upkeep::tasks(own, stop);
+    if providers.is_on() {
+        work.push(("providers", providers::run(providers, stop.clone()).boxed()));
+    }
     if push.is_configured() {
         work.push(("push", dispatch(push_handles(own), push, stop.clone()).boxed()));
     }

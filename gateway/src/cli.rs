@@ -12,11 +12,13 @@ use tidegate_clock::Clock;
 use tidegate_services::webpush::vapid;
 
 use crate::app::restore::Restored;
+use crate::app::rotate::Rotated;
 use crate::auth::{Authenticator, Role, secret};
 use crate::config::Config;
 use crate::config::check;
 use crate::config::load;
 use crate::metrics::Metrics;
+use crate::sealing::Key;
 use crate::{app, http, log};
 
 /// Longest life of a token made here: a year.
@@ -52,6 +54,16 @@ enum Command {
     ///
     /// Keep it in a file and name that in `push.webpush.private_key_file`.
     VapidKey,
+    /// Make a key to seal stored secrets with and print it
+    ///
+    /// Put it in front of the others in `sealing.keys`, restart the gateway, and
+    /// run `rotate-keys`.
+    SealingKey,
+    /// Seal everything that is stored sealed with the first of `sealing.keys`
+    ///
+    /// May run beside a gateway, and again after it was stopped. When it ends with
+    /// 0, the other keys can be removed.
+    RotateKeys,
     /// Check the settings and print those in force, secrets masked
     CheckConfig,
     /// Print the OpenAPI document of the HTTP calls as JSON
@@ -134,6 +146,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             print(load::effective(&config).trim_end())
         }
         Command::VapidKey => print(&vapid::generate_private_key()?),
+        Command::SealingKey => print(&Key::random().text()),
+        Command::RotateKeys => {
+            let config = settings()?;
+            set_up_logs(&config)?;
+            rotated(&block_on(app::rotate::rotate(&config, &Clock::system()))?)
+        }
         Command::Openapi => print(&serde_json::to_string_pretty(&http::openapi::document())?),
         Command::Backup(args) => {
             let config = settings()?;
@@ -178,6 +196,23 @@ fn said(done: &Restored, source: &Path) -> String {
 /// So many streams, in words.
 fn counted(streams: u64) -> String {
     if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") }
+}
+
+/// Says what was sealed again; an error where something was not.
+fn rotated(done: &Rotated) -> anyhow::Result<()> {
+    print(&format!("sealed {} again with the key `{}`", rows(done.resealed), done.key))?;
+    let undone = done.unreadable + done.left;
+    anyhow::ensure!(
+        undone == 0,
+        "{} could not be sealed again: the key is missing, or they changed all the time",
+        rows(undone)
+    );
+    Ok(())
+}
+
+/// So many rows, in words.
+fn rows(rows: u64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
 /// Reads the file, if one is named, and the variables.

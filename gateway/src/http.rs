@@ -18,6 +18,7 @@ mod dev;
 mod devices;
 pub mod extract;
 mod health;
+mod integrations;
 pub mod layers;
 mod marketplace;
 pub mod openapi;
@@ -26,6 +27,7 @@ mod page;
 mod streams;
 mod sync;
 mod tag;
+mod webhooks;
 
 /// All routes with their state, and the layers every request goes through.
 pub fn router(state: AppState) -> Router {
@@ -92,6 +94,18 @@ fn health_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
         .routes(routes!(health::activities::get, health::activities::delete))
 }
 
+fn provider_routes(router: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    router
+        .routes(routes!(integrations::list))
+        .routes(routes!(integrations::connect))
+        .routes(routes!(integrations::callback))
+        .routes(routes!(integrations::sync))
+        .routes(routes!(integrations::disconnect))
+        .routes(routes!(webhooks::strava_challenge, webhooks::strava))
+        .routes(routes!(webhooks::oura_challenge, webhooks::oura))
+        .routes(routes!(webhooks::google_health))
+}
+
 /// The routes that the OpenAPI document describes.
 fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
     let router = openapi::base()
@@ -112,7 +126,7 @@ fn routes(environment: crate::config::Environment) -> OpenApiRouter<AppState> {
         .routes(routes!(operator::healthz))
         .routes(routes!(operator::readyz))
         .routes(routes!(operator::metrics));
-    let router = health_routes(marketplace_routes(router));
+    let router = provider_routes(health_routes(marketplace_routes(router)));
     match environment {
         crate::config::Environment::Development => router.routes(routes!(dev::trigger_write)),
         crate::config::Environment::Production => router,

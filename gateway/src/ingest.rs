@@ -27,6 +27,7 @@ pub mod devices;
 pub mod health;
 pub mod history;
 pub mod idempotency;
+pub mod integration;
 mod locked;
 pub mod market;
 pub mod records;

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod log;
 pub mod marketplace;
 pub mod metrics;
+pub mod providers;
 pub mod push;
 pub mod resolve;
 pub mod retry;

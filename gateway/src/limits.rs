@@ -86,3 +86,54 @@ pub const PUSH_CIRCUIT_FORGOTTEN: Duration = Duration::from_hours(1);
 /// How much farther than possible a time in a row may lie ahead before it is
 /// taken for one of a clock that was wrong: clocks of nodes differ a little.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(10);
+
+/// Longest time that a provider's `Retry-After` is heeded.
+pub const PROVIDER_PATIENCE_MAX: Duration = Duration::from_hours(24);
+
+/// How long nothing is asked of a provider after a rate window's boundary: its
+/// clock and ours differ a little.
+pub const PROVIDER_BOUNDARY: Duration = Duration::from_secs(2);
+
+/// Users whose turns with providers are taken at once.
+pub const PROVIDER_TURNS: usize = 16;
+
+/// Users that one look finds for a provider: a second's work.
+pub const PROVIDER_LOOK_USERS: u64 = 256;
+
+/// Pages of one listing of a user: an answer that always leads on is an error.
+pub const PROVIDER_PAGES: u32 = 10_000;
+
+/// Authorizations of one user and provider under way.
+pub const OAUTH_STATES: u64 = 5;
+
+/// How long an authorization may take.
+pub const OAUTH_STATE_LIFE: Duration = Duration::from_mins(10);
+
+/// Bytes of a webhook's body.
+pub const WEBHOOK_BODY_BYTES: usize = 64 * 1024;
+
+/// Memory that bodies of webhooks take together: nobody is known who could be made
+/// to wait for his own.
+pub const WEBHOOK_BODIES_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long a webhook is answered: providers give up after two seconds.
+pub const WEBHOOK_ANSWER: Duration = Duration::from_millis(1_800);
+
+/// Events of one webhook call that are looked at.
+pub const WEBHOOK_EVENTS: usize = 256;
+
+/// Events of one user that wait, and of all users; beyond that a run reads what is
+/// new.
+pub const WEBHOOK_EVENTS_PER_USER: u64 = 50;
+
+/// See [`WEBHOOK_EVENTS_PER_USER`].
+pub const WEBHOOK_EVENTS_TOTAL: u64 = 100_000;
+
+/// Users that one account of a provider may be connected by.
+pub const WEBHOOK_USERS: u64 = 10;
+
+/// Looks at an event that may fail; runs read what it told of later.
+pub const WEBHOOK_ATTEMPTS: i64 = 8;
+
+/// How long events are remembered, so that none is looked at twice.
+pub const WEBHOOK_MEMORY_D: u32 = 7;

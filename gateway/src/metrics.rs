@@ -15,6 +15,9 @@ use tidegate_protocol::command::{Channel, Outcome};
 
 use crate::metrics::family::{Family, Register, Spec};
 use crate::metrics::label::health::HealthItem;
+use crate::metrics::label::provider::{
+    EventResult, ProviderAnswer, ProviderName, RefreshResult, RunResult, WebhookResult,
+};
 use crate::metrics::label::{
     AuthFailure, CommitResult, ConnectionRefusal, EntryKind, FinalStatus, FrameIn, FrameOut,
     JournalSource, PushOutcome, SocketEnd, SyncResult, UploadResult, UpstreamMessage,
@@ -170,6 +173,24 @@ table! {
     health_read_seconds: Histogram = "tidegate_health_read_seconds", in REQUEST_SECONDS;
     /// From such a body, once it had come, to its answer.
     health_ingest_seconds: Histogram = "tidegate_health_ingest_seconds", in REQUEST_SECONDS;
+    /// Runs of integrations with cloud providers, by how they ended.
+    provider_runs: Family<RunResult, IntCounter> = "tidegate_provider_runs_total", by "result";
+    /// Requests made to cloud providers.
+    provider_requests: Family<ProviderName, IntCounter> = "tidegate_provider_requests_total", by "provider";
+    /// What cloud providers answered.
+    provider_answers: Family<ProviderAnswer, IntCounter> = "tidegate_provider_answers_total", by "answer";
+    /// Refreshes of tokens, by how they ended.
+    provider_refreshes: Family<RefreshResult, IntCounter> = "tidegate_provider_refreshes_total", by "result";
+    /// Whether a rate window that all users share is spent for runs: 1 or 0.
+    provider_windows_spent: Family<ProviderName, IntGauge> = "tidegate_provider_windows_spent", by "provider";
+    /// Items of cloud providers that could be read.
+    provider_items: IntCounter = "tidegate_provider_items_total";
+    /// Items of cloud providers that could not.
+    provider_items_wrong: IntCounter = "tidegate_provider_items_wrong_total";
+    /// Events that webhooks told, by what became of them.
+    webhook_events: Family<WebhookResult, IntCounter> = "tidegate_webhook_events_total", by "result";
+    /// Events that were looked at, by what came of it.
+    webhook_events_done: Family<EventResult, IntCounter> = "tidegate_webhook_events_done_total", by "result";
     /// Devices removed to make room for a new one of their user.
     devices_replaced: IntCounter = "tidegate_devices_replaced_total";
     /// Memory that bodies of requests take until they are answered.

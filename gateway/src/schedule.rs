@@ -68,6 +68,11 @@ impl<K: Clone + Ord> Schedule<K> {
         keys.running.remove(key);
     }
 
+    /// Whether a key is worked on just now.
+    pub fn is_running(&self, key: &K) -> bool {
+        self.keys().running.contains_key(key)
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         let keys = self.keys();

@@ -20,6 +20,7 @@ use crate::hub::silent::Silent;
 use crate::ingest::Ingest;
 use crate::marketplace::MarketplaceHandle;
 use crate::metrics::Metrics;
+use crate::providers::ProvidersHandle;
 use crate::push::Push;
 use crate::resolve::rules::Rules;
 use crate::session::{Moment, SessionOptions};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub push: Push,
     /// The marketplace's upstream.
     pub marketplace: MarketplaceHandle,
+    /// Cloud providers of health data.
+    pub providers: ProvidersHandle,
     /// How conflicts are judged.
     pub rules: Arc<Rules>,
     /// Times and bounds of sessions.

@@ -33,14 +33,17 @@ pub mod file;
 pub mod head;
 pub mod health;
 pub mod idempotency;
+pub mod integration;
 pub mod journal;
 pub mod lease;
 pub mod market;
+pub mod oauth_state;
 pub mod open;
 pub mod order;
 pub mod outcome;
 pub mod portion;
 pub mod probe;
+pub mod rate_window;
 pub mod rating;
 pub mod record;
 pub mod schema;
@@ -48,6 +51,7 @@ mod stamp;
 pub mod sync_state;
 pub mod table;
 pub mod wake;
+pub mod webhook_event;
 pub mod write;
 
 /// Where and how to keep data.
@@ -148,6 +152,26 @@ impl Store {
                 options,
             })
         }
+    }
+
+    /// Opens a SQLite file that another process has open, and that stays its own:
+    /// nothing is claimed, remembered or folded here. For rows that the other one
+    /// reads anew each time.
+    pub async fn open_beside(options: &StoreOptions) -> Result<Self, OpenError> {
+        let of = |role| sqlite_options(options, role);
+        let deadlines = options.deadlines();
+        let writer = Connections::open(of(SqliteRole::Writer), deadlines).await?;
+        let readers = writer.open_beside(of(SqliteRole::Readers), deadlines).await?;
+        Ok(Self {
+            writer,
+            readers: readers.for_reading(),
+            checkpointer: None,
+            opened: None,
+            heads: None,
+            turns: Arc::new(Semaphore::new(options.connections as usize)),
+            is_durable: Arc::default(),
+            options: Arc::new(options.clone()),
+        })
     }
 
     /// For reads.

@@ -14,6 +14,7 @@ mod m20261126_000002_push_refusals;
 mod m20261126_000003_marketplace_care;
 mod m20261126_000004_command_delivery;
 mod m20261126_000005_health;
+mod m20261126_000006_integrations;
 mod schema;
 
 /// All migrations, in order.
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261126_000003_marketplace_care::Migration),
             Box::new(m20261126_000004_command_delivery::Migration),
             Box::new(m20261126_000005_health::Migration),
+            Box::new(m20261126_000006_integrations::Migration),
         ]
     }
 }

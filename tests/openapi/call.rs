@@ -91,6 +91,7 @@ fn body(operation: &Operation) -> Value {
         "config" => json!({}),
         "{id}" => json!({ "description": "ours" }),
         "rate" => json!({ "rating": 5 }),
+        "connect" => json!({}),
         "resolve" => json!({ "choice": "local", "expected_remote_version": 1 }),
         "restore" => json!({ "loser": "local", "expected_remote_version": 1 }),
         "bulk-resolve" => json!({ "conflicts": [

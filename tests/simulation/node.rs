@@ -17,8 +17,10 @@ use tidegate::hub::silent::Silent;
 use tidegate::ingest::{Ingest, IngestOptions};
 use tidegate::marketplace::{self, MarketplaceHandle};
 use tidegate::metrics::Metrics;
+use tidegate::providers::{self, ProvidersHandle};
 use tidegate::push::dispatch::{self, Dispatcher};
 use tidegate::push::{self, Push, setup};
+use tidegate::sealing::Sealing;
 use tidegate::session::SessionOptions;
 use tidegate::state::{AppState, Parts};
 use tidegate::store::{self, Store, StoreOptions};
@@ -171,6 +173,24 @@ fn push_handles(parts: &Parts) -> push::Handles {
     }
 }
 
+/// No cloud provider is configured.
+fn no_providers(
+    around: &Around,
+    (store, ingest, metrics): (&Store, &Ingest, &Metrics),
+) -> ProvidersHandle {
+    ProvidersHandle::new(providers::Parts {
+        node: NAME.to_owned(),
+        settings: around.config.providers.clone(),
+        store: store.clone(),
+        ingest: ingest.clone(),
+        clock: around.clock.clone(),
+        metrics: metrics.clone(),
+        sealing: Sealing::new(&[]),
+        clients: BTreeMap::new(),
+        look: tokio::sync::Notify::new(),
+    })
+}
+
 impl Node {
     pub(super) async fn open(around: &Around, place: &Place) -> Self {
         let (config, push) = (around.config.clone(), around.push.clone());
@@ -195,6 +215,7 @@ impl Node {
             rules: Arc::default(),
             hints: None,
         });
+        let providers = no_providers(around, (&store, &ingest, &metrics));
         let parts = Parts {
             session_options: Arc::new(session_options()),
             shared_streams: HashSet::from([news(), market()]),
@@ -212,6 +233,7 @@ impl Node {
             auth: around.auth.clone(),
             push: push.clone(),
             marketplace,
+            providers,
             rules: Arc::default(),
             sockets: tokio_util::task::TaskTracker::new(),
             draining: CancellationToken::new(),

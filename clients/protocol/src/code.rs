@@ -56,6 +56,11 @@ words! {
     ErrorCode {
         /// The body or query is not what its syntax asks: not JSON, not UTF-8.
         Malformed = "malformed", 400;
+        /// The state of an authorization is unknown, used or too old.
+        InvalidState = "invalid_state", 400;
+        /// A cloud provider was not connected: the user or the provider refused, or
+        /// the grant leaves out activities.
+        ConnectRefused = "connect_refused", 400;
         /// The upgrade lacks the subprotocol `tidegate.v1`.
         SubprotocolRequired = "subprotocol_required", 400;
         /// The request is not a WebSocket upgrade of version 13.
@@ -92,6 +97,10 @@ words! {
         ConflictOpen = "conflict_open", 409;
         /// A synchronisation runs already.
         SyncInProgress = "sync_already_in_progress", 409;
+        /// The provider accepts the tokens no more: the user has to connect again.
+        ReconnectRequired = "reconnect_required", 409;
+        /// The provider's service was switched off.
+        ProviderGone = "provider_gone", 410;
         /// The body, an entry or a frame is larger than its limit.
         TooLarge = "too_large", 413;
         /// The body is not `application/json`.

@@ -33,7 +33,7 @@ pub mod kind {
     pub const SLEEP: &str = "sleep";
     /// A workout changed, or is gone: [`ActivityBody`](super::health::ActivityBody).
     pub const ACTIVITY: &str = "activity";
-    /// A user's connection with a provider changed.
+    /// An integration with a cloud provider changed: [`super::IntegrationBody`].
     pub const INTEGRATION: &str = "integration";
 }
 
@@ -208,4 +208,52 @@ pub struct ConflictBody {
     pub restored_at: Option<Timestamp>,
     /// The version of the effective value after what this tells of.
     pub version: i64,
+}
+
+words! {
+    /// How the synchronisation with a cloud provider stands.
+    IntegrationStatus {
+        /// Nothing is under way, and the last run ended well.
+        Idle = "idle";
+        /// A run is under way or queued.
+        Syncing = "syncing";
+        /// The last run failed.
+        Error = "error";
+    }
+}
+
+words! {
+    /// Why the last run with a cloud provider failed.
+    IntegrationError {
+        /// The provider does not accept the tokens any more: the user has to
+        /// connect again.
+        ReconnectRequired = "reconnect_required";
+        /// The provider's service was switched off.
+        ProviderGone = "provider_gone";
+        /// No answer of the provider, or none that makes sense.
+        ProviderUnavailable = "provider_unavailable";
+        /// The provider does not serve this installation: its owner must act.
+        AppInactive = "app_inactive";
+        /// The provider refused a request.
+        ProviderError = "provider_error";
+        /// The tokens were sealed with a key that is not configured.
+        UnknownKey = "unknown_key";
+    }
+}
+
+/// Body of [`kind::INTEGRATION`]: one for each provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntegrationBody {
+    /// `strava`, `google_health`, `oura`, `fitbit`.
+    pub provider: String,
+    /// Whether the user has connected it.
+    pub connected: bool,
+    /// How it stands.
+    pub sync_status: IntegrationStatus,
+    /// Why the last run failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sync_error: Option<IntegrationError>,
+    /// When a run last ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_synced_at: Option<Timestamp>,
 }

@@ -16,6 +16,7 @@ use crate::time::Timestamp;
 
 pub mod health;
 pub mod history;
+pub mod integrations;
 pub mod marketplace;
 
 /// Every error answer.

@@ -13,8 +13,8 @@ use tidegate_protocol::command::{
 };
 use tidegate_protocol::entry::health::{ActivityBody, SleepBody};
 use tidegate_protocol::entry::{
-    CommandBody, CommandClosedBody, ConflictBody, ConflictStatus, Entry, ItemBody, RatingBody,
-    RecordBody, RecordOp,
+    CommandBody, CommandClosedBody, ConflictBody, ConflictStatus, Entry, IntegrationBody,
+    IntegrationError, IntegrationStatus, ItemBody, RatingBody, RecordBody, RecordOp,
 };
 use tidegate_protocol::rest::health::day::{CorrectDay, DailyEntry};
 use tidegate_protocol::rest::health::plain::SendAll;
@@ -25,6 +25,9 @@ use tidegate_protocol::rest::health::{
     Activity, HealthProfile, Ingested, ProfileChange, SleepNight,
 };
 use tidegate_protocol::rest::history::CommandView;
+use tidegate_protocol::rest::integrations::{
+    ConnectAnswer, ConnectIntegration, IntegrationView, SyncAccepted,
+};
 use tidegate_protocol::rest::marketplace::{
     Asked, CategoryPage, ChangeSyncConfig, FailedRating, ItemView, RateSkill, RatingView,
     RatingWithdrawn, SkillPage, SocketStatus, SyncConfig, SyncStatus, SyncTriggered,
@@ -127,6 +130,7 @@ fn entries_survive() {
             "sleep" => again::<SleepBody>(body),
             "activity" => again::<ActivityBody>(body),
             "conflict" => again::<ConflictBody>(body),
+            "integration" => again::<IntegrationBody>(body),
             _ => again::<Value>(body),
         };
         assert_eq!(written, body, "{name}");
@@ -189,6 +193,10 @@ fn http_bodies_survive() {
             "ChangeSyncConfig" => again::<ChangeSyncConfig>(&text),
             "SocketStatus" => again::<SocketStatus>(&text),
             "Asked" => again::<Asked>(&text),
+            "Page_of_IntegrationView" => again::<Page<IntegrationView>>(&text),
+            "ConnectIntegration" => again::<ConnectIntegration>(&text),
+            "ConnectAnswer" => again::<ConnectAnswer>(&text),
+            "SyncAccepted" => again::<SyncAccepted>(&text),
             "Page_of_FailedRating" => again::<Page<FailedRating>>(&text),
             other => health_body(other, &text).unwrap_or_else(|| panic!("no type for {other}")),
         };
@@ -211,7 +219,7 @@ fn codes_are_the_ones_in_the_tables() {
             Value::Object(rows.collect())
         }};
     }
-    let tables: [(&str, Value); 13] = [
+    let tables: [(&str, Value); 15] = [
         ("errors", numbers!(ErrorCode)),
         ("closes", numbers!(CloseReason)),
         ("verdicts", words!(Verdict)),
@@ -225,6 +233,8 @@ fn codes_are_the_ones_in_the_tables() {
         ("push_states", words!(PushState)),
         ("record_ops", words!(RecordOp)),
         ("conflict_statuses", words!(ConflictStatus)),
+        ("integration_statuses", words!(IntegrationStatus)),
+        ("integration_errors", words!(IntegrationError)),
     ];
     let mut expected: BTreeMap<String, String> =
         tables.into_iter().map(|(name, table)| (name.to_owned(), table.to_string())).collect();

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::config::{Config, Synchronous};
 use crate::store::file::DatabaseFile;
+use crate::store::open::OpenError;
 use crate::store::{self, Store, StoreOptions};
 use crate::upkeep::history;
 
@@ -16,6 +17,17 @@ pub async fn connect(config: &Config) -> anyhow::Result<Store> {
             .with_context(|| format!("creating the data folder {}", config.data_dir.display()))?;
     }
     Store::open(&options(config)).await.context("opening the database")
+}
+
+/// Opens it also while a gateway has it open: to change rows that no gateway
+/// remembers, in transactions as short as its own.
+pub(super) async fn connect_beside(config: &Config) -> anyhow::Result<Store> {
+    let options = options(config);
+    let opened = match Store::open(&options).await {
+        Err(OpenError::InUse { .. }) => Store::open_beside(&options).await,
+        opened => opened,
+    };
+    opened.context("opening the database")
 }
 
 /// Where and how the settings keep data.

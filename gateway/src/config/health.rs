@@ -56,7 +56,7 @@ pub struct Providers {
     pub first_sync_d: u32,
     /// How long one request may take, seconds.
     pub timeout_s: u64,
-    /// Part of each rate window that is kept for webhooks and what cannot wait.
+    /// Part of each rate window that is kept for webhooks and refreshed tokens.
     pub reserve_percent: u32,
     /// Strava.
     pub strava: ProviderSettings,

@@ -29,11 +29,13 @@ use crate::metrics::Metrics;
 use crate::state::AppState;
 
 mod door;
+mod nameless;
 
 pub use door::{
     Admin, AdminBatch, Anyone, Device, DeviceFrame, Door, HealthData, HealthExport, Service,
     ServiceBatch,
 };
+pub use nameless::Nameless;
 
 /// How long a body may take at least, from the end of its head.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -255,15 +257,25 @@ where
     let intake = Intake::from_ref(state);
     let most = D::most(&intake.sizes);
     let mut place = intake.place(&caller);
-    let reading = read(body, most, intake.stall, &mut place);
+    let bytes = in_time(&intake, body, most, &mut place).await?;
+    Ok(Received { caller, bytes, place })
+}
+
+/// Reads a body, as long as a body of that size may take.
+async fn in_time(
+    intake: &Intake,
+    body: Body,
+    most: usize,
+    place: &mut Place,
+) -> ApiResult<Vec<u8>> {
+    let reading = read(body, most, intake.stall, place);
     let longest = Duration::from_secs((most / SLOWEST_BYTES_PER_S) as u64).max(BODY_TIMEOUT);
     let read = timeout(longest, reading).await.unwrap_or_else(|_| Err(too_slow()));
-    let bytes = read.inspect_err(|error| {
+    read.inspect_err(|error| {
         if error.code == ErrorCode::BodyTimeout {
             intake.metrics.bodies_stalled.inc();
         }
-    })?;
-    Ok(Received { caller, bytes, place })
+    })
 }
 
 fn check_type(headers: &HeaderMap) -> ApiResult<()> {

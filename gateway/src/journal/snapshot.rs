@@ -22,17 +22,20 @@ use crate::store::portion::{Cost, Portion, Portioned};
 mod commands;
 mod conflicts;
 mod health;
+mod integrations;
 mod market;
 mod records;
 
 pub use commands::command_body;
 pub use conflicts::conflict_body;
+pub use integrations::integration_body;
 
 /// Where current state comes from. A stream's snapshot holds its sources in
 /// this order.
-const SOURCES: [&dyn AnySource; 7] = [
+const SOURCES: [&dyn AnySource; 8] = [
     &commands::Commands,
     &conflicts::Conflicts,
+    &integrations::Integrations,
     &health::Days,
     &health::Nights,
     &health::Activities,
@@ -292,6 +295,7 @@ mod tests {
             r#""start""#,
             r#"{"commands":5}"#,
             r#"{"conflicts":"0197"}"#,
+            r#"{"integrations":"oura"}"#,
             r#"{"days":"2026-11-21"}"#,
             r#"{"nights":"2026-11-21"}"#,
             r#"{"activities":["2026-11-21","0197"]}"#,

@@ -34,6 +34,9 @@ places! {
     Device = "device",
     Command = "command",
     Lease = "lease",
+    Integration = "integration",
+    OauthState = "oauth_state",
+    WebhookEvent = "webhook_event",
     SyncState = "sync_state",
     SkillRating = "skill_rating",
     CommandOutcome = "command_outcome",
@@ -58,6 +61,7 @@ places! {
     CommandDelivery = "command_delivery",
     CommandEvent = "command_event",
     WriteProbe = "write_probe",
+    RateWindow = "rate_window",
 }
 
 impl Place {

@@ -10,6 +10,8 @@ use crate::store;
 use crate::store::head::Trimmable;
 use crate::upkeep::Handles;
 
+mod providers;
+
 /// Rows one step removes.
 const RETENTION_ROWS: u64 = 500;
 
@@ -21,6 +23,7 @@ pub(super) async fn retain(state: Handles) -> anyhow::Result<()> {
     forget_audit(&state).await?;
     forget_devices(&state).await?;
     mark_stale_tokens(&state).await?;
+    providers::forget(&state).await?;
     Ok(forget_keys(&state).await?)
 }
 

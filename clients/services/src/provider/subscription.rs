@@ -9,7 +9,6 @@ use reqwest::{Method, Request};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use url::form_urlencoded::Serializer;
 
 use crate::provider::call::About;
 use crate::provider::error::ProviderError;
@@ -70,13 +69,14 @@ impl ProviderClient {
             let id = raw::id(&other.id).ok_or_else(ProviderError::unreadable)?;
             self.strava_call(Method::DELETE, Some(&id), &secrets).await?;
         }
-        let mut form = Serializer::new(String::new());
-        form.append_pair("client_id", &self.options.client_id)
-            .append_pair("client_secret", &self.options.client_secret)
-            .append_pair("callback_url", callback_url)
-            .append_pair("verify_token", verify_token);
+        let pairs = [
+            ("client_id", self.options.client_id.as_str()),
+            ("client_secret", &self.options.client_secret),
+            ("callback_url", callback_url),
+            ("verify_token", verify_token),
+        ];
         let mut request = Request::new(Method::POST, self.url(&["push_subscriptions"]));
-        set_form(&mut request, form);
+        set_form(&mut request, &pairs);
         let made = self.send(request, About::Application, &secrets).await.body?;
         raw::whole(&made).map(|_| ()).ok_or_else(ProviderError::unreadable)
     }

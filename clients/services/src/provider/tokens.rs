@@ -52,23 +52,21 @@ impl ProviderClient {
         redirect_uri: &str,
         verifier: Option<&str>,
     ) -> Result<Tokens, ProviderError> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code").append_pair("code", code);
+        let mut pairs = vec![("grant_type", "authorization_code"), ("code", code)];
         if self.provider() != Provider::Strava {
-            form.append_pair("redirect_uri", redirect_uri);
+            pairs.push(("redirect_uri", redirect_uri));
         }
         if let Some(verifier) = verifier {
-            form.append_pair("code_verifier", verifier);
+            pairs.push(("code_verifier", verifier));
         }
-        self.trade(form, code).await
+        self.trade(pairs, code).await
     }
 
     /// Trades a refresh token. The old one may be dead from then on: what comes
     /// back must be stored before it is used.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, ProviderError> {
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", refresh_token);
-        self.trade(form, refresh_token).await
+        let pairs = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+        self.trade(pairs, refresh_token).await
     }
 
     /// Takes back what the user granted. Tokens that are invalid already are
@@ -79,29 +77,24 @@ impl ProviderClient {
         refresh_token: &str,
     ) -> Result<(), ProviderError> {
         let mut url = self.options.revoke_url.clone();
-        let mut form = Serializer::new(String::new());
+        let mut pairs = vec![("token", refresh_token)];
         let mut authorization = None;
         match self.provider() {
             // Either token stands for the grant; only the refresh token is
             // sure to be known still.
             Provider::Strava => {
-                form.append_pair("token", refresh_token)
-                    .append_pair("token_type_hint", "refresh_token");
+                pairs.push(("token_type_hint", "refresh_token"));
                 authorization = Some(self.basic());
             }
-            Provider::GoogleHealth => {
-                form.append_pair("token", refresh_token);
-            }
+            Provider::GoogleHealth => {}
             Provider::Oura => {
+                pairs.clear();
                 url.query_pairs_mut().append_pair("access_token", access_token);
             }
-            Provider::Fitbit => {
-                form.append_pair("token", refresh_token);
-                authorization = Some(self.basic());
-            }
+            Provider::Fitbit => authorization = Some(self.basic()),
         }
         let mut request = Request::new(Method::POST, url);
-        set_form(&mut request, form);
+        set_form(&mut request, &pairs);
         if let Some(value) = authorization {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
@@ -112,20 +105,20 @@ impl ProviderClient {
         }
     }
 
-    async fn trade(
-        &self,
-        mut form: Serializer<'_, String>,
+    async fn trade<'a>(
+        &'a self,
+        mut pairs: Vec<(&'a str, &'a str)>,
         traded: &str,
     ) -> Result<Tokens, ProviderError> {
-        form.append_pair("client_id", &self.options.client_id);
+        pairs.push(("client_id", &self.options.client_id));
         let mut authorization = None;
         if self.provider() == Provider::Fitbit {
             authorization = Some(self.basic());
         } else {
-            form.append_pair("client_secret", &self.options.client_secret);
+            pairs.push(("client_secret", &self.options.client_secret));
         }
         let mut request = Request::new(Method::POST, self.options.token_url.clone());
-        set_form(&mut request, form);
+        set_form(&mut request, &pairs);
         if let Some(value) = authorization {
             request.headers_mut().insert(AUTHORIZATION, value);
         }
@@ -149,10 +142,13 @@ pub(super) fn is_sendable(token: &str) -> bool {
         && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-pub(super) fn set_form(request: &mut Request, mut form: Serializer<'_, String>) {
+/// Not a step of those who wait for the answer: what writes forms stays on its
+/// thread, and they may move.
+pub(super) fn set_form(request: &mut Request, pairs: &[(&str, &str)]) {
+    let form = Serializer::new(String::new()).extend_pairs(pairs).finish();
     let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
     request.headers_mut().insert(CONTENT_TYPE, kind);
-    *request.body_mut() = Some(form.finish().into());
+    *request.body_mut() = Some(form.into());
 }
 
 #[derive(Deserialize)]

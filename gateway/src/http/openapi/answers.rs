@@ -17,12 +17,13 @@ const ANY: [u16; 3] = [429, 500, 503];
 const RETRY: [&str; 2] = ["429", "503"];
 
 /// A refusal's name in the document, and what it means.
-const REFUSALS: [(u16, &str, &str); 12] = [
+const REFUSALS: [(u16, &str, &str); 13] = [
     (400, "Malformed", "The body is not JSON, or did not come to its end"),
     (401, "Unauthenticated", "No valid token"),
     (403, "Forbidden", "The token's role or device may not do this"),
     (404, "NotFound", "There is no such thing, or the caller may not see it"),
     (409, "Conflict", "Something else is there already, or moved meanwhile"),
+    (410, "Gone", "It was there, and will not be again"),
     (413, "TooLarge", "The body, or what it makes, is larger than allowed"),
     (415, "UnsupportedMediaType", "The body is not `application/json`"),
     (422, "Invalid", "A value is wrong; `details` names the fields"),
@@ -98,6 +99,9 @@ fn own_response(status: &str, mut response: Value, has_tag: bool) -> Value {
     }
     if RETRY.contains(&status) {
         names.push("Retry-After");
+    }
+    if status == "401" {
+        names.push("WWW-Authenticate");
     }
     response["headers"] = headers(&names);
     if text(&response["description"]).is_empty() {

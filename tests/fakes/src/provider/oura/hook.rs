@@ -104,6 +104,13 @@ impl Oura {
         }))
     }
 
+    /// How a body is signed now: the signature, and the time in it.
+    pub fn signature_of(&self, body: &str) -> (String, String) {
+        let timestamp = self.clock.unix_seconds().to_string();
+        let signature = hmac_hex(CLIENT_SECRET, &format!("{timestamp}{body}"));
+        (signature.to_uppercase(), timestamp)
+    }
+
     /// Delivers an event to who is subscribed to its kind: until it is taken,
     /// three times at most. The statuses; nothing without subscription.
     pub async fn deliver(&self, event: &Event) -> Vec<Option<u16>> {
@@ -121,9 +128,8 @@ impl Oura {
         };
         let mut headers = Vec::new();
         if !unsigned {
-            let timestamp = self.clock.unix_seconds().to_string();
-            let signature = hmac_hex(CLIENT_SECRET, &format!("{timestamp}{}", event.body));
-            headers.push(("x-oura-signature", signature.to_uppercase()));
+            let (signature, timestamp) = self.signature_of(&event.body);
+            headers.push(("x-oura-signature", signature));
             headers.push(("x-oura-timestamp", timestamp));
         }
         self.hooks.deliver(&url, &headers, &event.body).await

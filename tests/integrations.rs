@@ -1,0 +1,12 @@
+//! Integrations with cloud providers, against fakes of them on the gateway's clock.
+
+mod connect;
+mod crowd;
+mod keys;
+mod nodes;
+mod rates;
+mod refresh;
+mod runs;
+mod told;
+mod webhooks;
+mod world;
