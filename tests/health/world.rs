@@ -29,6 +29,11 @@ impl World {
         Self { gateway, phone, coach }
     }
 
+    /// Another user's phone.
+    pub(super) fn phone_of(&self, user: &str) -> Caller {
+        self.gateway.caller(user, &Token::device(user).sign()).quiet()
+    }
+
     /// Brings something in from the phone; everything is taken.
     pub(super) async fn ingest(&self, what: &str, body: Value) -> Value {
         self.phone.post(&format!("/api/v1/ingest/{what}"), &body).await.expect(200)
