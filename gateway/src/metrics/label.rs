@@ -64,9 +64,7 @@ macro_rules! labels {
 
 pub mod health;
 
-// After the macros that it uses.
 pub mod provider;
-
 label_of_words!(Channel, Outcome, ConflictType, Strategy, Fault);
 
 labels! {
