@@ -253,7 +253,8 @@ fn google_one(data: &RawValue, now: Timestamp) -> Option<Note> {
     #[serde(rename_all = "camelCase")]
     struct Data {
         health_user_id: Box<RawValue>,
-        data_type: String,
+        #[serde(rename = "dataType")]
+        word: String,
         #[serde(default)]
         intervals: Vec<Interval>,
     }
@@ -273,7 +274,7 @@ fn google_one(data: &RawValue, now: Timestamp) -> Option<Note> {
     }
     let read: Data = serde_json::from_str(data.get()).ok()?;
     let owner_id = id(&read.health_user_id)?;
-    let word = read.data_type.replace('-', "_").to_ascii_lowercase();
+    let word = read.word.replace('-', "_").to_ascii_lowercase();
     let kind = Kind::from_word(&word);
     let kind = kind.filter(|kind| Provider::GoogleHealth.kinds().contains(kind))?;
     let times = read.intervals.iter().filter_map(|interval| {
