@@ -95,7 +95,7 @@ impl Scene {
 
 #[tokio::test]
 async fn no_secret_is_told() {
-    let data = Data::new().await;
+    let data = Data::fresh().await;
     let mut scene = Scene::start(&data).await;
     scene.strava.fill("1001", 2, 86_400);
     for answer in [Said::Status(400), Said::Status(500), Said::NotJson, Said::Ok] {
