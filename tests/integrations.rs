@@ -7,6 +7,7 @@ mod nodes;
 mod rates;
 mod refresh;
 mod runs;
+mod secrets;
 mod told;
 mod webhooks;
 mod world;

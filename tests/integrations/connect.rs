@@ -68,7 +68,7 @@ async fn a_state_is_good_once() {
 #[tokio::test]
 async fn a_refused_connection_says_why() {
     let world = World::start().await;
-    let app = Some("https://app.example/done?x=1");
+    let app = "https://app.example/done?x=1";
     let strava = &world.providers.strava;
     for (is_denied, scopes, said, status, code) in [
         (true, None, None, 400, "connect_refused"),
@@ -87,13 +87,13 @@ async fn a_refused_connection_says_why() {
             back
         };
         world.nobody().get(&back(None).await).await.expect_error(status, code);
-        let to = world.sent_on(&back(app).await).await;
-        let expected = format!("{}&provider=strava&status=error&error={code}", app.unwrap());
+        let to = world.sent_on(&back(Some(app)).await).await;
+        let expected = format!("{app}&provider=strava&status=error&error={code}");
         assert_eq!(to, expected);
     }
     strava.grant_only(None);
     assert_eq!(world.view("ana", STRAVA).await["connected"], false);
-    let page = world.begin("ana", STRAVA, app).await;
+    let page = world.begin("ana", STRAVA, Some(app)).await;
     let to = world.sent_on(&world.consent(STRAVA, "1001", page).await).await;
     assert_eq!(to, "https://app.example/done?x=1&provider=strava&status=connected");
     // What was granted too little was given back.

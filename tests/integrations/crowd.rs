@@ -71,7 +71,7 @@ fn lists(world: &World) -> Vec<u64> {
 /// another, everybody as often as the limits allow, and told when next.
 #[tokio::test]
 async fn a_thousand_users_share_stravas_limits() {
-    let world = Stage::new().await.start().await;
+    let world = Stage::new().await.set("providers.timeout_s", "300").start().await;
     connect_all(&world).await;
     let refused_before = refused(&world);
     let before = lists(&world);
@@ -102,6 +102,7 @@ async fn with_webhooks_the_newest_activity_is_there_within_minutes() {
     let world = stage
         .set("providers.strava.read_limits", "[200, 2000]")
         .set("providers.strava.limits", "[400, 4000]")
+        .set("providers.timeout_s", "300")
         .start()
         .await;
     let strava = &world.providers.strava;

@@ -17,7 +17,7 @@ async fn runs_come_by_themselves() {
     let first = world.connect("ana", STRAVA, "1001").await;
     world.run_of("1001", 2, 1);
     let longer = activity(1, world.now_ms() - 24 * 3_600_000, 7_200, "Run");
-    world.providers.strava.put(&"1001".to_owned(), ACTIVITY, longer);
+    world.providers.strava.put("1001", ACTIVITY, longer);
     world.pass(Duration::from_mins(23)).await;
     world.has("ana", 2).await;
     let view = world.rests("ana", STRAVA).await;

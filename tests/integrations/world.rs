@@ -218,17 +218,19 @@ impl World {
         self.gateway.pass_time(Duration::from_secs(1)).await;
     }
 
-    /// Has the gateway look, again and again, until it is so. The harness counts what
-    /// passes that way as waiting, and would give up.
+    /// Has the gateway look until it is so. Not often: time that passes is time that
+    /// requests under way have taken.
     pub(super) async fn looks_until(&self, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-        for _ in 0..6_000 {
-            if is_so().await {
-                return;
-            }
+        for _ in 0..600 {
             self.look().await;
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            for _ in 0..40 {
+                if is_so().await {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
-        panic!("{what}: not within a minute");
+        panic!("{what}: not within two minutes");
     }
 
     /// Ids that a source gave what the user has, sorted.

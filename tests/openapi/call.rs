@@ -88,10 +88,9 @@ fn body(operation: &Operation) -> Value {
             json!({ "records": [{ "collection": "items", "id": "a", "op": "put", "data": {} }] })
         }
         "trigger-write" => json!({ "data_type": "steps", "value": 1 }),
-        "config" => json!({}),
+        "config" | "connect" => json!({}),
         "{id}" => json!({ "description": "ours" }),
         "rate" => json!({ "rating": 5 }),
-        "connect" => json!({}),
         "resolve" => json!({ "choice": "local", "expected_remote_version": 1 }),
         "restore" => json!({ "loser": "local", "expected_remote_version": 1 }),
         "bulk-resolve" => json!({ "conflicts": [

@@ -121,6 +121,15 @@ impl World {
         sync().await.expect_error(404, "not_found");
     }
 
+    /// Nobody asks for another user with a device's token.
+    async fn of_others(&self) {
+        let other = "?user_id=somebody";
+        self.phone.get(&format!("/api/v1/integrations{other}")).await.expect(403);
+        self.phone.post(&format!("{STRAVA}/connect{other}"), &json!({})).await.expect(403);
+        self.phone.call(Method::POST, &format!("{STRAVA}/sync{other}"), None).await.expect(403);
+        self.phone.delete(&format!("{STRAVA}{other}")).await.expect(403);
+    }
+
     async fn hearing(&self) {
         let hooks = "/api/v1/webhooks";
         let get = async |path: &str| self.nobody.get(&format!("{hooks}/{path}")).await;
@@ -186,6 +195,7 @@ pub(super) async fn all() -> Seen {
     let mut world = World::start().await;
     world.connecting(&mut seen).await;
     world.running().await;
+    world.of_others().await;
     world.hearing().await;
     seen.extend(world.gateway.transcript().answers());
     // The provider is taken out of the settings.

@@ -26,8 +26,7 @@ pub trait Label: Copy + 'static {
     fn word(self) -> &'static str;
 }
 
-/// Fieldless enums number their variants from 0 in the order written, which is
-/// the order of `ALL`; a test checks it for every set.
+/// Fieldless enums number their variants from 0 in the order of `ALL`.
 macro_rules! label_of_words {
     ($($name:ident),+) => {$(
         impl Label for $name {
@@ -63,8 +62,6 @@ macro_rules! labels {
 }
 
 pub mod health;
-
-// After the macros that it uses.
 pub mod provider;
 
 label_of_words!(Channel, Outcome, ConflictType, Strategy, Fault);

@@ -327,14 +327,11 @@ pub async fn disconnect(
         let refresh = row.refresh_token.as_ref();
         Ok((access, tokens::open(&handle.sealing, &row, tokens::Field::Refresh, refresh)?))
     });
-    match opened {
-        Ok((access, refresh)) => {
-            give_back(handle, provider, access.reveal(), refresh.reveal()).await;
-        }
-        Err(_) => tracing::warn!(
-            provider = provider.as_str(),
-            "tokens could not be opened, and are not revoked at the provider"
-        ),
+    if let Ok((access, refresh)) = opened {
+        give_back(handle, provider, access.reveal(), refresh.reveal()).await;
+    } else {
+        let provider = provider.as_str();
+        tracing::warn!(provider, "tokens could not be opened, and are not revoked");
     }
     Ok(())
 }

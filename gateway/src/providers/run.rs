@@ -62,8 +62,7 @@ pub(super) fn whose(leader: &Leader, row: &Model) -> Whose {
 pub(super) async fn step(leader: &Leader, provider: Provider, row: Model) -> bool {
     match page(leader, provider, &row).await {
         Ok(()) => true,
-        Err(Fault::Over) => false,
-        Err(Fault::Ours) => false,
+        Err(Fault::Over | Fault::Ours) => false,
         Err(Fault::Spent { until }) => {
             pause(leader, provider, &row, until).await;
             false
@@ -186,13 +185,13 @@ pub(super) async fn take_in(leader: &Leader, row: &Model, facts: Vec<Fact>) -> R
         return Ok(());
     }
     let taken = leader.handle.ingest.take_in(&row.user_id, facts, None).await;
-    taken.map(drop).map_err(|error| match error.code {
-        ErrorCode::Unavailable => Fault::Ours,
-        // Tried again it would be the same, and for ever.
-        _ => {
-            let detail = "an answer could not be stored".to_owned();
-            Fault::Failed(IntegrationError::ProviderError, detail)
+    taken.map(drop).map_err(|error| {
+        if error.code == ErrorCode::Unavailable {
+            return Fault::Ours;
         }
+        // Tried again it would be the same, and for ever.
+        let detail = "an answer could not be stored".to_owned();
+        Fault::Failed(IntegrationError::ProviderError, detail)
     })
 }
 

@@ -37,10 +37,10 @@ pub(super) fn seal(
     field: Field,
     token: &str,
 ) -> ApiResult<String> {
-    sealing.seal(place(row, field), &Secret::new(token.to_owned())).map_err(refused)
+    sealing.seal(place(row, field), &Secret::new(token.to_owned())).map_err(|error| refused(&error))
 }
 
-fn refused(error: SealError) -> ApiError {
+fn refused(error: &SealError) -> ApiError {
     tracing::error!(%error, "tokens cannot be sealed");
     ApiError::unavailable("tokens cannot be kept now; try again later")
 }
@@ -76,7 +76,9 @@ pub(super) fn seal_verifier(
     row: &oauth_state::Model,
     verifier: &str,
 ) -> ApiResult<String> {
-    sealing.seal(verifier_place(row), &Secret::new(verifier.to_owned())).map_err(refused)
+    sealing
+        .seal(verifier_place(row), &Secret::new(verifier.to_owned()))
+        .map_err(|error| refused(&error))
 }
 
 /// Opens a verifier.
@@ -85,7 +87,7 @@ pub(super) fn open_verifier(
     row: &oauth_state::Model,
 ) -> ApiResult<Option<Secret>> {
     let Some(sealed) = &row.verifier else { return Ok(None) };
-    sealing.open(verifier_place(row), sealed).map(Some).map_err(refused)
+    sealing.open(verifier_place(row), sealed).map(Some).map_err(|error| refused(&error))
 }
 
 /// Puts tokens into a row. `used`: the refresh token that was traded for them, kept

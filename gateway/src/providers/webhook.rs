@@ -185,7 +185,8 @@ fn strava(body: &[u8]) -> Option<Vec<Note>> {
         #[serde(default)]
         updates: Option<Updates>,
         owner_id: Box<RawValue>,
-        event_time: Box<RawValue>,
+        #[serde(rename = "event_time")]
+        at: Box<RawValue>,
     }
     #[derive(Deserialize)]
     struct Updates {
@@ -203,8 +204,7 @@ fn strava(body: &[u8]) -> Option<Vec<Note>> {
         "athlete" if is_withdrawn => Told::Deauthorized,
         _ => return Some(Vec::new()),
     };
-    let parts =
-        [&event.object_type, &object_id, &event.aspect_type, event.event_time.get(), &owner_id];
+    let parts = [&event.object_type, &object_id, &event.aspect_type, event.at.get(), &owner_id];
     let key = key(Provider::Strava, &parts);
     Some(vec![Note { owner_id, key, told, may_repeat: false }])
 }
@@ -212,10 +212,12 @@ fn strava(body: &[u8]) -> Option<Vec<Note>> {
 fn oura(body: &[u8]) -> Option<Vec<Note>> {
     #[derive(Deserialize)]
     struct Event {
-        event_type: String,
+        #[serde(rename = "event_type")]
+        change: String,
         data_type: String,
         object_id: Box<RawValue>,
-        event_time: Box<RawValue>,
+        #[serde(rename = "event_time")]
+        at: Box<RawValue>,
         user_id: Box<RawValue>,
     }
     let event: Event = serde_json::from_slice(body).ok()?;
@@ -224,8 +226,7 @@ fn oura(body: &[u8]) -> Option<Vec<Note>> {
     let Some(kind) = kind.filter(|kind| Provider::Oura.kinds().contains(kind)) else {
         return Some(Vec::new());
     };
-    let parts =
-        [&event.event_type, &event.data_type, &object_id, event.event_time.get(), &owner_id];
+    let parts = [&event.change, &event.data_type, &object_id, event.at.get(), &owner_id];
     let key = key(Provider::Oura, &parts);
     let told = Told::Item { kind, id: object_id };
     Some(vec![Note { owner_id, key, told, may_repeat: false }])
@@ -237,9 +238,10 @@ fn google(body: &[u8], now: Timestamp) -> Option<Vec<Note>> {
         data: Box<RawValue>,
     }
     let body = std::str::from_utf8(body).ok()?.trim();
-    let events: Vec<Event> = match body.starts_with('[') {
-        true => serde_json::from_str(body).ok()?,
-        false => vec![serde_json::from_str(body).ok()?],
+    let events: Vec<Event> = if body.starts_with('[') {
+        serde_json::from_str(body).ok()?
+    } else {
+        vec![serde_json::from_str(body).ok()?]
     };
     // What is beyond is read by a run, as everything else.
     let events = events.iter().take(WEBHOOK_EVENTS);
@@ -251,7 +253,8 @@ fn google_one(data: &RawValue, now: Timestamp) -> Option<Note> {
     #[serde(rename_all = "camelCase")]
     struct Data {
         health_user_id: Box<RawValue>,
-        data_type: String,
+        #[serde(rename = "dataType")]
+        word: String,
         #[serde(default)]
         intervals: Vec<Interval>,
     }
@@ -271,7 +274,7 @@ fn google_one(data: &RawValue, now: Timestamp) -> Option<Note> {
     }
     let read: Data = serde_json::from_str(data.get()).ok()?;
     let owner_id = id(&read.health_user_id)?;
-    let word = read.data_type.replace('-', "_").to_ascii_lowercase();
+    let word = read.word.replace('-', "_").to_ascii_lowercase();
     let kind = Kind::from_word(&word);
     let kind = kind.filter(|kind| Provider::GoogleHealth.kinds().contains(kind))?;
     let times = read.intervals.iter().filter_map(|interval| {
