@@ -14,6 +14,8 @@ words! {
         Deleted = "deleted";
         /// Its source deleted it: it returns when it is sent again.
         Gone = "gone";
+        /// It is another name of the one in `duplicate_of`, and tells nothing itself.
+        Alias = "alias";
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::{Gateway, Token, bounded};
 
 /// Every call with a body, and the role it is for; empty: any.
-const DOORS: [(&str, &str, &str); 16] = [
+const DOORS: [(&str, &str, &str); 26] = [
     ("post", "/api/v1/devices/register", "device"),
     ("post", "/api/v1/sync/ack", "device"),
     ("post", "/api/v1/sync/results", "device"),
@@ -16,6 +16,16 @@ const DOORS: [(&str, &str, &str); 16] = [
     ("post", "/api/v1/commands", "service"),
     ("post", "/api/v1/commands/batch", "service"),
     ("post", "/api/v1/streams/{stream}/records", "service"),
+    ("post", "/api/v1/ingest/steps", ""),
+    ("post", "/api/v1/ingest/sleep", ""),
+    ("post", "/api/v1/ingest/workouts", ""),
+    ("post", "/api/v1/ingest/profile", ""),
+    ("post", "/api/v1/ingest/entry", ""),
+    ("post", "/api/v1/ingest/zuralog", ""),
+    ("post", "/api/v1/health/ingest", ""),
+    ("post", "/api/v1/ingest/{format}", ""),
+    ("patch", "/api/v1/entries/{date}", ""),
+    ("patch", "/api/v1/profile", ""),
     ("patch", "/api/v1/marketplace/skills/{id}", "admin"),
     ("post", "/api/v1/conflicts/{id}/resolve", "admin"),
     ("post", "/api/v1/conflicts/{id}/restore", "admin"),
@@ -30,7 +40,11 @@ const DOORS: [(&str, &str, &str); 16] = [
 /// while the gateway waits for it. `Expect` has it say so.
 async fn status(gateway: &Gateway, method: &str, path: &str, token: Option<&str>) -> u16 {
     let mut peer = TcpStream::connect(gateway.address()).await.unwrap();
-    let path = path.replace("{id}", "x").replace("{stream}", "news");
+    let mut path = path.replace("{id}", "x").replace("{stream}", "news");
+    path = path.replace("{format}", "hc-webhook").replace("{date}", "2026-11-20");
+    if ["/ingest", "/entries", "/profile"].iter().any(|part| path.contains(part)) {
+        path.push_str("?user_id=u1");
+    }
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n"));
     let head = format!(
         "{} {path} HTTP/1.1\r\nhost: g\r\n{}content-type: application/json\r\n\

@@ -129,3 +129,54 @@ async fn lists_are_paged_filtered_and_tagged() {
     let again = world.phone.clone().with_header("if-none-match", &tag);
     assert_eq!(again.get("/api/v1/activities").await.status, 304);
 }
+
+/// Reports `G1`, `G2`, … of a workout that a command made a phone write.
+fn report(command_id: Option<&str>, source_id: &str) -> Value {
+    let mut workout = run("2026-11-25T07:00:00Z", "2026-11-25T07:30:00Z");
+    workout["source_id"] = json!(source_id);
+    if let Some(command_id) = command_id {
+        workout["external_id"] = json!(command_id);
+    }
+    json!({ "workouts": [workout] })
+}
+
+/// With the command's id or without it, first or later, under one id or another: it
+/// is one activity, and its source deletes it.
+#[tokio::test]
+async fn a_command_is_one_activity_whichever_way_it_is_told_of() {
+    for reports in [["C G1", "G1"], ["G1", "C G1"], ["C G1", "C G2"], ["C G2", "c G2"]] {
+        let world = World::start().await;
+        let command = json!({ "user_id": USER, "data_type": "workout", "value": {} });
+        let command_id = world.coach.make_with(&command).await;
+        let upper = command_id.to_uppercase();
+        let body = |text: &str| match text.split_once(' ') {
+            Some(("c", id)) => report(Some(&upper), id),
+            Some((_, id)) => report(Some(&command_id), id),
+            None => report(None, text),
+        };
+        assert_eq!(world.ingest("workouts", body(reports[0])).await["created"], 1);
+        for again in [1, 0, 1] {
+            let answer = world.ingest("workouts", body(reports[again])).await;
+            assert_eq!(answer["unchanged"], 1, "{reports:?}: {answer}");
+        }
+        let all = world.list("activities?canonical=false").await;
+        assert_eq!((all.len(), &all[0]["version"]), (1, &json!(1)), "{reports:?}");
+        let last = reports[1].rsplit(' ').next().unwrap();
+        let gone = world.ingest("workouts", json!({ "deleted": [last] })).await;
+        assert_eq!(gone["updated"], 1, "{reports:?}");
+        assert_eq!(world.list("activities").await.len(), 0);
+    }
+}
+
+/// Told apart at first, they become one: the later of the two rows goes.
+#[tokio::test]
+async fn two_that_turn_out_to_be_one_command_become_one() {
+    let world = World::start().await;
+    let command = json!({ "user_id": USER, "data_type": "workout", "value": {} });
+    let command_id = world.coach.make_with(&command).await;
+    world.ingest("workouts", report(None, "G1")).await;
+    world.ingest("workouts", report(Some(&command_id), "G2")).await;
+    assert_eq!(world.list("activities?canonical=false").await.len(), 2);
+    world.ingest("workouts", report(Some(&command_id), "G1")).await;
+    assert_eq!(world.list("activities?canonical=false").await.len(), 1);
+}

@@ -58,3 +58,55 @@ async fn the_time_zone_says_which_day_a_time_without_one_belongs_to() {
     let noted = world.gateway.audited(&format!("user:{USER}/profile")).await;
     assert_eq!(noted[0].1, "profile.change");
 }
+
+/// Days are fixed when something arrives: the same again, from another time zone, says
+/// nothing new.
+#[tokio::test]
+async fn the_same_again_after_a_move_is_unchanged() {
+    let world = World::start().await;
+    let record = json!({
+        "id": "r1", "type": "HKQuantityTypeIdentifierStepCount", "value": 100, "unit": "count",
+        "startDate": "2026-11-02T20:00:00Z", "endDate": "2026-11-02T20:10:00Z",
+    });
+    let sdk = json!({ "provider": "apple", "data": { "records": [record] } });
+    let hook = json!({
+        "weight": [{ "kilograms": 80, "time": "2026-11-03T20:00:00Z" }],
+        "sleep": [{
+            "session_end_time": "2026-11-04T20:00:00Z", "duration_seconds": 25_200, "stages": [],
+        }],
+    });
+    let workout = json!({ "workouts": [{
+        "workout_type": "running", "source_id": "z",
+        "start_time": "2026-11-10T20:30:00Z", "end_time": "2026-11-10T21:30:00Z",
+    }] });
+    let metric = json!({ "metrics": [{
+        "metric": "height", "value": 1.8, "unit": "m", "measured_at": "2026-11-05T20:00:00Z",
+    }] });
+    let all =
+        [("open-wearables", sdk), ("hc-webhook", hook), ("workouts", workout), ("profile", metric)];
+    for (what, body) in &all {
+        world.ingest(what, body.clone()).await;
+    }
+    let lists = async || {
+        let entries = world.list("entries").await;
+        (entries, world.list("sleep").await, world.list("activities").await)
+    };
+    let before = lists().await;
+    let zone = json!({ "time_zone": "Asia/Tokyo" });
+    patch(&world.phone, "/api/v1/profile", &zone).await.expect(200);
+    for (what, body) in &all {
+        let answer = world.ingest(what, body.clone()).await;
+        assert_eq!(answer["unchanged"], answer["total"], "{what}: {answer}");
+    }
+    assert_eq!(lists().await, before);
+    // What is new belongs to the new day.
+    world
+        .ingest(
+            "profile",
+            json!({ "metrics": [{
+        "metric": "height", "value": 1.81, "unit": "m", "measured_at": "2026-11-05T21:00:00Z",
+    }] }),
+        )
+        .await;
+    assert_eq!(world.day("2026-11-06").await["height_m"], 1.81);
+}

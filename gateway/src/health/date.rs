@@ -95,6 +95,12 @@ pub fn has_begun(date: NaiveDate, now: Timestamp) -> bool {
     date <= latest(now)
 }
 
+/// The day before and the day after: where something is known that is sent again
+/// from another time zone.
+pub fn neighbours(date: NaiveDate) -> impl Iterator<Item = NaiveDate> {
+    [date.pred_opt(), date.succ_opt()].into_iter().flatten()
+}
+
 /// The day so many days before.
 pub fn days_before(date: NaiveDate, days: u64) -> NaiveDate {
     date.checked_sub_days(Days::new(days)).unwrap_or(NaiveDate::MIN)

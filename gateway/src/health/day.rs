@@ -86,6 +86,11 @@ impl Day {
         is_changed
     }
 
+    /// Whether a source said this of a field, measured then.
+    pub fn holds(&self, field: Field, said: &Candidate) -> bool {
+        self.fields.get(&field).is_some_and(|candidates| candidates.contains(said))
+    }
+
     /// Whose value of a field counts: by rank, newest, priority, first to arrive.
     pub fn owner(&self, field: Field) -> Option<&Candidate> {
         best(self.fields.get(&field)?.iter())

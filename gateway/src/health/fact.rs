@@ -55,6 +55,9 @@ pub struct DayValues {
     pub source: Source,
     /// When it was measured; `None`: when it arrived.
     pub at: Option<Timestamp>,
+    /// Whether the day follows from that time: said again from another time zone, it
+    /// stays on the day where it is known.
+    pub follows: bool,
     /// `None` withdraws what a person said; from other sources it says nothing.
     pub values: Vec<(Field, Option<Value>)>,
 }
@@ -76,6 +79,10 @@ pub struct DaySamples {
     /// Each part once, by what names it in its day and origin; in thousandths.
     pub points: Vec<(String, i64)>,
 }
+
+/// The channel whose parts are named by local times. Those of the others are named by
+/// instants: sent again from another time zone, a part stays where it is known.
+pub const LOCAL_CHANNEL: &str = "health_auto_export";
 
 /// A night, or another period of sleep, as one source tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

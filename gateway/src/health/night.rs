@@ -125,6 +125,18 @@ impl Nights {
         is_it
     }
 
+    /// Whether the period of sleep that a night tells of is here: it has the same
+    /// beginning, and the same id where both have one.
+    pub fn knows(&self, night: &Night) -> bool {
+        let period = Period::of(night);
+        let known = self.0.get(&night.source).map(|known| &known.period);
+        known.is_some_and(|known| {
+            period.sleep_start_ms.is_some()
+                && known.sleep_start_ms == period.sleep_start_ms
+                && known.is_same_as(&period)
+        })
+    }
+
     /// Whether a night of this id is here.
     pub fn holds(&self, source: Source, source_id: &str) -> bool {
         let known = self.0.get(&source);

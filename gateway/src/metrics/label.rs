@@ -8,7 +8,6 @@ use tidegate_durable::Fault;
 use tidegate_protocol::client::ClientMessage;
 use tidegate_protocol::code::CloseReason;
 use tidegate_protocol::command::{Channel, CommandStatus, Outcome};
-use tidegate_protocol::entry::kind;
 use tidegate_protocol::server::ServerMessage;
 
 use crate::resolve::conflict::ConflictType;
@@ -61,6 +60,7 @@ macro_rules! labels {
     )+};
 }
 
+mod entry;
 pub mod health;
 pub mod provider;
 
@@ -281,26 +281,6 @@ impl From<&ServerMessage> for FrameOut {
             ServerMessage::Ping(_) => Self::Ping,
             ServerMessage::Drain(_) => Self::Drain,
             ServerMessage::Error(_) | ServerMessage::Unknown => Self::Error,
-        }
-    }
-}
-
-impl EntryKind {
-    /// The label of an entry's `kind`.
-    pub fn of(entry_kind: &str) -> Self {
-        match entry_kind {
-            kind::COMMAND => Self::Command,
-            kind::COMMAND_CLOSED => Self::CommandClosed,
-            kind::RECORD => Self::Record,
-            kind::SKILL => Self::Skill,
-            kind::CATEGORY => Self::Category,
-            kind::RATING => Self::Rating,
-            kind::CONFLICT => Self::Conflict,
-            kind::DAILY_ENTRY => Self::DailyEntry,
-            kind::SLEEP => Self::Sleep,
-            kind::ACTIVITY => Self::Activity,
-            kind::INTEGRATION => Self::Integration,
-            _ => Self::Other,
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Ingested {
     /// Items under names that nobody knows.
     pub ignored: u64,
     /// The first fault of each item that is not stored.
-    pub errors: Vec<ItemFault>,
+    pub errors: Vec<IngestFault>,
     /// `POST /health/ingest` only: a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -44,7 +44,7 @@ pub struct Ingested {
 /// Why an item is not stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ItemFault {
+pub struct IngestFault {
     /// The list it stands in, such as `steps`.
     pub list: String,
     /// Where in that list, from 0.

@@ -10,6 +10,7 @@ fn values(source: Source, at: Option<i64>, field: Field, value: Option<f64>) -> 
         date: NaiveDate::from_ymd_opt(2026, 11, 21).unwrap(),
         source,
         at: at.map(Timestamp::from_millis),
+        follows: false,
         values: vec![(field, value)],
     }
 }
@@ -111,6 +112,7 @@ proptest! {
                 date: NaiveDate::MIN,
                 source: owner.source,
                 at: Some(at(owner.at_ms)),
+                follows: false,
                 values: vec![(*field, Some(owner.value.clone()))],
             };
             prop_assert!(!day.clone().merge(&again, at(1_000)));

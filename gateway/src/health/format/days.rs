@@ -123,7 +123,7 @@ impl Days {
         for ((field, date), Latest { items, at_ms, value }) in latest {
             let at = Some(Timestamp::from_millis(at_ms));
             let values = vec![(field, Some(value))];
-            taken.fact(items, What::Values(DayValues { date, source, at, values }));
+            taken.fact(items, What::Values(DayValues { date, source, at, follows: true, values }));
         }
     }
 }

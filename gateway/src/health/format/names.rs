@@ -151,7 +151,9 @@ pub(super) fn day_values(
     context: &Context,
 ) -> Result<DayValues, Wrong> {
     let at = sent::measured_at(item, context)?;
-    let day = match sent::day(item, "date", context)? {
+    let said = sent::day(item, "date", context)?;
+    let follows = said.is_none();
+    let day = match said {
         Some(day) => Some(day),
         None => sent::measured_on(item, context)?,
     };
@@ -160,5 +162,5 @@ pub(super) fn day_values(
     if values.is_empty() {
         return Err(Wrong::new("", "at least one field of an entry is required"));
     }
-    Ok(DayValues { date, source, at, values })
+    Ok(DayValues { date, source, at, follows, values })
 }

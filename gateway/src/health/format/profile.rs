@@ -49,5 +49,6 @@ fn metric(raw: &RawValue, source: Source, context: &Context) -> Result<What, Wro
     let date = sent::there(sent::measured_on(&item, context)?, "measured_at")?;
     let value = names::value(field, number * factor, source);
     let value = value.map_err(|reason| Wrong::new("value", reason))?;
-    Ok(What::Values(DayValues { date, source, at: Some(at), values: vec![(field, Some(value))] }))
+    let (at, values) = (Some(at), vec![(field, Some(value))]);
+    Ok(What::Values(DayValues { date, source, at, follows: true, values }))
 }

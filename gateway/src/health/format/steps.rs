@@ -29,5 +29,5 @@ fn steps(raw: &RawValue, source: Source, context: &Context) -> Result<What, Wron
     sent::devices(&item, "source_devices")?;
     let at = sent::measured_at(&item, context)?;
     let values = vec![(Field::Steps, Some(Value::Whole(steps)))];
-    Ok(What::Values(DayValues { date, source, at, values }))
+    Ok(What::Values(DayValues { date, source, at, follows: false, values }))
 }

@@ -46,7 +46,7 @@ pub fn steps(items: &[Box<RawValue>], context: &Context) -> Facts {
         let number = item.number_or_text("value")?.unwrap_or(f64::NAN);
         let value = Field::Steps.number(number).map_err(|reason| Wrong::new("value", reason))?;
         let values = vec![(Field::Steps, Some(value))];
-        let said = DayValues { date, source: Source::Fitbit, at: None, values };
+        let said = DayValues { date, source: Source::Fitbit, at: None, follows: false, values };
         Ok((number > 0.0).then_some(What::Values(said)))
     })
 }

@@ -187,6 +187,7 @@ fn weighed(item: &Item<'_>, context: &Context) -> Result<DayValues, Wrong> {
         date,
         source: Source::GoogleHealth,
         at: Some(Timestamp::from_millis(at.at_ms)),
+        follows: true,
         values: vec![(Field::WeightKg, Some(weight))],
     })
 }

@@ -47,7 +47,7 @@ pub fn daily_activity(items: &[Box<RawValue>], context: &Context) -> Facts {
         }
         let says_something = !values.is_empty();
         // The day goes on: what is said now is newer than what was.
-        let said = DayValues { date, source: Source::Oura, at: None, values };
+        let said = DayValues { date, source: Source::Oura, at: None, follows: false, values };
         Ok(says_something.then_some(What::Values(said)))
     })
 }

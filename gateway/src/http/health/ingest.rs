@@ -12,12 +12,13 @@ use tidegate_protocol::rest::health::plain::SendAll;
 use tidegate_protocol::rest::health::sent::{
     SendEntry, SendMetrics, SendSleep, SendSteps, SendWorkouts,
 };
-use tidegate_protocol::rest::health::{Ingested, ItemFault};
+use tidegate_protocol::rest::health::{IngestFault, Ingested};
 use tokio::time::Instant;
 
 use crate::auth::Role;
 use crate::error::{ApiError, ApiResult};
-use crate::health::fact::{Context, Facts, ItemError, Refusal, What};
+use crate::health::fact::{Context, DaySamples, Facts, ItemError, LOCAL_CHANNEL, Refusal, What};
+use crate::health::field::Field;
 use crate::health::format::{self, Format};
 use crate::http::body::{Door, HealthData, HealthExport, SentText};
 use crate::http::extract::PathOf;
@@ -29,7 +30,7 @@ use crate::state::AppState;
 use crate::store;
 
 /// Faults that a refusal names at most: a body may hold a hundred thousand.
-const FAULTS_MAX: usize = 100;
+const FAULTS_MAX: usize = 1_000;
 
 type Answer = ApiResult<(StatusCode, Json<Ingested>)>;
 
@@ -174,8 +175,19 @@ async fn take_in<D: Door + Send + 'static>(
 
 fn sum_of(what: &What) -> Option<&'static str> {
     match what {
-        What::Samples(samples) => Some(samples.field.as_str()),
+        What::Samples(samples) => Some(list_of(samples)),
         _ => None,
+    }
+}
+
+/// What the sender calls the list of these parts.
+fn list_of(samples: &DaySamples) -> &'static str {
+    match samples.field {
+        Field::Steps if samples.channel == LOCAL_CHANNEL => "step_count",
+        Field::ActiveCalories if samples.channel == LOCAL_CHANNEL => "active_energy",
+        Field::DistanceM if samples.channel == LOCAL_CHANNEL => "walking_running_distance",
+        Field::DistanceM => "distance",
+        field => field.as_str(),
     }
 }
 
@@ -211,7 +223,7 @@ impl Taken {
         let Tally { created, updated, unchanged, .. } = self.tally;
         let status = if self.errors.is_empty() { StatusCode::OK } else { StatusCode::MULTI_STATUS };
         let fault =
-            |ItemError { list, index, field, reason }| ItemFault { list, index, field, reason };
+            |ItemError { list, index, field, reason }| IngestFault { list, index, field, reason };
         let body = Ingested {
             success: true,
             processed: self.tally.stored(),

@@ -59,7 +59,8 @@ fn plain_id(user_id: &str, activity: &Activity) -> String {
 /// The command that may have made a device write it.
 fn command_of(activity: &Activity) -> Option<String> {
     let id = activity.external_id.as_deref()?;
-    Some(CommandId::parse(id).ok()?.to_string())
+    // Phones write UUIDs in upper case.
+    Some(CommandId::parse(&id.to_ascii_lowercase()).ok()?.to_string())
 }
 
 fn id_of_command(user_id: &str, command_id: &str) -> String {
@@ -98,20 +99,55 @@ impl<'a> Activities<'a> {
         unit.rows.put::<activity::Entity>(row);
     }
 
-    /// Under which id an activity is kept: that of the user's command which made
-    /// it, whoever reports it, or its own.
-    fn id(&self, unit: &UnitOfWork, activity: &Activity) -> String {
-        let Some(command_id) = command_of(activity) else {
-            return plain_id(self.user_id, activity);
-        };
+    /// Under which id an activity is kept: under that of the user's command which made
+    /// it, whoever reports it, or under its own. Whichever is known first; the other
+    /// one leads to it from then on.
+    fn id(&mut self, unit: &mut UnitOfWork, activity: &Activity) -> String {
+        let plain = plain_id(self.user_id, activity);
+        let Some(command_id) = command_of(activity) else { return self.main(unit, &plain) };
         let of_command = id_of_command(self.user_id, &command_id);
         let is_of_user =
             unit.command(&command_id).is_some_and(|command| command.row.user_id == self.user_id);
-        if is_of_user || self.row(unit, &of_command).is_some() {
-            of_command
+        if self.row(unit, &of_command).is_some() {
+            let main = self.main(unit, &of_command);
+            self.lead(unit, activity, &plain, &main);
+            main
+        } else if !is_of_user {
+            self.main(unit, &plain)
+        } else if self.row(unit, &plain).is_some() {
+            let main = self.main(unit, &plain);
+            self.lead(unit, activity, &of_command, &main);
+            main
         } else {
-            plain_id(self.user_id, activity)
+            self.lead(unit, activity, &plain, &of_command);
+            of_command
         }
+    }
+
+    /// The id under which something is kept: another one may lead to it.
+    fn main(&self, unit: &UnitOfWork, id: &str) -> String {
+        let row = self.row(unit, id).filter(|row| row.state == State::Alias);
+        row.and_then(|row| row.duplicate_of.clone()).unwrap_or_else(|| id.to_owned())
+    }
+
+    /// Has an id lead to another one. What was kept under it is one with that.
+    fn lead(&mut self, unit: &mut UnitOfWork, activity: &Activity, id: &str, main: &str) {
+        if id == main || self.row(unit, id).is_some_and(|row| row.state == State::Alias) {
+            return;
+        }
+        let is_told = self.remove(unit, id, State::Alias);
+        let known = self.row(unit, id).cloned();
+        let row = known.unwrap_or_else(|| row_of(self.user_id, id.to_owned(), activity));
+        let duplicate_of = Some(main.to_owned());
+        let row = activity::Model { state: State::Alias, duplicate_of, ..row };
+        if is_told { self.put(unit, row) } else { unit.rows.put::<activity::Entity>(row) }
+    }
+
+    /// A source's own activity, by its id; whichever way it is kept.
+    pub(super) fn of_source(&self, unit: &UnitOfWork, source: Source, id: &str) -> Option<String> {
+        let main = self.main(unit, &id_of_source(self.user_id, source, id));
+        let row = self.row(unit, &main)?;
+        (row.source == source.as_str()).then_some(main)
     }
 
     /// Takes an activity in.
@@ -120,7 +156,13 @@ impl<'a> Activities<'a> {
         let known = self.row(unit, &id);
         let mut row = row_of(self.user_id, id, activity);
         if let Some(known) = known {
-            let is_of_other = known.source != row.source && known.state == State::Live;
+            // The first to report it, under its own id, goes on to tell of it.
+            let is_of_other = known.source != row.source || known.source_id != row.source_id;
+            let is_of_other = is_of_other && known.state == State::Live;
+            if known.start_at == row.start_at && known.utc_offset_s == row.utc_offset_s {
+                // Days are fixed when something arrives.
+                row.date.clone_from(&known.date);
+            }
             row.version = known.version;
             row.state = State::Live;
             row.duplicate_of.clone_from(&known.duplicate_of);

@@ -7,8 +7,9 @@ use tidegate_entity::{body_metric, daily_entry, day_sample};
 use tidegate_protocol::entry::kind;
 
 use crate::error::{ApiError, ApiResult};
-use crate::health::day::{self, Day};
-use crate::health::fact::{DaySamples, DayValues};
+use crate::health::date::neighbours;
+use crate::health::day::{self, Candidate, Day};
+use crate::health::fact::{DaySamples, DayValues, LOCAL_CHANNEL};
 use crate::health::field::{Field, SCALE, Value, half_up};
 use crate::ingest::health::Fate;
 use crate::ingest::unit::{NewEntry, UnitOfWork, user_stream};
@@ -57,20 +58,63 @@ impl<'a> Days<'a> {
         Ok(self.day(unit, date)?.row.as_ref().map_or(0, |row| row.version))
     }
 
-    /// Merges values.
+    /// Merges values. What follows from a time, and is known of a neighbouring day, is
+    /// not said of this one: days are fixed when something arrives.
     pub(super) fn values(&mut self, unit: &UnitOfWork, values: &DayValues) -> ApiResult<Fate> {
+        let Some(at) = values.at.filter(|_| values.follows) else {
+            return self.merge(unit, values);
+        };
+        let mut left = values.clone();
+        for date in neighbours(values.date) {
+            let near = &self.day(unit, date)?.day;
+            left.values.retain(|(field, value)| {
+                let Some(value) = value.clone() else { return true };
+                let said = Candidate { source: values.source, value, at_ms: at.millis() };
+                !near.holds(*field, &said)
+            });
+        }
+        if left.values.is_empty() { Ok(Fate::Unchanged) } else { self.merge(unit, &left) }
+    }
+
+    fn merge(&mut self, unit: &UnitOfWork, values: &DayValues) -> ApiResult<Fate> {
         let now = unit.now;
         let changing = self.day(unit, values.date)?;
         let is_changed = changing.day.merge(values, now);
         Ok(fate(is_changed, changing.row.is_some()))
     }
 
-    /// Adds parts to those known, and merges what they come to.
+    /// Adds parts to those known, and merges what they come to. A part that is known
+    /// of a neighbouring day stays there.
     pub(super) fn samples(
         &mut self,
         unit: &mut UnitOfWork,
         samples: &DaySamples,
     ) -> ApiResult<Fate> {
+        let mut own = samples.clone();
+        let mut is_known_elsewhere = false;
+        if samples.channel != LOCAL_CHANNEL {
+            for date in neighbours(samples.date) {
+                let (_, near) = self.points(unit, &DaySamples { date, ..own.clone() })?;
+                let (there, here) = std::mem::take(&mut own.points)
+                    .into_iter()
+                    .partition(|(name, _)| near.has(&samples.origin, name));
+                own.points = here;
+                let there = DaySamples { date, points: there, ..own.clone() };
+                if !there.points.is_empty() {
+                    is_known_elsewhere |= self.add(unit, &there)? == Fate::Updated;
+                }
+            }
+        }
+        let fate = if own.points.is_empty() { Fate::Unchanged } else { self.add(unit, &own)? };
+        Ok(if fate == Fate::Unchanged && is_known_elsewhere { Fate::Updated } else { fate })
+    }
+
+    /// The row of a sum, and the parts that are known.
+    fn points(
+        &self,
+        unit: &UnitOfWork,
+        samples: &DaySamples,
+    ) -> ApiResult<(day_sample::Model, Points)> {
         let row = day_sample::Model {
             user_id: self.user_id.to_owned(),
             date: samples.date.to_string(),
@@ -82,12 +126,13 @@ impl<'a> Days<'a> {
         };
         let key = <day_sample::Entity as crate::store::table::Table>::key(&row);
         let known = unit.rows.get::<day_sample::Entity>(&key);
-        let mut points: Points = match known {
-            Some(known) => {
-                serde_json::from_str(&known.points).map_err(|e| ApiError::internal(&e))?
-            }
-            None => Points::new(),
-        };
+        let points = known.map(|known| serde_json::from_str(&known.points));
+        let points = points.transpose().map_err(|e| ApiError::internal(&e))?;
+        Ok((row, points.unwrap_or_default()))
+    }
+
+    fn add(&mut self, unit: &mut UnitOfWork, samples: &DaySamples) -> ApiResult<Fate> {
+        let (row, mut points) = self.points(unit, samples)?;
         let is_new = points.add(samples);
         if points.0.values().map(BTreeMap::len).sum::<usize>() > POINTS_MAX {
             return Ok(Fate::Refused("a day has too many parts of this"));
@@ -104,6 +149,7 @@ impl<'a> Days<'a> {
             date: samples.date,
             source: samples.source,
             at: None,
+            follows: false,
             values: vec![(samples.field, Some(value))],
         };
         match self.values(unit, &values)? {
@@ -179,8 +225,8 @@ fn metrics(unit: &mut UnitOfWork, user_id: &str, date: NaiveDate, before: &Day, 
 struct Points(BTreeMap<String, BTreeMap<String, i64>>);
 
 impl Points {
-    fn new() -> Self {
-        Self::default()
+    fn has(&self, origin: &str, name: &str) -> bool {
+        self.0.get(origin).is_some_and(|known| known.contains_key(name))
     }
 
     /// Whether any is new, or other than it was.

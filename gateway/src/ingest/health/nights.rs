@@ -8,7 +8,7 @@ use tidegate_entity::sleep_record;
 use tidegate_protocol::entry::kind;
 
 use crate::error::{ApiError, ApiResult};
-use crate::health::date;
+use crate::health::date::{self, neighbours};
 use crate::health::fact::Night;
 use crate::health::night::Nights as OfDay;
 use crate::health::source::Source;
@@ -44,8 +44,18 @@ impl<'a> Nights<'a> {
         self.changing.get_mut(&date).ok_or_else(|| ApiError::internal(&"a night is gone"))
     }
 
-    /// Takes a night in.
+    /// Takes a night in. One that is known of a neighbouring day stays there: days
+    /// are fixed when something arrives.
     pub(super) fn night(&mut self, unit: &UnitOfWork, night: &Night) -> ApiResult<Fate> {
+        for date in neighbours(night.date) {
+            if self.day(unit, date)?.nights.knows(night) {
+                return self.merge(unit, &Night { date, ..night.clone() });
+            }
+        }
+        self.merge(unit, night)
+    }
+
+    fn merge(&mut self, unit: &UnitOfWork, night: &Night) -> ApiResult<Fate> {
         let now = unit.now;
         let changing = self.day(unit, night.date)?;
         let is_changed = changing.nights.merge(night, now);

@@ -97,6 +97,7 @@ impl Write for Correction {
             date: self.date,
             source: Source::Manual,
             at: None,
+            follows: false,
             values: self.values.clone(),
         };
         let fate = days.values(unit, &values)?;

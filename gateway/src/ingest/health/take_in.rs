@@ -4,7 +4,8 @@ use tidegate_entity::activity::{self, State};
 use tidegate_entity::{daily_entry, day_sample, sleep_record};
 
 use crate::error::ApiResult;
-use crate::health::fact::{DayValues, Fact, What};
+use crate::health::date::neighbours;
+use crate::health::fact::{DayValues, Fact, LOCAL_CHANNEL, What};
 use crate::health::source::Source;
 use crate::ingest::IngestOptions;
 use crate::ingest::health::activities::{self, Activities, id_of_source};
@@ -44,19 +45,28 @@ impl Write for TakeIn {
                     reads.rows.want::<activity::Entity>(wanted);
                 }
                 What::Night(night) => {
-                    let wanted = night_store::Wanted::Day((user_id(), night.date.to_string()));
-                    reads.rows.want::<sleep_record::Entity>(wanted);
+                    for date in neighbours(night.date).chain([night.date]) {
+                        let wanted = night_store::Wanted::Day((user_id(), date.to_string()));
+                        reads.rows.want::<sleep_record::Entity>(wanted);
+                    }
                 }
                 What::NightGone { .. } => {
                     reads.rows.want::<sleep_record::Entity>(night_store::Wanted::Newest(user_id()));
                 }
                 What::Values(values) => {
-                    reads.rows.want::<daily_entry::Entity>((user_id(), values.date.to_string()));
+                    let near = neighbours(values.date).filter(|_| values.follows);
+                    for date in near.chain([values.date]) {
+                        reads.rows.want::<daily_entry::Entity>((user_id(), date.to_string()));
+                    }
                 }
                 What::Samples(samples) => {
-                    let day = (user_id(), samples.date.to_string());
-                    reads.rows.want::<daily_entry::Entity>(day.clone());
-                    reads.rows.want::<day_sample::Entity>(day);
+                    let is_local = samples.channel == LOCAL_CHANNEL;
+                    let near = neighbours(samples.date).filter(|_| !is_local);
+                    for date in near.chain([samples.date]) {
+                        let day = (user_id(), date.to_string());
+                        reads.rows.want::<daily_entry::Entity>(day.clone());
+                        reads.rows.want::<day_sample::Entity>(day);
+                    }
                 }
             }
         }
@@ -72,8 +82,8 @@ impl Write for TakeIn {
             fates.push(match &fact.what {
                 What::Activity(activity) => activities.activity(unit, activity),
                 What::ActivityGone { source, source_id } => {
-                    let id = id_of_source(&self.user_id, *source, source_id);
-                    updated_if(activities.remove(unit, &id, State::Gone))
+                    let id = activities.of_source(unit, *source, source_id);
+                    updated_if(id.is_some_and(|id| activities.remove(unit, &id, State::Gone)))
                 }
                 What::Night(night) => nights.night(unit, night)?,
                 What::NightGone { source, source_id } => nights.gone(unit, *source, source_id)?,

@@ -198,6 +198,12 @@ async fn by_ids(tx: &Transaction, keys: &[&ActivityKey]) -> Result<Vec<Model>, D
     Ok(found)
 }
 
+/// Which one a row is another name of.
+fn alias_of(row: &Model) -> Option<ActivityKey> {
+    let main = row.duplicate_of.clone().filter(|_| row.state == State::Alias);
+    main.map(|main| (row.user_id.clone(), main))
+}
+
 /// Times that overlap those of activities, merged where they are near.
 fn times(spans: &[Span]) -> Vec<(i64, i64)> {
     let mut times: Vec<_> = spans.iter().map(|span| (span.start_ms, span.end_ms)).collect();
@@ -297,7 +303,9 @@ impl Table for Entity {
                 }
             }
         }
-        let named = by_ids(tx, &ids).await?;
+        let mut named = by_ids(tx, &ids).await?;
+        let leads_to: Vec<ActivityKey> = named.iter().filter_map(alias_of).collect();
+        named.extend(by_ids(tx, &leads_to.iter().collect::<Vec<_>>()).await?);
         let mut by_user: BTreeMap<&str, HashMap<String, Model>> = BTreeMap::new();
         for row in &named {
             open.entry(&row.user_id).or_default().extend(span(row));
