@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::{Gateway, Token, bounded};
 
 /// Every call with a body, and the role it is for; empty: any.
-const DOORS: [(&str, &str, &str); 26] = [
+const DOORS: [(&str, &str, &str); 27] = [
     ("post", "/api/v1/devices/register", "device"),
     ("post", "/api/v1/sync/ack", "device"),
     ("post", "/api/v1/sync/results", "device"),
@@ -24,6 +24,7 @@ const DOORS: [(&str, &str, &str); 26] = [
     ("post", "/api/v1/ingest/zuralog", ""),
     ("post", "/api/v1/health/ingest", ""),
     ("post", "/api/v1/ingest/{format}", ""),
+    ("post", "/api/v1/integrations/{provider}/connect", ""),
     ("patch", "/api/v1/entries/{date}", ""),
     ("patch", "/api/v1/profile", ""),
     ("patch", "/api/v1/marketplace/skills/{id}", "admin"),
@@ -42,7 +43,8 @@ async fn status(gateway: &Gateway, method: &str, path: &str, token: Option<&str>
     let mut peer = TcpStream::connect(gateway.address()).await.unwrap();
     let mut path = path.replace("{id}", "x").replace("{stream}", "news");
     path = path.replace("{format}", "hc-webhook").replace("{date}", "2026-11-20");
-    if ["/ingest", "/entries", "/profile"].iter().any(|part| path.contains(part)) {
+    path = path.replace("{provider}", "strava");
+    if ["/ingest", "/entries", "/profile", "/integrations"].iter().any(|part| path.contains(part)) {
         path.push_str("?user_id=u1");
     }
     let token = token.map(|token| format!("authorization: Bearer {token}\r\n"));

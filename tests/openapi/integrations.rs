@@ -75,7 +75,10 @@ impl World {
     }
 
     async fn view(&self) -> Value {
-        let list = self.phone.get("/api/v1/integrations").await.expect(200);
+        let list = self.phone.get("/api/v1/integrations").await;
+        let known = self.phone.clone().with_header("if-none-match", list.header("etag").unwrap());
+        known.get("/api/v1/integrations").await.expect(304);
+        let list = list.expect(200);
         list["items"][0].clone()
     }
 

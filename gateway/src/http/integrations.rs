@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use reqwest::Url;
 use serde::Deserialize;
 use tidegate_protocol::code::ErrorCode;
@@ -20,13 +20,15 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::body::{Anyone, Sent};
 use crate::http::extract::{PathOf, QueryOf};
 use crate::http::health::{Subject, UserQuery};
+use crate::http::tag::tagged_text;
 use crate::providers::connect::{self, Brought, Outcome, Wish};
 use crate::providers::sync;
 use crate::state::AppState;
 
 /// What a person reads at the end, where no app takes over.
 const CONNECTED: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
-    <title>Connected</title><p>Connected. You can close this window.</p></html>\n";
+    <meta name=\"viewport\" content=\"width=device-width\">\
+    <meta name=\"color-scheme\" content=\"light dark\"><title>Connected</title><p>Connected. You can close this window.</p></html>\n";
 
 /// The provider that a path names.
 fn named(word: &str) -> ApiResult<Provider> {
@@ -42,15 +44,19 @@ impl Subject {
 }
 
 /// All integrations of a user, connected or not.
-#[utoipa::path(get, path = "/api/v1/integrations", tag = "integrations", params(UserQuery),
+#[utoipa::path(get, path = "/api/v1/integrations", tag = "integrations",
+    params(UserQuery, ("If-None-Match" = Option<String>, Header)),
     security(("bearer" = ["device", "service"])),
     responses((status = 200, body = Page<IntegrationView>)))]
 pub(super) async fn list(
     State(state): State<AppState>,
     subject: Subject,
-) -> ApiResult<Json<Page<IntegrationView>>> {
+    headers: HeaderMap,
+) -> ApiResult<Response> {
     let items = sync::list(&state.providers, &subject.user_id).await?;
-    Ok(Json(Page { items, next_cursor: None }))
+    let page = Page { items, next_cursor: None };
+    let text = serde_json::to_string(&page).map_err(|error| ApiError::internal(&error))?;
+    Ok(tagged_text(&headers, text))
 }
 
 /// Where to send the user to allow the access. Good for 10 minutes, once.
