@@ -3,6 +3,7 @@
 mod connect;
 mod crowd;
 mod keys;
+mod many;
 mod nodes;
 mod rates;
 mod refresh;
