@@ -173,6 +173,24 @@ async fn who_withdraws_is_forgotten() {
     );
 }
 
+/// Also where a run heard of it first, and ended the calls.
+#[tokio::test]
+async fn who_withdraws_is_forgotten_though_a_run_was_refused_before() {
+    let world = world().await;
+    let strava = &world.providers.strava;
+    world.run_of("1001", 1, 5);
+    world.connect("ana", STRAVA, "1001").await;
+    strava.revoke_user("1001");
+    let view = world.sync("ana", STRAVA).await;
+    assert_eq!(view["sync_error"], "reconnect_required", "{view}");
+    assert_eq!(world.activities("ana").await.len(), 1);
+    let calls = strava.calls();
+    deliver(&world, &[strava.deauthorized_event("1001")]).await;
+    world.stands("ana", STRAVA, |view| view["connected"] == false).await;
+    world.has("ana", 0).await;
+    assert_eq!(strava.calls(), calls, "it is known already");
+}
+
 /// Signatures: Strava's where there is one, Oura's always, Google's secret.
 #[tokio::test]
 async fn a_wrong_proof_is_refused() {

@@ -5,6 +5,7 @@ use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tidegate_entity::integration::Model;
 use tidegate_entity::webhook_event::{self, State};
+use tidegate_protocol::entry::IntegrationError;
 use tidegate_protocol::time::Timestamp;
 use tidegate_services::provider::{Kind, Page, Provider, Span};
 
@@ -41,8 +42,10 @@ pub(super) async fn step(leader: &Leader, event: webhook_event::Model, rows: &[M
     let provider = Provider::from_word(&event.provider);
     let told: Option<Told> = serde_json::from_str(&event.what).ok();
     let row = rows.iter().find(|row| row.provider == event.provider);
-    // One whose calls ended needs no look: a reconnect reads all that is new.
-    let row = row.filter(|row| row.connected && row.due_at.is_some());
+    // One whose calls ended needs no look: a reconnect reads all that is new. But what
+    // the provider said then, that it accepts the tokens no more, confirms a withdrawal.
+    let is_withdrawn = told == Some(Told::Deauthorized);
+    let row = row.filter(|row| row.connected && (row.due_at.is_some() || is_withdrawn));
     let (Some(provider), Some(told), Some(row)) = (provider, told, row) else {
         return end(leader, event, EventResult::Void).await;
     };
@@ -146,18 +149,24 @@ async fn deauthorized(
     provider: Provider,
     row: &Model,
 ) -> Result<EventResult, Fault> {
-    let called = call(leader, provider, row, Urgency::Urgent, |client, token| {
-        async move { client.owner(token.reveal()).await }.boxed()
-    });
-    match called.await {
-        Ok(_) => return Ok(EventResult::Void),
-        Err(fault) if !is_reconnect(&fault) => return Err(fault),
-        Err(_) => {}
+    if row.error != Some(IntegrationError::ReconnectRequired) {
+        if row.due_at.is_none() {
+            return Ok(EventResult::Void);
+        }
+        let called = call(leader, provider, row, Urgency::Urgent, |client, token| {
+            async move { client.owner(token.reveal()).await }.boxed()
+        });
+        match called.await {
+            Ok(_) => return Ok(EventResult::Void),
+            Err(fault) if !is_reconnect(&fault) => return Err(fault),
+            Err(_) => {}
+        }
     }
     let handle = &leader.handle;
-    connect::end(handle, run::whose(leader, row), None).await.map_err(|e| Fault::of(&e))?;
+    // The connection last: cut before that, the event is looked at once more.
     let forgotten = handle.ingest.forget_activities(&row.user_id, source(provider)).await;
     forgotten.map_err(|error| Fault::of(&error))?;
+    connect::end(handle, run::whose(leader, row), None).await.map_err(|e| Fault::of(&e))?;
     tracing::info!(provider = row.provider, "a user withdrew what was granted to us");
     Ok(EventResult::Deauthorized)
 }
