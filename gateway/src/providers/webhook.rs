@@ -131,7 +131,7 @@ async fn keep_for(
             return Ok(WebhookResult::Taken);
         }
         if note.may_repeat {
-            store::webhook_event::update(&tx, row.clone()).await?;
+            store::webhook_event::renew(&tx, row.clone()).await?;
         }
         Ok(WebhookResult::Known)
     });

@@ -64,13 +64,25 @@ pub async fn first_due(
         .await
 }
 
-/// Writes an event that is there; nothing where it is not any more.
-pub async fn update(db: &Transaction, row: Model) -> Result<(), DbErr> {
+/// Writes an event that came again; nothing where it is not any more.
+pub async fn renew(db: &Transaction, row: Model) -> Result<(), DbErr> {
     let key = (row.user_id.clone(), row.key.clone());
     let update = Entity::update_many()
         .set(row.into_active_model().reset_all())
         .filter(Column::UserId.eq(key.0))
         .filter(Column::Key.eq(key.1));
+    update.exec(db).await.map(drop)
+}
+
+/// Writes what came of looking at an event; nothing where it is not any more, or came
+/// again meanwhile: what it tells now was not looked at.
+pub async fn update(db: &Transaction, row: Model) -> Result<(), DbErr> {
+    let (key, received_at) = ((row.user_id.clone(), row.key.clone()), row.received_at);
+    let update = Entity::update_many()
+        .set(row.into_active_model().reset_all())
+        .filter(Column::UserId.eq(key.0))
+        .filter(Column::Key.eq(key.1))
+        .filter(Column::ReceivedAt.eq(received_at));
     update.exec(db).await.map(drop)
 }
 
