@@ -143,17 +143,31 @@ where
 
     async fn from_request(request: Request, state: &S) -> ApiResult<Self> {
         let Received { caller, bytes, place } = receive::<S, D>(request, state).await?;
+        let bytes_len = bytes.len();
         let checked = move || {
             let text = String::from_utf8(bytes).map_err(|_| not_utf8())?;
             let IgnoredObject = parse_json(&text)?;
             ApiResult::Ok(text)
         };
-        // Large ones take long enough to hold others up.
-        let text = tokio::task::spawn_blocking(checked).await;
-        let text = text.map_err(|error| ApiError::internal(&error))??;
+        let text = aside(bytes_len, checked).await??;
         check_binding(&caller, &text)?;
         Ok(Self { caller, text, _place: place, _door: PhantomData })
     }
+}
+
+/// Bodies beyond this are read on a thread of their own: it takes long enough to hold
+/// others up.
+const ASIDE_BYTES: usize = 64 * 1024;
+
+/// Does what is to be done with a body of so many bytes, where it holds nobody up.
+pub(super) async fn aside<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> ApiResult<T> {
+    if bytes <= ASIDE_BYTES {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal(&error))
 }
 
 /// An object, whatever it holds: numbers are not looked at.

@@ -20,7 +20,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::health::fact::{Context, DaySamples, Facts, ItemError, LOCAL_CHANNEL, Refusal, What};
 use crate::health::field::Field;
 use crate::health::format::{self, Format};
-use crate::http::body::{Door, HealthData, HealthExport, SentText};
+use crate::http::body::{Door, HealthData, HealthExport, SentText, aside};
 use crate::http::extract::PathOf;
 use crate::http::health::{Subject, UserQuery, internal};
 use crate::ingest::health::Tally;
@@ -149,11 +149,10 @@ async fn take_in<D: Door + Send + 'static>(
     let metrics = &state.metrics;
     let began = Instant::now();
     metrics.health_body_bytes.inc_by(sent.text().len() as u64);
-    // A hundred thousand items take long enough to hold others up.
+    let bytes = sent.text().len();
     let read = move || (format::read(format, sent.text(), &context), sent);
-    let read = tokio::task::spawn_blocking(read).await;
     // The body keeps its place in memory until all of it is stored.
-    let (facts, _sent) = read.map_err(|error| ApiError::internal(&error))?;
+    let (facts, _sent) = aside(bytes, read).await?;
     metrics.health_read_seconds.observe(began.elapsed().as_secs_f64());
     let Facts { facts, total, ignored, mut errors, unlisted: _, counts } =
         facts.map_err(refused)?;
